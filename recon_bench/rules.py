@@ -1,0 +1,50 @@
+"""The rules: everything about a run that is the same for every method. Data, with a version; no torch.
+
+A change of any field is a change of the hash, and results of two hashes never share a ranking.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One protocol.
+
+    ``images``: test images scored per task (None: all); ``tuning_evaluations`` settings may be tried by each method,
+    each on the first ``tuning_images`` of the validation split; ``seeds`` for methods that draw random numbers;
+    ``warmup`` and ``repeats`` of a timed reconstruction at batch 1; ``batch_pixels`` bounds the batch that is
+    reconstructed at once (pixels of all its images); ``cell_minutes`` is the time after which a cell is stopped from
+    outside, what it finished being kept; ``bootstrap`` draws of the interval at ``confidence``.
+    """
+
+    name: str
+    version: int
+    images: int | None
+    tuning_evaluations: int
+    tuning_images: int
+    seeds: tuple[int, ...] = (0,)
+    warmup: int = 1
+    repeats: int = 5
+    batch_pixels: int = 8 * 512 * 512
+    cell_minutes: float = 20.0
+    bootstrap: int = 2000
+    confidence: float = 0.95
+
+    @property
+    def hash(self) -> str:
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def batch(self, pixels: int) -> int:
+        """How many images of ``pixels`` pixels are reconstructed at once: at least 1, at most 16."""
+        return max(1, min(16, self.batch_pixels // pixels))
+
+
+FULL = Rules(name="full", version=1, images=None, tuning_evaluations=12, tuning_images=4)
+QUICK = Rules(name="quick", version=1, images=2, tuning_evaluations=0, tuning_images=0, repeats=3, cell_minutes=1.0)
+RULES = {rules.name: rules for rules in (FULL, QUICK)}
