@@ -1,0 +1,353 @@
+"""Reads, writes and checks result files and task cards: the only door to the results folder.
+
+    results/<task>/task-<hash>.json                         the card of one version of a task
+    results/<task>/<method>/<kind>-<UTC time>-<6 hex>.json  one run of one cell, valid against schema.json
+
+Files are written once and never changed. Each ends with a seal, the sha256 of the text before it: reading 10,000
+files takes seconds, and one that was edited by hand or cut short is still told from one that a run wrote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonschema import Draft202012Validator
+
+Json = Mapping[str, Any]
+SEAL = '"seal": '
+
+
+class ResultError(Exception):
+    """A result file or card that cannot be read, is not valid, or cannot be written; the text names the file."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result file; fields and nesting are those of schema.json, ``path`` is where it was read."""
+
+    kind: str
+    task: Json
+    method: Json
+    rules: Json
+    measurement: Json
+    status: str
+    reason: str | None
+    provenance: Json
+    images: Json
+    records: Sequence[Json]
+    schema: int = 1
+    path: Path | None = field(default=None, compare=False)
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending, the same before and after the run: pictures are named after it."""
+        made = self.provenance
+        identity = [self.task["hash"], self.rules["hash"], self.measurement["hash"], self.method["hash"]]
+        identity += [self.method["name"], made["machine"]["id"], made["device"], made["threads"]]
+        time = made["started"].replace("-", "").replace(":", "")
+        return f"{self.kind}-{time}-{_sha256(json.dumps(identity).encode())[:6]}"
+
+    def folder(self, root: Path) -> Path:
+        return root / self.task["name"] / self.method["name"]
+
+    def data(self) -> dict[str, Any]:
+        """The content of the file, without its seal."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "path"}
+
+
+def write(result: Result, root: Path) -> Path:
+    """Write atomically; its path. Raises :class:`ResultError` for invalid content or a disk that refuses it."""
+    path = result.folder(root) / f"{result.stem}.json"
+    return _write(path, result.data(), _violations)
+
+
+def write_card(card: Json, root: Path) -> Path:
+    """Write a task card atomically to where its results will look for it; its path."""
+    return _write(root / str(card["name"]) / f"task-{card['hash']}.json", card, _card_violations)
+
+
+def read(path: Path) -> Result:
+    """Read one result file; raises :class:`ResultError` where it is unreadable, edited or against the schema."""
+    data = _parse(path)
+    for violation in _violations(data):
+        raise ResultError(f"{path}: {violation}. Restore the file from git or run its cell again.")
+    return _result(data, path)
+
+
+def load(root: Path) -> tuple[list[Result], list[str]]:
+    """All results below ``root`` in order of path, and one line for each file that could not be used.
+
+    Full validation is left to :func:`check`; here only the seal and the shape of the content are.
+    """
+    results, problems = [], []
+    for path in _result_files(root):
+        try:
+            results.append(_result(_parse(path), path))
+        except ResultError as error:
+            problems.append(str(error))
+    return results, problems
+
+
+def cards(root: Path) -> dict[str, Json]:
+    """Task cards by task hash; one that cannot be read is left to :func:`check`."""
+    found = {}
+    for path in _card_files(root):
+        try:
+            card = _parse(path)
+        except ResultError:
+            continue
+        found[str(card.get("hash"))] = card
+    return found
+
+
+def latest(results: Iterable[Result]) -> list[Result]:
+    """The newest result of each (task hash, rules hash, measurement hash, method, kind), in the order given."""
+    newest: dict[tuple[str, ...], Result] = {}
+    for result in results:
+        key = (
+            result.task["hash"],
+            result.rules["hash"],
+            result.measurement["hash"],
+            result.method["name"],
+            result.kind,
+        )
+        if key not in newest or started(result) >= started(newest[key]):
+            newest[key] = result
+    return list(newest.values())
+
+
+def started(result: Result) -> tuple[str, str]:
+    """Sorts results by age; the stem decides between runs of the same second."""
+    return result.provenance["started"], result.stem
+
+
+def check(root: Path) -> list[str]:
+    """Everything that is wrong below ``root``, one line each; an empty list is good news."""
+    problems: list[str] = []
+    known: set[tuple[str, str]] = set()
+    pictures: set[Path] = set()
+    for path in _card_files(root):
+        card = _checked(path, _card_violations, problems)
+        if card is None:
+            continue
+        known.add((card["name"], card["hash"]))
+        if path != root / card["name"] / f"task-{card['hash']}.json":
+            problems.append(f"{path}: holds the card of task {card['name']} with hash {card['hash']}; rename it")
+        problems += _check_pictures(path, card["images"], pictures)
+    seals: dict[str, Path] = {}
+    for path in _result_files(root):
+        data = _checked(path, _violations, problems)
+        if data is None:
+            continue
+        result = _result(data, path)
+        problems += [f"{path}: {text}" for text in _inconsistencies(result, root, known)]
+        problems += _check_pictures(path, result.images, pictures)
+        content = _sha256(json.dumps([result.task, result.method, result.records, result.provenance]).encode())
+        if content in seals:
+            problems.append(f"{path}: repeats {seals[content]}; delete one of them")
+        seals.setdefault(content, path)
+    for picture in sorted(set(root.glob("**/*.webp")) - pictures):
+        problems.append(f"{picture}: belongs to no result and no card; delete it")
+    return problems
+
+
+def _inconsistencies(result: Result, root: Path, known: set[tuple[str, str]]) -> Iterator[str]:
+    """What the schema cannot say: the content against its place, its own header, and plain sense."""
+    expected = result.folder(root) / f"{result.stem}.json"
+    if result.path != expected:
+        yield f"its content belongs to {expected}; expected the same place and name"
+    if (result.task["name"], result.task["hash"]) not in known:
+        yield f"no card task-{result.task['hash']}.json in {root / result.task['name']}; add the card of that version"
+    if (result.status == "ok") != (result.reason is None):
+        yield f"status is {result.status!r} and reason is {result.reason!r}; expected a reason unless the status is 'ok'"
+    failed = [record for record in result.records if record["error"] is not None]
+    if result.status == "ok" and failed:
+        yield f"status is 'ok' but {len(failed)} of {len(result.records)} records have an error"
+    if result.status == "ok" and not result.records:
+        yield "status is 'ok' but there are no records"
+    yield from _odd_records(result)
+
+
+def _odd_records(result: Result) -> Iterator[str]:
+    metrics = {metric["name"]: metric for metric in result.measurement["metrics"]}
+    seen: set[str] = set()
+    for number, record in enumerate(result.records):
+        place = f"record {number} ({record['sample']!r})"
+        key = json.dumps([record["sample"], record["at"], record["seed"]], sort_keys=True)
+        if key in seen:
+            yield f"{place} repeats the sample, place and seed of an earlier one"
+        seen.add(key)
+        if not record["values"] and record["error"] is None:
+            yield f"{place} has neither values nor an error"
+        for name, value in record["values"].items():
+            if name not in metrics:
+                yield f"{place} has a value {name!r}; expected one of the metrics {', '.join(metrics)}"
+            elif not _plausible(metrics[name], value):
+                yield f"{place}: {name} = {value:g} {metrics[name]['unit']} is not plausible"
+
+
+def _plausible(metric: Json, value: float) -> bool:
+    if metric["unit"] == "dB":
+        return -200 <= value <= 400
+    if metric["name"].startswith("ssim"):
+        return -1 <= value <= 1 + 1e-6
+    return value >= 0
+
+
+def _check_pictures(path: Path, images: Json, seen: set[Path]) -> Iterator[str]:
+    for name, image in images.items():
+        picture = path.parent / image["file"]
+        seen.add(picture)
+        if picture.parent != path.parent or not picture.is_file():
+            yield f"{path}: picture {name!r} should be {image['file']!r} beside it; it is not there"
+        elif (found := _sha256(picture.read_bytes())) != image["sha256"]:
+            yield f"{picture}: was changed; expected sha256 {image['sha256'][:12]}…, found {found[:12]}…"
+
+
+def _checked(path: Path, violations: Callable[[Any], Iterator[str]], problems: list[str]) -> dict[str, Any] | None:
+    """The content of a file if it can be read and is valid; otherwise its problems are added to the list."""
+    try:
+        data = _parse(path)
+    except ResultError as error:
+        problems.append(str(error))
+        return None
+    found = [f"{path}: {violation}" for violation in violations(data)]
+    problems += found
+    return None if found else data
+
+
+def _result_files(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("*/*/*.json") if not path.name.startswith("."))
+
+
+def _card_files(root: Path) -> list[Path]:
+    return sorted(root.glob("*/task-*.json"))
+
+
+def _result(data: dict[str, Any], path: Path) -> Result:
+    """A Result after cheap checks of its shape, so that later code may rely on every key being there."""
+    for name, keys in _required_keys().items():
+        part = data if name == "" else data[name]
+        if not isinstance(part, dict) or not keys <= part.keys():
+            missing = sorted(keys - part.keys()) if isinstance(part, dict) else [f"an object, found {part!r:.40}"]
+            raise ResultError(f"{path}: {name or 'the file'} lacks {', '.join(missing)}; see `recon-bench check`")
+    record_keys = {"sample", "values", "at", "seed", "error", "note"}
+    if not all(isinstance(record, dict) and record.keys() == record_keys for record in data["records"]):
+        raise ResultError(f"{path}: expected records with the keys {', '.join(sorted(record_keys))}")
+    return Result(**{f.name: data[f.name] for f in dataclasses.fields(Result) if f.name != "path"}, path=path)
+
+
+@cache
+def _required_keys() -> dict[str, frozenset[str]]:
+    properties = _schema()["properties"]
+    nested = {name: frozenset(part["required"]) for name, part in properties.items() if "required" in part}
+    return {"": frozenset(_schema()["required"]), **nested}
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return json.loads((files("recon_bench") / "schema.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _validator(part: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": _schema()["$defs"]} if part else _schema())
+
+
+def _violations(data: Any, part: str = "") -> Iterator[str]:
+    for error in _validator(part).iter_errors(data):
+        found = repr(error.instance) if len(repr(error.instance)) < 60 else f"{repr(error.instance)[:57]}..."
+        expected = error.message if error.validator in ("required", "additionalProperties") else ""
+        expected = expected or f"expected {error.validator} {error.validator_value!r}, found {found}"
+        yield f"field {error.json_path}: {expected}"
+
+
+def _card_violations(data: Any) -> Iterator[str]:
+    return _violations(data, "card")
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number that JSON allows")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """The content of a sealed file; raises :class:`ResultError` where it is missing, cut short or edited."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = _DECODER.decode(text)
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        advice = "Restore the file from git or run its cell again."
+        raise ResultError(f"{path}: is not a whole JSON file ({error}). {advice}") from error
+    if not isinstance(data, dict) or "seal" not in data:
+        raise ResultError(f"{path}: expected an object that ends with a seal, as `recon-bench run` writes it")
+    found = _sha256(text.rpartition(SEAL)[0].encode())
+    if data["seal"] != found:
+        seal = str(data["seal"])[:12]
+        raise ResultError(
+            f"{path}: was changed after it was written (its seal is {seal}…, its content gives {found[:12]}…). "
+            "Restore the file from git or run its cell again."
+        )
+    return data
+
+
+def _write(path: Path, data: Json, violations: Callable[[Any], Iterator[str]]) -> Path:
+    try:
+        text = _text(data)
+    except (TypeError, ValueError) as error:
+        raise ResultError(f"{path}: not written, its content is not JSON ({error})") from error
+    for violation in violations(json.loads(text)):
+        raise ResultError(f"{path}: not written, {violation}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, text.encode())
+    except OSError as error:
+        advice = "Free some space there or choose another folder with --results; what was finished before is kept."
+        raise ResultError(f"{path}: could not be written ({error.strerror or error}). {advice}") from error
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` whole or not at all, even when the power fails."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _text(data: Json) -> str:
+    """Sealed JSON with one top-level entry or record a line, so that git shows what differs."""
+    lines = []
+    for name, value in data.items():
+        if name == "records":
+            rows = ",\n".join(json.dumps(record, allow_nan=False) for record in value)
+            lines.append(f'"records": [\n{rows}\n]')
+        else:
+            lines.append(f"{json.dumps(name)}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}")
+    text = "{\n" + ",\n".join(lines) + ",\n"
+    return f'{text}{SEAL}"{_sha256(text.encode())}"\n}}\n'
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
