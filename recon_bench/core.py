@@ -216,7 +216,9 @@ class Method:
 
     name: str
     title: str
-    family: Literal["direct", "spectral", "iterative", "variational", "post-processing", "unrolled", "equilibrium", "outside"]
+    family: Literal[
+        "direct", "spectral", "iterative", "variational", "post-processing", "unrolled", "equilibrium", "outside"
+    ]
     summary: str
     reference: str
     build: Callable[[Problem, Any], Reconstructor]

@@ -1,0 +1,8 @@
+"""Forward operators: torch, any device, batch dimensions lead, the adjoint is matched and is the autograd backward."""
+
+from recon_bench.operators.fourier import MaskedFourier
+from recon_bench.operators.linear import Identity, Matrix
+from recon_bench.operators.norm import norm
+from recon_bench.operators.ray import ParallelBeam, RayTransform, evenly
+
+__all__ = ["Identity", "MaskedFourier", "Matrix", "ParallelBeam", "RayTransform", "evenly", "norm"]

@@ -1,0 +1,73 @@
+"""Operators given outright: the identity (denoising) and a small explicit matrix. For tests and toy problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from recon_bench.operators.autograd import flatten_batch, linear
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A x = x for images ``(..., *domain_shape)``."""
+
+    domain_shape: tuple[int, ...]
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def range_shape(self) -> tuple[int, ...]:
+        return self.domain_shape
+
+    def __call__(self, x: Tensor) -> Tensor:
+        flatten_batch(x, self.domain_shape, "the identity")
+        return x
+
+    adjoint = __call__
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Explicit ``matrix`` (m, n) from ``(..., *domain_shape)`` of n to ``(..., *range_shape)`` of m elements."""
+
+    matrix: Tensor
+    domain_shape: tuple[int, ...]
+    range_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        expected = (torch.Size(self.range_shape).numel(), torch.Size(self.domain_shape).numel())
+        if tuple(self.matrix.shape) != expected:
+            raise ValueError(
+                f"shapes {self.domain_shape} to {self.range_shape} need a matrix {expected}, "
+                f"got {tuple(self.matrix.shape)}"
+            )
+
+    @property
+    def device(self) -> torch.device:
+        return self.matrix.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.matrix.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return linear(x, self._multiply, self._multiply_adjoint)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return linear(y, self._multiply_adjoint, self._multiply)
+
+    def split(self, n: int) -> list[Matrix]:
+        """``n`` matrices, the i-th with the rows i, i + n, ... of the flattened range."""
+        parts = [self.matrix[i::n] for i in range(n)]
+        return [Matrix(part, self.domain_shape, (part.shape[0],)) for part in parts]
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        flat, batch = flatten_batch(x, self.domain_shape, "the matrix")
+        return (flat.flatten(1) @ self.matrix.t()).reshape(*batch, *self.range_shape)
+
+    def _multiply_adjoint(self, y: Tensor) -> Tensor:
+        flat, batch = flatten_batch(y, self.range_shape, "the adjoint matrix")
+        return (flat.flatten(1) @ self.matrix.conj()).reshape(*batch, *self.domain_shape)
