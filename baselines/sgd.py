@@ -1,0 +1,71 @@
+"""Stochastic gradient descent: each step uses a random part of the views, with steps that shrink like 1 / (1 + epoch).
+
+An epoch visits every part once in random order, which costs one application of A and of its adjoint. The random order
+is seeded and the same for all images, so a batch gives what single images give. It stops before it fits the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon_bench.core import Log, Method, Operator, Problem, Reconstructor
+from recon_bench.operators import norm
+from recon_bench.solvers import remember, split_data, views
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``epochs``: passes over the data; ``step``: the first, times max |A_i|^2; ``parts`` of the views; ``seed``."""
+
+    epochs: int = 10
+    step: float = 1.0
+    parts: int = 10
+    seed: int = 0
+
+
+def sgd(
+    parts: Sequence[Operator], data: Sequence[Tensor], x: Tensor, step: float, epochs: int, generator: torch.Generator
+) -> Tensor:
+    """``epochs`` passes from ``x`` ``(batch, *domain_shape)``, one gradient step for each part in random order."""
+    for epoch in range(epochs):
+        for i in torch.randperm(len(parts), generator=generator).tolist():
+            x = x + step / (1 + epoch) * parts[i].adjoint(data[i] - parts[i](x))
+    return x
+
+
+def build(problem: Problem, settings: Settings) -> Reconstructor:
+    """The reconstructor starts from zero and from the same seed at every call; real or complex, any device."""
+
+    def prepare(A: Operator) -> tuple[list[Operator], float]:
+        parts = A.split(min(settings.parts, views(A)))  # type: ignore[attr-defined]
+        return parts, max(norm(part) for part in parts)
+
+    prepared = remember(prepare)
+    prepared(problem.operator)
+
+    def reconstruct(y: Tensor, A: Operator) -> Tensor:
+        parts, scale = prepared(A)
+        x = y.new_zeros(y.shape[0], *A.domain_shape)
+        generator = torch.Generator().manual_seed(settings.seed)
+        return sgd(parts, split_data(A, y, len(parts)), x, settings.step / scale**2, settings.epochs, generator)
+
+    return reconstruct
+
+
+METHODS = (
+    Method(
+        name="sgd",
+        title="Stochastic gradient descent",
+        family="iterative",
+        summary="Gradient steps on random parts of the views, shrinking; epochs and first step tuned.",
+        reference="Robbins & Monro, Ann. Math. Statist. 22, 1951, doi:10.1214/aoms/1177729586",
+        build=build,
+        settings=Settings(),
+        search={"epochs": Log(1, 50, integer=True), "step": Log(0.1, 1.9)},
+        depth="epochs",
+    ),
+)

@@ -1,0 +1,81 @@
+"""What several iterative methods share: inner products per image, conjugate gradients, parts of an operator.
+
+Everything is per image of a batch: a batch of k images gives the same as k single ones. Nothing is done in place, so
+autograd can differentiate through any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from recon_bench.core import Operator
+
+T = TypeVar("T")
+
+
+def dot(a: Tensor, b: Tensor, dims: int) -> Tensor:
+    """Real part of <a, b> over the last ``dims`` dimensions, which are kept with length 1 so that it broadcasts."""
+    value = torch.linalg.vecdot(a.flatten(-dims), b.flatten(-dims)).real
+    return value.reshape(value.shape + (1,) * dims)
+
+
+def conjugate_gradients(
+    M: Callable[[Tensor], Tensor], b: Tensor, dims: int, iterations: int, tolerance: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Solve M x = b from x = 0, M hermitian and positive semidefinite on the last ``dims`` dimensions of ``b``.
+
+    Stops after ``iterations`` or when |b - M x| <= tolerance |b| for every image; an image that is done stays as it is.
+    Gives x and each image's relative residual (shape of ``b`` with the last ``dims`` dimensions of length 1).
+    Hestenes & Stiefel 1952, doi:10.6028/jres.049.044.
+    """
+    x, r, p = torch.zeros_like(b), b, b
+    start = rho = dot(r, r, dims)
+    for _ in range(iterations):
+        active = rho > tolerance**2 * start
+        if not active.any():
+            break
+        q = M(p)
+        alpha = torch.where(active, _ratio(rho, dot(p, q, dims)), 0)
+        x = x + alpha * p
+        r = r - alpha * q
+        rho, previous = dot(r, r, dims), rho
+        p = r + _ratio(rho, previous) * p
+    return x, _ratio(rho, start).sqrt()
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(b > 0, a / torch.where(b > 0, b, 1), 0)
+
+
+def remember(prepare: Callable[[Operator], T]) -> Callable[[Operator], T]:
+    """``prepare(A)``, computed again only when another operator comes.
+
+    A method calls it on the problem's operator when it is built, so that norms and parts count as set-up.
+    """
+    last: list[tuple[Operator, T]] = []
+
+    def prepared(A: Operator) -> T:
+        if not last or last[0][0] is not A:
+            last[:] = [(A, prepare(A))]
+        return last[0][1]
+
+    return prepared
+
+
+def views(A: Operator) -> int:
+    """How many parts ``A.split`` can make: views of a ray transform, columns of a Fourier transform, rows of a matrix."""
+    return A.range_shape[_view_axis(A)]
+
+
+def split_data(A: Operator, y: Tensor, n: int) -> list[Tensor]:
+    """The data ``(batch, *range_shape)`` of each of the ``n`` operators that ``A.split(n)`` gives."""
+    axis = _view_axis(A)
+    return [y.movedim(axis, 0)[i::n].movedim(0, axis) for i in range(n)]
+
+
+def _view_axis(A: Operator) -> int:
+    return -1 if hasattr(A, "columns") else -len(A.range_shape)
