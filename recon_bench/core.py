@@ -21,7 +21,10 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from recon_bench.rules import Rules
+
 Reconstructor = Callable[[Tensor, "Operator"], Tensor]
+SavePicture = Callable[[str, Any, str], None]
 
 
 class NotApplicable(Exception):
@@ -266,24 +269,24 @@ class Cell:
     task: Task
     method: Method
     settings: Any
-    rules: Any
+    rules: Rules
     device: torch.device
-    threads: int
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One kind of measurement.
 
-    ``measure(cell, done, save_image)`` yields records as they are finished, leaving out those whose ``key`` is in
-    ``done``; ``save_image(name, array)`` keeps an 8-bit picture (height, width) beside the result.
+    ``measure(cell, done, save)`` yields records as they are finished, leaving out those whose ``key`` is in ``done``
+    (records that an interrupted run left, by key); ``save(name, pixels, caption)`` keeps a picture, uint8 of shape
+    (height, width, 3), beside the result.
     """
 
     name: str
     version: int
     title: str
     metrics: tuple[Metric, ...]
-    measure: Callable[[Cell, frozenset[str], Callable[[str, Any], None]], Iterator[Record]]
+    measure: Callable[[Cell, Mapping[str, Record], SavePicture], Iterator[Record]]
 
     @property
     def hash(self) -> str:

@@ -15,21 +15,23 @@ from dataclasses import dataclass
 class Rules:
     """One protocol.
 
-    ``images``: test images scored per task (None: all); ``tuning_evaluations`` settings may be tried by each method,
+    ``images``: test images scored per task, at most; ``tuning_evaluations`` settings may be tried by each method,
     each on the first ``tuning_images`` of the validation split; ``seeds`` for methods that draw random numbers;
-    ``warmup`` and ``repeats`` of a timed reconstruction at batch 1; ``batch_pixels`` bounds the batch that is
+    ``warmup`` and ``repeats`` of a timed reconstruction at batch 1, of which fewer are made once ``timing_seconds``
+    have gone by; ``batch_pixels`` bounds the batch that is
     reconstructed at once (pixels of all its images); ``cell_minutes`` is the time after which a cell is stopped from
     outside, what it finished being kept; ``bootstrap`` draws of the interval at ``confidence``.
     """
 
     name: str
     version: int
-    images: int | None
+    images: int
     tuning_evaluations: int
     tuning_images: int
     seeds: tuple[int, ...] = (0,)
     warmup: int = 1
-    repeats: int = 5
+    repeats: int = 7
+    timing_seconds: float = 30.0
     batch_pixels: int = 8 * 512 * 512
     cell_minutes: float = 20.0
     bootstrap: int = 2000
@@ -45,6 +47,6 @@ class Rules:
         return max(1, min(16, self.batch_pixels // pixels))
 
 
-FULL = Rules(name="full", version=1, images=None, tuning_evaluations=12, tuning_images=4)
+FULL = Rules(name="full", version=1, images=100, tuning_evaluations=12, tuning_images=4)
 QUICK = Rules(name="quick", version=1, images=2, tuning_evaluations=0, tuning_images=0, repeats=3, cell_minutes=1.0)
 RULES = {rules.name: rules for rules in (FULL, QUICK)}

@@ -143,10 +143,10 @@ def _matrices(geometry: ParallelBeam, dtype: torch.dtype) -> tuple[Tensor, Tenso
 
 
 def _csr(parts: dict[str, Tensor], name: str, shape: tuple[int, int]) -> Tensor:
-    arrays = (parts[f"{name}_{part}"] for part in ("indptr", "indices", "data"))
+    indptr, indices, data = (parts[f"{name}_{part}"] for part in ("indptr", "indices", "data"))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(*arrays, size=shape, check_invariants=False)
+        return torch.sparse_csr_tensor(indptr, indices, data, size=shape, check_invariants=False)
 
 
 def _transpose(g: ParallelBeam, dtype: torch.dtype) -> scipy.sparse.csr_array:

@@ -1,0 +1,140 @@
+"""Accuracy: how close the reconstructions of the test images are to the truth, image by image.
+
+PSNR and SSIM use the task's one data range; complex images are compared by magnitude. The misfit |A x - y| / |y| stands
+beside the value that the noise alone would give. For tasks made of volumes one more record per volume follows fastMRI's
+evaluation: PSNR of the mean squared error over the volume, NMSE over the volume, mean SSIM of its slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from recon_bench import metrics, pictures
+from recon_bench.core import Cell, Measurement, Metric, Operator, Reconstructor, Record, Sample, SavePicture, Task
+from recon_bench.reconstruct import Outcome, reconstruct_each, seeded
+
+
+def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
+    """One record per test image and seed, then one per volume; pictures of the worst, median and best image."""
+    problem = cell.task.problem(cell.device)
+    test = cell.task.samples("test")
+    count = min(cell.rules.images, len(test))
+    operator = problem.operator
+    size = cell.rules.batch(torch.Size(operator.domain_shape).numel())
+    for seed in cell.rules.seeds:
+        reconstruct = cell.method.build(problem, seeded(cell.settings, seed))
+        records = {}
+        for start in range(0, count, size):
+            todo = []
+            for index in range(start, min(start + size, count)):
+                key = Record(sample=_name(index), seed=seed).key
+                if key in done:
+                    records[index] = done[key]
+                else:
+                    todo.append(index)
+            if not todo:
+                continue
+            samples = [test[index] for index in todo]
+            outcomes = reconstruct_each(reconstruct, operator, samples, cell.device)
+            for index, sample, outcome in zip(todo, samples, outcomes):
+                records[index] = _score(cell.task, operator, _name(index), sample, outcome, seed)
+                yield records[index]
+        yield from _volumes(test, records, done, seed)
+        if seed == cell.rules.seeds[0]:
+            _save_extremes(cell, reconstruct, operator, test, records, save)
+
+
+def _name(index: int) -> str:
+    return f"test-{index:04d}"
+
+
+def _score(task: Task, operator: Operator, name: str, sample: Sample, outcome: Outcome, seed: int) -> Record:
+    if outcome.x is None:
+        return Record(sample=name, seed=seed, error=outcome.error)
+    x, truth = outcome.x[None], sample.truth[None]
+    dims = len(operator.range_shape)
+    y = sample.data[None].to(operator.device)
+    norm_y = torch.linalg.vector_norm(y)
+    misfit = torch.linalg.vector_norm(operator(x.to(operator.device, operator.dtype)) - y) / norm_y
+    image, target = pictures.magnitude(x), pictures.magnitude(truth)
+    values = {
+        "psnr": metrics.psnr(target, image, task.data_range),
+        "ssim": metrics.ssim(target, image, task.data_range, task.ssim),
+        "nrmse": metrics.nrmse(target, image),
+        "rsnr": metrics.regressed_snr(target, image),
+        "misfit": misfit,
+        "noise": task.noise.norm(y, dims) / norm_y,
+    }
+    if sample.volume:
+        values["nmse"] = metrics.nmse(target, image)
+    finite = {key: float(value) for key, value in values.items() if bool(torch.isfinite(value).all())}
+    return Record(sample=name, values=finite, seed=seed, note=outcome.note)
+
+
+def _volumes(
+    test: Sequence[Sample], records: Mapping[int, Record], done: Mapping[str, Record], seed: int
+) -> Iterator[Record]:
+    slices: dict[str, list[int]] = {}
+    for index in records:
+        if volume := test[index].volume:
+            slices.setdefault(volume, []).append(index)
+    for volume, indices in slices.items():
+        record = Record(sample=f"volume:{volume}", seed=seed)
+        if record.key in done:
+            continue
+        if any(records[i].error for i in indices):
+            yield Record(sample=record.sample, seed=seed, error="a slice of the volume has no reconstruction")
+            continue
+        truths = [pictures.magnitude(test[i].truth).double() for i in indices]
+        energy = [float(t.square().sum()) for t in truths]
+        lost = [records[i].values["nmse"] * e for i, e in zip(indices, energy)]
+        mse = torch.tensor(sum(lost) / sum(t.numel() for t in truths))
+        peak = max(float(t.max()) for t in truths)
+        values = {
+            "psnr_volume": float(10 * torch.log10(peak**2 / mse)),
+            "nmse_volume": sum(lost) / sum(energy),
+            "ssim_volume": sum(records[i].values["ssim"] for i in indices) / len(indices),
+        }
+        yield Record(sample=record.sample, values=values, seed=seed)
+
+
+def _save_extremes(
+    cell: Cell,
+    reconstruct: Reconstructor,
+    operator: Operator,
+    test: Sequence[Sample],
+    records: Mapping[int, Record],
+    save: SavePicture,
+) -> None:
+    ranked = sorted((r.values["psnr"], index) for index, r in records.items() if "psnr" in r.values)
+    if not ranked:
+        return
+    chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
+    for name, (value, index) in chosen.items():
+        sample = test[index]
+        (outcome,) = reconstruct_each(reconstruct, operator, [sample], cell.device)
+        if outcome.x is not None:
+            caption = f"{name} of {len(ranked)} images: {_name(index)}, {value:.2f} dB"
+            save(name, pictures.strip(cell.task, sample.truth, outcome.x), caption)
+
+
+MEASUREMENT = Measurement(
+    name="accuracy",
+    version=1,
+    title="Accuracy on the test images",
+    metrics=(
+        Metric("psnr", "PSNR", "dB", "higher"),
+        Metric("ssim", "SSIM", "", "higher", 3),
+        Metric("nrmse", "NRMSE", "", "lower", 3),
+        Metric("rsnr", "Regressed SNR", "dB", "higher"),
+        Metric("misfit", "Data misfit", "", "lower", 4),
+        Metric("noise", "Noise level", "", "lower", 4),
+        Metric("nmse", "NMSE", "", "lower", 4),
+        Metric("psnr_volume", "PSNR of the volume", "dB", "higher"),
+        Metric("nmse_volume", "NMSE of the volume", "", "lower", 4),
+        Metric("ssim_volume", "SSIM of the volume", "", "higher", 3),
+    ),
+    measure=measure,
+)

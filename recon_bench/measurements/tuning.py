@@ -1,0 +1,71 @@
+"""Tuning: the settings a method may choose, tried on the validation split within the budget; the ledger of all tries.
+
+A record is one evaluation: ``at`` holds the values tried (a choice by its index), ``psnr`` the mean over the validation
+images. The result's header holds the chosen settings. Nothing of the test split is touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from recon_bench import metrics, pictures, registry, tuning
+from recon_bench.core import Cell, Measurement, Method, Metric, Problem, Record, Sample, SavePicture
+from recon_bench.reconstruct import reconstruct_each, seeded
+
+
+def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
+    """One record per evaluation, as many as the rules allow."""
+    problem = cell.task.problem(cell.device)
+    count = min(cell.rules.tuning_images, len(problem.validation))
+    samples = [problem.validation[index] for index in range(count)]
+    space, fresh = cell.method.search, []
+
+    def score(point: tuning.Point) -> float:
+        key = Record(sample="validation", at=point).key
+        record = done.get(key) or _evaluate(cell, problem, samples, point)
+        if key not in done:
+            fresh.append(record)
+        return record.values.get("psnr", -math.inf)
+
+    start = {name: getattr(cell.settings, name) for name in space}
+    tuning.search(space, start, cell.rules.tuning_evaluations, score)
+    yield from fresh
+
+
+def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuning.Point) -> Record:
+    changes = tuning.value(cell.method.search, point)
+    settings = seeded(registry.with_settings(cell.method, changes), cell.rules.seeds[0])
+    reconstruct = cell.method.build(problem, settings)
+    size = cell.rules.batch(torch.Size(problem.operator.domain_shape).numel())
+    values, note = [], None
+    for start in range(0, len(samples), size):
+        part = samples[start : start + size]
+        for sample, outcome in zip(part, reconstruct_each(reconstruct, problem.operator, part, cell.device)):
+            if outcome.x is None:
+                return Record(sample="validation", at=point, error=outcome.error)
+            note = outcome.note or note
+            images = (pictures.magnitude(image)[None] for image in (sample.truth, outcome.x))
+            values.append(float(metrics.psnr(*images, problem.data_range)))
+    return Record(sample="validation", at=point, values={"psnr": sum(values) / len(values)}, note=note)
+
+
+def chosen(method: Method, records: list[Record]) -> dict[str, Any]:
+    """The settings of the best evaluation in a ledger; empty where none succeeded."""
+    scored = [record for record in records if "psnr" in record.values]
+    if not scored:
+        return {}
+    best = max(scored, key=lambda record: record.values["psnr"])
+    return tuning.value(method.search, best.at)
+
+
+MEASUREMENT = Measurement(
+    name="tuning",
+    version=1,
+    title="Tuning on the validation images",
+    metrics=(Metric("psnr", "Validation PSNR", "dB", "higher"),),
+    measure=measure,
+)

@@ -1,0 +1,145 @@
+"""Finds tasks, methods and measurements: built in, by entry point, or (methods) from any file path.
+
+A module in ``recon_bench/tasks`` exports ``TASKS``, a file in ``baselines`` exports ``METHODS``, a module in
+``recon_bench/measurements`` exports ``MEASUREMENT``; adding one is adding that file. Installed packages add to them by
+the entry points ``recon_bench.tasks``, ``recon_bench.methods`` and ``recon_bench.measurements``, each naming a module.
+An import error in one of them is raised, not swallowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from recon_bench.core import Measurement, Method, Task
+
+Noun = TypeVar("Noun", Task, Method, Measurement)
+
+
+class UnknownName(ValueError):
+    """A name that is not registered; the text suggests the nearest and says how to list them."""
+
+
+def _modules(package: str, group: str) -> list[ModuleType]:
+    home = importlib.import_module(package)
+    names = [f"{package}.{module.name}" for module in pkgutil.iter_modules(home.__path__)]
+    names += [point.value for point in entry_points(group=group)]
+    return [importlib.import_module(name) for name in names]
+
+
+def _by_name(found: Iterable[Noun]) -> dict[str, Noun]:
+    named: dict[str, Noun] = {}
+    for item in found:
+        if item.name in named:
+            raise ValueError(f"two {type(item).__name__.lower()}s are called {item.name!r}: rename one of them")
+        named[item.name] = item
+    return named
+
+
+@functools.cache
+def tasks() -> Mapping[str, Task]:
+    """Every registered task by name."""
+    return _by_name(t for m in _modules("recon_bench.tasks", "recon_bench.tasks") for t in getattr(m, "TASKS", ()))
+
+
+@functools.cache
+def methods() -> Mapping[str, Method]:
+    """Every registered method by name."""
+    return _by_name(x for module in _modules("baselines", "recon_bench.methods") for x in _methods_of(module))
+
+
+@functools.cache
+def measurements() -> Mapping[str, Measurement]:
+    """Every registered kind of measurement by name."""
+    modules = _modules("recon_bench.measurements", "recon_bench.measurements")
+    return _by_name(module.MEASUREMENT for module in modules if hasattr(module, "MEASUREMENT"))
+
+
+def task(name: str) -> Task:
+    """The task called ``name``."""
+    return _get(tasks(), name, "task")
+
+
+def measurement(name: str) -> Measurement:
+    """The kind of measurement called ``name``."""
+    return _get(measurements(), name, "measurement")
+
+
+def method(name: str) -> Method:
+    """The method called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several)."""
+    path, _, inside = name.partition(":")
+    if not path.endswith(".py"):
+        return _get(methods(), name, "method")
+    found = _by_name(_methods_of(_load_file(Path(path))))
+    if inside:
+        return _get(found, inside, f"method of {path}")
+    if len(found) != 1:
+        raise UnknownName(f"{path} has the methods {', '.join(found)}: choose one as {path}:NAME")
+    return next(iter(found.values()))
+
+
+def method_hash(item: Method) -> str:
+    """First 16 hex digits of the sha256 of the method's file."""
+    return hashlib.sha256(Path(item.path).read_bytes()).hexdigest()[:16]
+
+
+def with_settings(item: Method, changes: Mapping[str, Any]) -> Any:
+    """The method's settings with ``changes``; text is converted to the type of the default.
+
+    Raises :class:`UnknownName` for a setting that the method does not have, ValueError for one that does not convert.
+    """
+    defaults = dataclasses.asdict(item.settings) if item.settings is not None else {}
+    converted = {}
+    for key, value in changes.items():
+        default = _get(defaults, key, f"setting of {item.name}")
+        converted[key] = _convert(value, default, f"{item.name}.{key}") if isinstance(value, str) else value
+    return dataclasses.replace(item.settings, **converted) if converted else item.settings
+
+
+def _convert(text: str, default: Any, name: str) -> Any:
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name} is true or false, got {text!r}")
+        return text.lower() == "true"
+    if not isinstance(default, int | float):
+        return text
+    try:
+        return type(default)(text)
+    except ValueError:
+        raise ValueError(f"{name} takes {type(default).__name__} values such as {default}, got {text!r}") from None
+
+
+def _methods_of(module: ModuleType) -> list[Method]:
+    path = str(module.__file__)
+    return [dataclasses.replace(item, path=path) for item in getattr(module, "METHODS", ())]
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UnknownName(f"no file {path}: expected a Python file that exports METHODS")
+    spec = importlib.util.spec_from_file_location(f"recon_bench_submission_{path.stem}", path.resolve())
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not _methods_of(module):
+        raise UnknownName(f"{path} exports no METHODS: end it with METHODS = (Method(...),); see CONTRIBUTING.md")
+    return module
+
+
+def _get(found: Mapping[str, Any], name: str, what: str) -> Any:
+    if name in found:
+        return found[name]
+    near = difflib.get_close_matches(name, found, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    known = ", ".join(found) or "none"
+    raise UnknownName(f"unknown {what} {name!r}{hint} Known: {known}")
