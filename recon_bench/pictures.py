@@ -52,6 +52,6 @@ def measurement(data: Tensor) -> Pixels:
 
 
 def save(pixels: Pixels, path: Path) -> str:
-    """Write ``pixels`` as WebP; gives the file's sha256. Lossy at quality 85: pictures are to look at, not to measure."""
+    """Write ``pixels`` as WebP and give the file's sha256. Lossy (quality 85): to look at, not to measure."""
     Image.fromarray(pixels).save(path, format="WEBP", quality=85, method=6)
     return hashlib.sha256(path.read_bytes()).hexdigest()

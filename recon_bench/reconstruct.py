@@ -16,7 +16,7 @@ from recon_bench.core import NotConverged, Operator, Problem, Reconstructor, Sam
 
 @dataclass(frozen=True)
 class Outcome:
-    """A reconstruction ``x`` (*domain_shape) on the CPU, or the ``error`` that it ended in; ``note`` warns beside it."""
+    """A reconstruction ``x`` (*domain_shape) on the CPU, or the ``error`` that it ended in; ``note`` warns."""
 
     x: Tensor | None = None
     error: str | None = None

@@ -1,14 +1,14 @@
 """The one tuner, with one budget for everybody: which settings to try next.
 
 Each setting in turn is scanned (a choice over its values, a range over five points spread evenly in its logarithm, at
-the best values found so far for the others); what is left of the budget halves the gaps beside the best point of every
-range in turn. Deterministic, so an interrupted tuning that remembers its evaluations goes on where it was.
+the best values found so far for the others); what is left of the budget halves the widest gap beside the best point.
+Deterministic, so an interrupted tuning that remembers its evaluations goes on where it was.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Mapping
 from typing import Any
 
 from recon_bench.core import Choice, Log
@@ -28,51 +28,44 @@ def _value(axis: Log | Choice, number: float) -> Any:
     return int(number) if axis.integer else number
 
 
-def search(
-    space: Mapping[str, Log | Choice], start: Mapping[str, Any], budget: int, score: Callable[[Point], float]
-) -> tuple[Point, float]:
-    """The best point of at most ``budget`` evaluations of ``score`` (higher is better), and its score.
+def search(space: Mapping[str, Log | Choice], start: Mapping[str, Any], budget: int) -> Generator[Point, float, None]:
+    """Yields at most ``budget`` points, each to be answered (``send``) by its score, higher being better.
 
     ``start`` has the default value of every setting in ``space``; a point has a number for each.
     """
     seen: dict[tuple[float, ...], float] = {}
     best = {name: _number(axis, start[name]) for name, axis in space.items()}
     best_score = -math.inf
-    for candidate in _candidates(space, lambda: best, lambda: seen):
-        key = tuple(candidate.values())
-        if key in seen:
-            continue
-        if len(seen) >= budget:
-            break
-        seen[key] = score(candidate)
-        if seen[key] > best_score:
-            best, best_score = candidate, seen[key]
-    return best, best_score
+    scans = [(name, number) for name, axis in space.items() for number in _scan(axis)]
+    while len(seen) < budget:
+        if scans:
+            name, number = scans.pop(0)
+            candidates = [{**best, name: number}]
+        elif not (candidates := _fresh(_refinements(space, best, seen), seen)):
+            return
+        for point in _fresh(candidates, seen)[:1]:
+            score = yield point
+            seen[tuple(point.values())] = score
+            if score > best_score:
+                best, best_score = point, score
 
 
-def _number(axis: Log | Choice, default: Any) -> float:
-    return float(axis.values.index(default)) if isinstance(axis, Choice) else float(default)
+def _fresh(points: list[Point], seen: Container[tuple[float, ...]]) -> list[Point]:
+    return [point for point in points if tuple(point.values()) not in seen]
 
 
-def _candidates(
-    space: Mapping[str, Log | Choice],
-    best: Callable[[], Point],
-    seen: Callable[[], Mapping[tuple[float, ...], float]],
-) -> Iterator[Point]:
-    for name, axis in space.items():
-        for number in _scan(axis):
-            yield {**best(), name: number}
-    names = list(space)
-    ranges = [(name, axis) for name, axis in space.items() if isinstance(axis, Log)]
-    progress = True
-    while progress:
-        before = len(seen())
-        for name, axis in ranges:
-            here = best()
-            tried = sorted({point[names.index(name)] for point in seen()})
-            for number in _between(axis, here[name], tried):
-                yield {**here, name: number}
-        progress = len(seen()) > before
+def _refinements(space: Mapping[str, Log | Choice], best: Point, seen: Iterable[tuple[float, ...]]) -> list[Point]:
+    """The middles of the gaps beside the best point, the widest gap first (in the logarithm)."""
+    gaps = []
+    for i, (name, axis) in enumerate(space.items()):
+        if isinstance(axis, Log):
+            tried = sorted({point[i] for point in seen})
+            below = [x for x in tried if x < best[name]]
+            above = [x for x in tried if x > best[name]]
+            for neighbour in below[-1:] + above[:1]:
+                middle = _round(axis, math.sqrt(best[name] * neighbour))
+                gaps.append((abs(math.log(neighbour / best[name])), {**best, name: middle}))
+    return [point for _, point in sorted(gaps, key=lambda gap: -gap[0])]
 
 
 def _scan(axis: Log | Choice) -> list[float]:
@@ -80,13 +73,6 @@ def _scan(axis: Log | Choice) -> list[float]:
         return [float(i) for i in range(len(axis.values))]
     steps = (axis.low * (axis.high / axis.low) ** (i / (SCAN - 1)) for i in range(SCAN))
     return [_round(axis, step) for step in steps]
-
-
-def _between(axis: Log, here: float, tried: list[float]) -> list[float]:
-    below = [x for x in tried if x < here]
-    above = [x for x in tried if x > here]
-    near = ([below[-1]] if below else []) + ([above[0]] if above else [])
-    return [_round(axis, math.sqrt(here * x)) for x in near]
 
 
 def _round(axis: Log, number: float) -> float:

@@ -59,7 +59,7 @@ def _applications(cell: Cell, settings: object, y: torch.Tensor) -> Record:
     counting = Counting(cell.task.make_operator(cell.device, torch.float32))
     reconstruct = cell.method.build(with_operator(cell.task.problem(cell.device), counting), settings)
     before = counting.pairs
-    reconstruct(y, counting)  # type: ignore[arg-type]
+    reconstruct(y, counting)
     if counting.pairs == before:
         return Record(sample="operator", note="no application of the benchmark's operator was seen")
     return Record(sample="operator", values={"applications": counting.pairs - before})

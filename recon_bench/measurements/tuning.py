@@ -22,18 +22,18 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     problem = cell.task.problem(cell.device)
     count = min(cell.rules.tuning_images, len(problem.validation))
     samples = [problem.validation[index] for index in range(count)]
-    space, fresh = cell.method.search, []
-
-    def score(point: tuning.Point) -> float:
+    space = cell.method.search
+    points = tuning.search(space, {name: getattr(cell.settings, name) for name in space}, cell.rules.tuning_evaluations)
+    point = next(points, None)
+    while point is not None:
         key = Record(sample="validation", at=point).key
         record = done.get(key) or _evaluate(cell, problem, samples, point)
         if key not in done:
-            fresh.append(record)
-        return record.values.get("psnr", -math.inf)
-
-    start = {name: getattr(cell.settings, name) for name in space}
-    tuning.search(space, start, cell.rules.tuning_evaluations, score)
-    yield from fresh
+            yield record
+        try:
+            point = points.send(record.values.get("psnr", -math.inf))
+        except StopIteration:
+            return
 
 
 def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuning.Point) -> Record:
@@ -48,8 +48,8 @@ def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuning
             if outcome.x is None:
                 return Record(sample="validation", at=point, error=outcome.error)
             note = outcome.note or note
-            images = (pictures.magnitude(image)[None] for image in (sample.truth, outcome.x))
-            values.append(float(metrics.psnr(*images, problem.data_range)))
+            truth, x = pictures.magnitude(sample.truth), pictures.magnitude(outcome.x)
+            values.append(float(metrics.psnr(truth, x, problem.data_range)))
     return Record(sample="validation", at=point, values={"psnr": sum(values) / len(values)}, note=note)
 
 
