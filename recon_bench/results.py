@@ -1,4 +1,4 @@
-"""Reads, writes and checks result files and task cards: the only door to the results folder.
+"""Reads and writes result files and task cards: the only door to the results folder.
 
     results/<task>/task-<hash>.json                         the card of one version of a task
     results/<task>/<method>/<kind>-<UTC time>-<6 hex>.json  one run of one cell, valid against schema.json
@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -55,9 +55,10 @@ class Result:
         identity = [self.task["hash"], self.rules["hash"], self.measurement["hash"], self.method["hash"]]
         identity += [self.method["name"], made["machine"]["id"], made["device"], made["threads"]]
         time = made["started"].replace("-", "").replace(":", "")
-        return f"{self.kind}-{time}-{_sha256(json.dumps(identity).encode())[:6]}"
+        return f"{self.kind}-{time}-{sha256(json.dumps(identity).encode())[:6]}"
 
     def folder(self, root: Path) -> Path:
+        """Where the file and its pictures go."""
         return root / self.task["name"] / self.method["name"]
 
     def data(self) -> dict[str, Any]:
@@ -68,42 +69,42 @@ class Result:
 def write(result: Result, root: Path) -> Path:
     """Write atomically; its path. Raises :class:`ResultError` for invalid content or a disk that refuses it."""
     path = result.folder(root) / f"{result.stem}.json"
-    return _write(path, result.data(), _violations)
+    return _write(path, result.data())
 
 
 def write_card(card: Json, root: Path) -> Path:
     """Write a task card atomically to where its results will look for it; its path."""
-    return _write(root / str(card["name"]) / f"task-{card['hash']}.json", card, _card_violations)
+    return _write(root / str(card["name"]) / f"task-{card['hash']}.json", card, "card")
 
 
 def read(path: Path) -> Result:
     """Read one result file; raises :class:`ResultError` where it is unreadable, edited or against the schema."""
-    data = _parse(path)
-    for violation in _violations(data):
+    data = parse(path)
+    for violation in violations(data):
         raise ResultError(f"{path}: {violation}. Restore the file from git or run its cell again.")
-    return _result(data, path)
+    return to_result(data, path)
 
 
 def load(root: Path) -> tuple[list[Result], list[str]]:
     """All results below ``root`` in order of path, and one line for each file that could not be used.
 
-    Full validation is left to :func:`check`; here only the seal and the shape of the content are.
+    Full validation is left to :func:`recon_bench.check.check`; here only the seal and the shape of the content are.
     """
     results, problems = [], []
-    for path in _result_files(root):
+    for path in result_files(root):
         try:
-            results.append(_result(_parse(path), path))
+            results.append(to_result(parse(path), path))
         except ResultError as error:
             problems.append(str(error))
     return results, problems
 
 
-def cards(root: Path) -> dict[str, Json]:
-    """Task cards by task hash; one that cannot be read is left to :func:`check`."""
+def cards(root: Path) -> dict[str, dict[str, Any]]:
+    """Task cards by task hash; one that cannot be read is left to :func:`recon_bench.check.check`."""
     found = {}
-    for path in _card_files(root):
+    for path in card_files(root):
         try:
-            card = _parse(path)
+            card = parse(path)
         except ResultError:
             continue
         found[str(card.get("hash"))] = card
@@ -131,110 +132,17 @@ def started(result: Result) -> tuple[str, str]:
     return result.provenance["started"], result.stem
 
 
-def check(root: Path) -> list[str]:
-    """Everything that is wrong below ``root``, one line each; an empty list is good news."""
-    problems: list[str] = []
-    known: set[tuple[str, str]] = set()
-    pictures: set[Path] = set()
-    for path in _card_files(root):
-        card = _checked(path, _card_violations, problems)
-        if card is None:
-            continue
-        known.add((card["name"], card["hash"]))
-        if path != root / card["name"] / f"task-{card['hash']}.json":
-            problems.append(f"{path}: holds the card of task {card['name']} with hash {card['hash']}; rename it")
-        problems += _check_pictures(path, card["images"], pictures)
-    seals: dict[str, Path] = {}
-    for path in _result_files(root):
-        data = _checked(path, _violations, problems)
-        if data is None:
-            continue
-        result = _result(data, path)
-        problems += [f"{path}: {text}" for text in _inconsistencies(result, root, known)]
-        problems += _check_pictures(path, result.images, pictures)
-        content = _sha256(json.dumps([result.task, result.method, result.records, result.provenance]).encode())
-        if content in seals:
-            problems.append(f"{path}: repeats {seals[content]}; delete one of them")
-        seals.setdefault(content, path)
-    for picture in sorted(set(root.glob("**/*.webp")) - pictures):
-        problems.append(f"{picture}: belongs to no result and no card; delete it")
-    return problems
-
-
-def _inconsistencies(result: Result, root: Path, known: set[tuple[str, str]]) -> Iterator[str]:
-    """What the schema cannot say: the content against its place, its own header, and plain sense."""
-    expected = result.folder(root) / f"{result.stem}.json"
-    if result.path != expected:
-        yield f"its content belongs to {expected}; expected the same place and name"
-    if (result.task["name"], result.task["hash"]) not in known:
-        yield f"no card task-{result.task['hash']}.json in {root / result.task['name']}; add the card of that version"
-    if (result.status == "ok") != (result.reason is None):
-        yield f"status is {result.status!r} and reason is {result.reason!r}; expected a reason unless the status is 'ok'"
-    failed = [record for record in result.records if record["error"] is not None]
-    if result.status == "ok" and failed:
-        yield f"status is 'ok' but {len(failed)} of {len(result.records)} records have an error"
-    if result.status == "ok" and not result.records:
-        yield "status is 'ok' but there are no records"
-    yield from _odd_records(result)
-
-
-def _odd_records(result: Result) -> Iterator[str]:
-    metrics = {metric["name"]: metric for metric in result.measurement["metrics"]}
-    seen: set[str] = set()
-    for number, record in enumerate(result.records):
-        place = f"record {number} ({record['sample']!r})"
-        key = json.dumps([record["sample"], record["at"], record["seed"]], sort_keys=True)
-        if key in seen:
-            yield f"{place} repeats the sample, place and seed of an earlier one"
-        seen.add(key)
-        if not record["values"] and record["error"] is None:
-            yield f"{place} has neither values nor an error"
-        for name, value in record["values"].items():
-            if name not in metrics:
-                yield f"{place} has a value {name!r}; expected one of the metrics {', '.join(metrics)}"
-            elif not _plausible(metrics[name], value):
-                yield f"{place}: {name} = {value:g} {metrics[name]['unit']} is not plausible"
-
-
-def _plausible(metric: Json, value: float) -> bool:
-    if metric["unit"] == "dB":
-        return -200 <= value <= 400
-    if metric["name"].startswith("ssim"):
-        return -1 <= value <= 1 + 1e-6
-    return value >= 0
-
-
-def _check_pictures(path: Path, images: Json, seen: set[Path]) -> Iterator[str]:
-    for name, image in images.items():
-        picture = path.parent / image["file"]
-        seen.add(picture)
-        if picture.parent != path.parent or not picture.is_file():
-            yield f"{path}: picture {name!r} should be {image['file']!r} beside it; it is not there"
-        elif (found := _sha256(picture.read_bytes())) != image["sha256"]:
-            yield f"{picture}: was changed; expected sha256 {image['sha256'][:12]}…, found {found[:12]}…"
-
-
-def _checked(path: Path, violations: Callable[[Any], Iterator[str]], problems: list[str]) -> dict[str, Any] | None:
-    """The content of a file if it can be read and is valid; otherwise its problems are added to the list."""
-    try:
-        data = _parse(path)
-    except ResultError as error:
-        problems.append(str(error))
-        return None
-    found = [f"{path}: {violation}" for violation in violations(data)]
-    problems += found
-    return None if found else data
-
-
-def _result_files(root: Path) -> list[Path]:
+def result_files(root: Path) -> list[Path]:
+    """Paths of all result files below ``root``, sorted."""
     return sorted(path for path in root.glob("*/*/*.json") if not path.name.startswith("."))
 
 
-def _card_files(root: Path) -> list[Path]:
+def card_files(root: Path) -> list[Path]:
+    """Paths of all task cards below ``root``, sorted."""
     return sorted(root.glob("*/task-*.json"))
 
 
-def _result(data: dict[str, Any], path: Path) -> Result:
+def to_result(data: dict[str, Any], path: Path) -> Result:
     """A Result after cheap checks of its shape, so that later code may rely on every key being there."""
     for name, keys in _required_keys().items():
         part = data if name == "" else data[name]
@@ -264,16 +172,13 @@ def _validator(part: str) -> Draft202012Validator:
     return Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": _schema()["$defs"]} if part else _schema())
 
 
-def _violations(data: Any, part: str = "") -> Iterator[str]:
+def violations(data: Any, part: str = "") -> Iterator[str]:
+    """What is against the schema of a result, or of ``part`` ("card"): the field, what was expected and found."""
     for error in _validator(part).iter_errors(data):
         found = repr(error.instance) if len(repr(error.instance)) < 60 else f"{repr(error.instance)[:57]}..."
         expected = error.message if error.validator in ("required", "additionalProperties") else ""
         expected = expected or f"expected {error.validator} {error.validator_value!r}, found {found}"
         yield f"field {error.json_path}: {expected}"
-
-
-def _card_violations(data: Any) -> Iterator[str]:
-    return _violations(data, "card")
 
 
 def _constant(name: str) -> NoReturn:
@@ -283,7 +188,7 @@ def _constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_constant)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse(path: Path) -> dict[str, Any]:
     """The content of a sealed file; raises :class:`ResultError` where it is missing, cut short or edited."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -295,7 +200,7 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ResultError(f"{path}: is not a whole JSON file ({error}). {advice}") from error
     if not isinstance(data, dict) or "seal" not in data:
         raise ResultError(f"{path}: expected an object that ends with a seal, as `recon-bench run` writes it")
-    found = _sha256(text.rpartition(SEAL)[0].encode())
+    found = sha256(text.rpartition(SEAL)[0].encode())
     if data["seal"] != found:
         seal = str(data["seal"])[:12]
         raise ResultError(
@@ -305,12 +210,12 @@ def _parse(path: Path) -> dict[str, Any]:
     return data
 
 
-def _write(path: Path, data: Json, violations: Callable[[Any], Iterator[str]]) -> Path:
+def _write(path: Path, data: Json, part: str = "") -> Path:
     try:
         text = _text(data)
     except (TypeError, ValueError) as error:
         raise ResultError(f"{path}: not written, its content is not JSON ({error})") from error
-    for violation in violations(json.loads(text)):
+    for violation in violations(json.loads(text), part):
         raise ResultError(f"{path}: not written, {violation}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -346,8 +251,9 @@ def _text(data: Json) -> str:
         else:
             lines.append(f"{json.dumps(name)}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}")
     text = "{\n" + ",\n".join(lines) + ",\n"
-    return f'{text}{SEAL}"{_sha256(text.encode())}"\n}}\n'
+    return f'{text}{SEAL}"{sha256(text.encode())}"\n}}\n'
 
 
-def _sha256(content: bytes) -> str:
+def sha256(content: bytes) -> str:
+    """As 64 hex digits."""
     return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,268 @@
+"""Leaderboards and tables from results: pure functions of what `results.load` gives.
+
+Nothing here knows a metric by name but the one that ranks, nor a kind but two: the accuracy that ranks, and the
+runtime, whose records are of several sorts. Records without ``at`` are averaged into one column for each metric;
+records with one key in ``at`` are curves. A new kind of measurement appears without a change here.
+
+Results of different task, rules or measurement hashes never share a board, and kinds that measure seconds or bytes
+are compared within one machine, device and thread count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recon_bench.columns import Column, bootstrap, scalars
+from recon_bench.columns import columns as columns_of
+from recon_bench.columns import summary as summary_of
+from recon_bench.results import Result, latest, started
+from recon_bench.selection import current, machine_notes, same_machine
+from recon_bench.statistics import interval, ranks
+
+RANKING_KIND, RANKING_METRIC = "accuracy", "psnr"
+FIXED = ("rank", "method", "title", "family", "status", "reason", "notes", "images")
+UNRANKED = ("partial", "timeout", "failed", "not-applicable", "not measured")
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard of a task.
+
+    ``frame`` has a row for each method, best first, those without a rank below, and the columns FIXED (``rank`` is
+    empty where there is none) followed by value, low and high of each of ``columns``. ``notes`` are for the reader;
+    ``cells`` are the results that count, by method and kind.
+    """
+
+    task: str
+    version: int
+    hash: str
+    rules: Mapping[str, Any]
+    columns: tuple[Column, ...]
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Result]
+
+
+def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
+    """The leaderboard of ``task`` under ``rules``; raises KeyError where there is no result to show."""
+    counted, notes = current(results, task, rules)
+    if not counted:
+        raise KeyError(f"there are no results of the task {task!r} under the rules {rules!r}")
+    compared, elsewhere = same_machine(counted)
+    cells = {(result.method["name"], result.kind): result for result in latest(compared)}
+    columns = _all_columns(cells)
+    names = sorted({result.method["name"] for result in counted})
+    ranking, problems = _ranking(cells)
+    rows = []
+    for name in names:
+        own = {kind: cell for (method, kind), cell in cells.items() if method == name}
+        header = max((r for r in counted if r.method["name"] == name), key=started).method
+        rows.append(_row(header, own, columns, ranking.get(name), problems.get(name), elsewhere.get(name, [])))
+    first = counted[0]
+    return Board(
+        task=task,
+        version=first.task["version"],
+        hash=first.task["hash"],
+        rules=first.rules,
+        columns=tuple(columns.values()),
+        frame=_sorted(rows, list(columns.values())),
+        notes=(*notes, *machine_notes(compared, elsewhere), *_size_notes(cells)),
+        cells=cells,
+    )
+
+
+def curves(results: Iterable[Result], task: str, kind: str | None = None, rules: str = "full") -> pd.DataFrame:
+    """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples."""
+    rows: list[dict[str, Any]] = []
+    for result in latest(same_machine(current(results, task, rules)[0])[0]):
+        if result.kind == "tuning" or kind not in (None, result.kind):
+            continue
+        points: dict[tuple[str, float, str], list[float]] = {}
+        for record in result.records:
+            if len(record["at"]) == 1:
+                [(axis, at)] = record["at"].items()
+                for metric, value in record["values"].items():
+                    points.setdefault((axis, at, metric), []).append(value)
+        for (axis, at, metric), values in sorted(points.items()):
+            mean = interval(np.array(values), **bootstrap(result))
+            where = {"method": result.method["name"], "kind": result.kind, "axis": axis, "at": at, "metric": metric}
+            rows.append({**where, **mean._asdict(), "samples": len(values)})
+    columns = ["method", "kind", "axis", "at", "metric", "value", "low", "high", "samples"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def raw(results: Iterable[Result], task: str, kind: str = RANKING_KIND, rules: str = "full") -> pd.DataFrame:
+    """Raw values of the results that count, one row for each record: method, sample, seed, at, metrics, error, note."""
+    rows = []
+    metrics: dict[str, None] = {}
+    for result in latest(current(results, task, rules)[0]):
+        if result.kind == kind:
+            metrics |= dict.fromkeys(metric["name"] for metric in result.measurement["metrics"])
+            for record in result.records:
+                at = {f"at_{axis}": value for axis, value in record["at"].items()}
+                rows.append({"method": result.method["name"], **record, **at, **record["values"]})
+    places = sorted({key for row in rows for key in row if key.startswith("at_")})
+    return pd.DataFrame(rows, columns=["method", "sample", "seed", *places, *metrics, "error", "note"])
+
+
+def ledger(results: Iterable[Result], task: str, method: str, rules: str = "full") -> pd.DataFrame:
+    """What the tuner tried for ``method``: evaluation, each setting, each metric, error, and which was chosen."""
+    tuned = [r for r in latest(current(results, task, rules)[0]) if (r.kind, r.method["name"]) == ("tuning", method)]
+    if not tuned or not tuned[0].records:
+        return pd.DataFrame(columns=["evaluation", "error", "chosen"])
+    [result] = tuned
+    rows = [
+        {"evaluation": number, **record["at"], **record["values"], "error": record["error"]}
+        for number, record in enumerate(result.records, start=1)
+    ]
+    frame = pd.DataFrame(rows)
+    metric = result.measurement["metrics"][0]
+    scores = frame.get(metric["name"], pd.Series(math.nan, index=frame.index, dtype=float))
+    best = scores.max() if metric["better"] == "higher" else scores.min()
+    return frame.assign(chosen=scores.eq(best) & ~scores.eq(best).cumsum().gt(1))
+
+
+def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_METRIC) -> pd.Series:
+    """Which rows no other row beats in both a lower ``cost`` and a higher ``quality``."""
+    if cost not in frame or quality not in frame:
+        return pd.Series(False, index=frame.index)
+    known = frame[[cost, quality]].dropna().sort_values([cost, quality], ascending=[True, False])
+    best = known[quality].cummax().shift(fill_value=-math.inf)
+    front = known.index[known[quality] > best]
+    return pd.Series(frame.index.isin(front), index=frame.index)
+
+
+def task_names(results: Iterable[Result], rules: str = "full") -> list[str]:
+    """Names of the tasks that have results under ``rules``."""
+    return sorted({result.task["name"] for result in results if result.rules["name"] == rules})
+
+
+def tasks(results: Iterable[Result], rules: str = "full") -> pd.DataFrame:
+    """One row for each task with its leaders; see :func:`summary`."""
+    results = list(results)
+    return summary(board(results, name, rules) for name in task_names(results, rules))
+
+
+def summary(boards: Iterable[Board]) -> pd.DataFrame:
+    """One row for each board: task, version, methods, ranked, images, leaders, their best value, when measured."""
+    rows = []
+    for made in boards:
+        frame = made.frame
+        leaders = frame[frame["rank"] == 1]
+        best = {
+            name: leaders[name].iloc[0] if len(leaders) and name in frame else math.nan
+            for name in (RANKING_METRIC, f"{RANKING_METRIC}_low", f"{RANKING_METRIC}_high")
+        }
+        rows.append(
+            {
+                "task": made.task,
+                "version": made.version,
+                "methods": len(frame),
+                "ranked": int(frame["rank"].notna().sum()),
+                "images": int(frame["images"].max()),
+                "leaders": ", ".join(leaders["method"]),
+                **best,
+                "measured": max(started(cell)[0] for cell in made.cells.values()),
+            }
+        )
+    columns = ["task", "version", "methods", "ranked", "images", "leaders", RANKING_METRIC]
+    return pd.DataFrame(rows, columns=[*columns, f"{RANKING_METRIC}_low", f"{RANKING_METRIC}_high", "measured"])
+
+
+def _size_notes(cells: Mapping[tuple[str, str], Result]) -> list[str]:
+    images = len(_samples(cells))
+    return [f"only {images} images: ranks are an indication, not a result"] if 0 < images < 10 else []
+
+
+def _samples(cells: Mapping[tuple[str, str], Result]) -> list[str]:
+    """Every sample that some method was scored on."""
+    scored = (cell for (_, kind), cell in cells.items() if kind == RANKING_KIND)
+    return sorted({sample for cell in scored for sample in scalars(cell, RANKING_METRIC)})
+
+
+def _ranking(cells: Mapping[tuple[str, str], Result]) -> tuple[dict[str, int], dict[str, str]]:
+    """Ranks of the methods that are fine on every image, and why others with the status "ok" have none."""
+    samples = _samples(cells)
+    values, problems = {}, {}
+    for (name, kind), cell in cells.items():
+        if kind == RANKING_KIND and cell.status == "ok":
+            own = scalars(cell, RANKING_METRIC)
+            values[name] = np.array([own.get(sample, math.nan) for sample in samples])
+            if missing := len(samples) - len(own):
+                problems[name] = f"{missing} of {len(samples)} images are missing"
+    scored = [cell for (_, kind), cell in cells.items() if kind == RANKING_KIND]
+    return (ranks(values, **bootstrap(scored[0])) if samples else {}), problems
+
+
+def _row(
+    header: Mapping[str, Any],
+    own: Mapping[str, Result],
+    columns: Mapping[tuple[str, str], Column],
+    rank: int | None,
+    problem: str | None,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    scored = own.get(RANKING_KIND)
+    status = "partial" if problem else scored.status if scored else "not measured"
+    reason = problem or (scored.reason if scored else f"there is no result of the kind {RANKING_KIND!r}")
+    row: dict[str, Any] = {"rank": rank, "method": header["name"], "title": header["title"], "family": header["family"]}
+    row |= {"status": status, "reason": reason or "", "notes": "; ".join([*_row_notes(own), *notes])}
+    row["images"] = len(scalars(scored, RANKING_METRIC)) if scored else 0
+    for kind, result in own.items():
+        # A mean over what happened to work would reward failing on hard images.
+        if result.status == "ok" and not (kind == RANKING_KIND and problem):
+            for name, (value, low, high) in summary_of(result).items():
+                column = columns[kind, name].name
+                row |= {column: value, f"{column}_low": low, f"{column}_high": high}
+    return row
+
+
+def _row_notes(own: Mapping[str, Result]) -> list[str]:
+    notes = []
+    for kind, result in own.items():
+        if kind != RANKING_KIND and result.status not in ("ok", own.get(RANKING_KIND, result).status):
+            notes.append(f"{kind}: {result.status}, {result.reason}")
+        said = Counter(record["note"] for record in result.records if record["note"])
+        if said:
+            notes.append(f"{kind}, {said.total()} of {len(result.records)} records: {said.most_common(1)[0][0]}")
+    if len({(r.method["hash"], str(r.method["settings"])) for r in own.values() if r.kind != "tuning"}) > 1:
+        notes.append("kinds were measured with different versions or settings of the method")
+    return notes
+
+
+def _sorted(rows: list[dict[str, Any]], columns: Sequence[Column]) -> pd.DataFrame:
+    names = [name for column in columns for name in (column.name, f"{column.name}_low", f"{column.name}_high")]
+
+    def place(row: dict[str, Any]) -> tuple[float, float, int, str]:
+        status = UNRANKED.index(row["status"]) if row["status"] in UNRANKED else -1
+        return row["rank"] or math.inf, -row.get(RANKING_METRIC, -math.inf), status, row["method"]
+
+    rows.sort(key=place)
+    frame = pd.DataFrame(rows, columns=[*FIXED, *names])
+    return frame.astype({"rank": "Int64", **dict.fromkeys(names, float)})
+
+
+def _all_columns(cells: Mapping[tuple[str, str], Result]) -> dict[tuple[str, str], Column]:
+    """Columns by kind and summary name; a name that an earlier kind took is prefixed with the kind."""
+    kinds: dict[str, Result] = {}
+    for (_, kind), cell in cells.items():
+        if kind != "tuning" and (kind not in kinds or started(cell) > started(kinds[kind])):
+            kinds[kind] = cell
+    columns: dict[tuple[str, str], Column] = {}
+    for kind in sorted(kinds, key=lambda kind: (kind != RANKING_KIND, kind != "runtime", kind)):
+        taken = {column.name for column in columns.values()}
+        seen = {
+            name for (_, k), cell in cells.items() if k == kind and cell.status == "ok" for name in summary_of(cell)
+        }
+        for column in columns_of(kinds[kind]):
+            if column.name in seen:
+                unique = f"{kind}_{column.name}" if column.name in taken else column.name
+                columns[kind, column.name] = replace(column, name=unique)
+    return columns

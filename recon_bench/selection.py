@@ -1,0 +1,76 @@
+"""Which results count: those of the newest versions, measured on one machine where the machine matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from recon_bench.results import Result, latest, started
+
+Setup = tuple[str, str, int]
+MACHINE_UNITS = frozenset({"s", "ms", "B", "KiB", "MiB", "GiB"})
+
+
+def current(results: Iterable[Result], task: str, rules: str = "full") -> tuple[list[Result], list[str]]:
+    """Results of the newest version of task and rules, of each kind's newest version, and what was left out."""
+    own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules]
+    if not own:
+        return [], []
+    top = max(own, key=lambda r: (r.task["version"], r.rules["version"], started(r)))
+    same = [r for r in own if (r.task["hash"], r.rules["hash"]) == (top.task["hash"], top.rules["hash"])]
+    newest: dict[str, Result] = {}
+    for result in same:
+        best = newest.setdefault(result.kind, result)
+        if _measured(result) > _measured(best):
+            newest[result.kind] = result
+    kept = [r for r in same if r.measurement["hash"] == newest[r.kind].measurement["hash"]]
+    left = len(own) - len(kept)
+    note = f"{left} older results are not ranked (another version of task, rules or measurement)"
+    return kept, [note] if left else []
+
+
+def _measured(result: Result) -> tuple[int, tuple[str, str]]:
+    return result.measurement["version"], started(result)
+
+
+def _setup(result: Result) -> Setup:
+    made = result.provenance
+    return made["machine"]["id"], made["device"], made["threads"]
+
+
+def _machine_bound(result: Result) -> bool:
+    return any(metric["unit"] in MACHINE_UNITS for metric in result.measurement["metrics"])
+
+
+def same_machine(results: Sequence[Result]) -> tuple[list[Result], dict[str, list[str]]]:
+    """Results without those of other machines, and for each method what was so left out of its row.
+
+    The setup that most methods were measured on is kept, the newest of equals: one submission from a stranger's
+    machine must not empty the column.
+    """
+    methods: dict[str, dict[Setup, set[str]]] = {}
+    for result in sorted(filter(_machine_bound, results), key=started, reverse=True):
+        methods.setdefault(result.kind, {}).setdefault(_setup(result), set()).add(result.method["name"])
+    chosen = {kind: max(setups, key=lambda setup: len(setups[setup])) for kind, setups in methods.items()}
+    kept = [r for r in results if r.kind not in chosen or _setup(r) == chosen[r.kind]]
+    have = {(r.method["name"], r.kind) for r in kept}
+    elsewhere: dict[str, list[str]] = {}
+    for result in latest(results):
+        if (result.method["name"], result.kind) not in have:
+            where = f"{result.kind} measured elsewhere ({_where(result)}), not compared"
+            elsewhere.setdefault(result.method["name"], []).append(where)
+    return kept, elsewhere
+
+
+def machine_notes(compared: Iterable[Result], elsewhere: Mapping[str, list[str]]) -> list[str]:
+    """For the reader of a board: where its seconds and bytes were measured, and what is not compared."""
+    bound = {result.kind: result for result in compared if _machine_bound(result)}
+    notes = [f"{kind} on one machine: {_where(result)}" for kind, result in bound.items()]
+    if elsewhere:
+        notes.append(f"{len(elsewhere)} methods have results of other machines that are not compared")
+    return notes
+
+
+def _where(result: Result) -> str:
+    made = result.provenance
+    processor = made["machine"]["gpu" if made["device"].startswith("cuda") else "cpu"]
+    return f"{processor}, {made['device']}, {made['threads']} threads"
