@@ -1,0 +1,78 @@
+"""The 'ellipses' protocol of DIVal, on the very images of its published numbers.
+
+Otero Baguer, Leuschner and Schmidt 2020, doi:10.1088/1361-6420/aba415; the images are those that DIVal 0.6.1 draws with
+fixed seeds (turned by 90 degrees: its first axis is x). The noise is ours, of the same law.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import partial
+
+from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.data.ellipses import EllipseLaw, Stream, sampled
+from recon_bench.operators import ParallelBeam, RayTransform, evenly
+from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
+
+LAW = EllipseLaw(
+    value=(("uniform", -0.4, 1.0),),
+    axis=("exponential", 0.2),
+    centre=("uniform", -0.9, 0.9),
+    count=("poisson", 40),
+    most=70,
+)
+PHANTOMS = {"train": Stream(LAW, 42), "validation": Stream(LAW, 2), "test": Stream(LAW, 1)}
+GEOMETRY = ParallelBeam(size=128, angles=evenly(30, offset=math.pi / 60), bins=183, spacing=128 * math.sqrt(2) / 183)
+FINE = dataclasses.replace(GEOMETRY, size=400, pixel=128 / 400)
+NOISE = Noise("gaussian", 0.025)
+SEED = 30
+
+
+def normalised(image: Array) -> Array:
+    """``image`` with its non-zero pixels shifted so that the smallest is 0, then scaled so that the largest is 1."""
+    image = image - image.min() * (image != 0)
+    return image / image.max()
+
+
+def _observe(split: str, index: int) -> Sample:
+    truth = normalised(sampled(PHANTOMS[split][index], GEOMETRY.size))
+    _, noise = streams(SEED, split, index)
+    return sample(split, index, truth, gaussian(project(truth, FINE), NOISE.level, noise))
+
+
+def _fingerprint() -> str:
+    return digest([first_draws(SEED)] + [rounded(PHANTOMS[split][i]) for split in PHANTOMS for i in (0, 1, 20)])
+
+
+TASKS = (
+    Task(
+        name="ct-ellipses-30",
+        version=1,
+        family="ct",
+        title="Ellipses, 30 views, 2.5 % noise",
+        description=(
+            "Random ellipses on 128 x 128 pixels seen from 30 angles with white noise of 2.5 % of the mean absolute "
+            "value, on the images of the published 'ellipses' numbers: this task shows that ours can be trusted. Data "
+            "are simulated on a 400 x 400 grid, so the reconstruction operator is not the simulating one."
+        ),
+        make_operator=partial(RayTransform, GEOMETRY),
+        observe=_observe,
+        sizes={"train": 32000, "validation": 3200, "test": 100},
+        noise=NOISE,
+        data_range=1.0,
+        card={
+            "images": "random ellipses sampled at points; non-zero pixels shifted to start at 0, all scaled to end at 1",
+            "ellipses": dataclasses.asdict(LAW),
+            "image_seeds": {split: stream.seed for split, stream in PHANTOMS.items()},
+            "noise_seed": SEED,
+            "splits": "the first images of three random streams; test: the first 100 of the published 3200",
+            "operator": describe(GEOMETRY, "pixel"),
+            "simulation": describe(FINE, "pixel") | {"enlarged": "bilinearly from 128 x 128", "precision": "float64"},
+            "noise": f"white Gaussian, standard deviation {NOISE.level} times the mean absolute value of the clean data",
+            "inverse_crime": False,
+            "reference": "Otero Baguer, Leuschner, Schmidt 2020, doi:10.1088/1361-6420/aba415",
+        },
+        fingerprint=_fingerprint,
+    ),
+)

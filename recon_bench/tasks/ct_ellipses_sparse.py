@@ -1,0 +1,76 @@
+"""Noiseless sparse-view tomography of ellipses, after FBPConvNet.
+
+Jin, McCann, Froustey and Unser 2017, doi:10.1109/TIP.2017.2713099: 512 x 512 pixels, 729 bins, 1000 views over 180
+degrees of which every 7th (143) or every 20th (50) is used, sinograms computed from the ellipses and not from pixels.
+The published law of the ellipses ("random intensity, size and location") is not public; ours is on the card. The truth
+is the phantom averaged over pixels; the published one was the filtered backprojection of all 1000 views.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import partial
+
+from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.data.ellipses import EllipseLaw, averaged, sinogram
+from recon_bench.operators import ParallelBeam, RayTransform
+from recon_bench.tasks.common import SPLITS, describe, rounded, sample, streams
+
+LAW = EllipseLaw(
+    value=(("uniform", 0.1, 1.0),),
+    axis=("uniform", 0.02, 0.4),
+    centre=("uniform", -0.9, 0.9),
+    count=("poisson", 40),
+    most=80,
+    radius=0.95,
+)
+SEED = 2017
+
+
+def _observe(geometry: ParallelBeam, split: str, index: int) -> Sample:
+    ellipses = LAW.draw(streams(SEED, split, index)[0])
+    image = averaged(ellipses, geometry.size)
+    peak = image.max()
+    return sample(split, index, image / peak, sinogram(ellipses, geometry) / peak)
+
+
+def _fingerprint() -> str:
+    return digest([rounded(LAW.draw(streams(SEED, split, i)[0])) for split in SPLITS for i in (0, 1, 2)])
+
+
+def _task(every: int) -> Task:
+    angles = tuple(math.pi * i / 1000 for i in range(0, 1000, every))
+    geometry = ParallelBeam(size=512, angles=angles, bins=729)
+    views = len(angles)
+    return Task(
+        name=f"ct-ellipses-{views}",
+        version=1,
+        family="ct",
+        title=f"Large ellipses, {views} views, no noise",
+        description=(
+            f"Random ellipses on 512 x 512 pixels seen from {views} of 1000 angles without noise. The data are exact "
+            "line integrals of the ellipses: what is left is sparse sampling and the error of putting edges on pixels."
+        ),
+        make_operator=partial(RayTransform, geometry),
+        observe=partial(_observe, geometry),
+        sizes={"train": 475, "validation": 25, "test": 100},
+        noise=Noise("none"),
+        data_range=1.0,
+        card={
+            "images": "random ellipses inside the field of view, averaged over pixels, divided by the largest pixel",
+            "ellipses": dataclasses.asdict(LAW),
+            "ellipses_source": "our law: the published one is not public",
+            "seed": SEED,
+            "splits": "separate random streams; the published test set has 25 images",
+            "operator": describe(geometry, "pixel") | {"every": every, "of_views": 1000},
+            "simulation": "exact line integrals of the ellipses at the bin centres, in float64",
+            "noise": "none",
+            "inverse_crime": False,
+            "reference": "Jin, McCann, Froustey, Unser 2017, doi:10.1109/TIP.2017.2713099",
+        },
+        fingerprint=_fingerprint,
+    )
+
+
+TASKS = (_task(every=7), _task(every=20))

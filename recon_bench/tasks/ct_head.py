@@ -1,0 +1,75 @@
+"""Low-dose tomography of a real head: Poisson counts, simulated on a finer grid.
+
+Images are attenuation relative to water, 1 + HU/1000, and lengths are in attenuation lengths of water (50 mm), so that
+line integrals are -log(counts / photons) with nothing to convert.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.data.scans import Blocks, head_ct, sha256, slices
+from recon_bench.operators import ParallelBeam, RayTransform, evenly
+from recon_bench.tasks.common import count_photons, describe, first_draws, project, sample, streams
+
+PIXEL_MM = 0.957
+WATER_PER_MM = 0.02
+PIXEL = PIXEL_MM * WATER_PER_MM
+NOISE = Noise("poisson", 1e4)
+SEED = 256
+BLOCKS: dict[str, Blocks] = {"train": ((0, 25), (73, 102)), "validation": ((30, 39),), "test": ((44, 68),)}
+
+
+def _observe(fine: ParallelBeam, split: str, index: int) -> Sample:
+    truth = head_ct()[slices(BLOCKS[split])[index]]
+    _, noise = streams(SEED, split, index)
+    return sample(split, index, truth, count_photons(project(truth, fine), NOISE.level, noise), volume="head")
+
+
+def _fingerprint() -> str:
+    return digest([sha256("head_ct"), first_draws(SEED)])
+
+
+def _task(views: int) -> Task:
+    geometry = ParallelBeam(size=256, angles=evenly(views), bins=367, spacing=PIXEL, pixel=PIXEL)
+    fine = dataclasses.replace(geometry, size=512, pixel=PIXEL / 2)
+    unit = "attenuation length of water, 50 mm"
+    return Task(
+        name=f"ct-head-{views}",
+        version=1,
+        family="ct",
+        title=f"Head CT, {views} views, low dose",
+        description=(
+            f"Axial slices of one real head CT, 256 x 256 pixels of 0.957 mm, seen from {views} angles with 10,000 "
+            "photons per bin. Data are simulated on a 512 x 512 grid. Training, validation and test slices are "
+            "separate blocks of the same head: a method is not shown to carry over to another person."
+        ),
+        make_operator=partial(RayTransform, geometry),
+        observe=partial(_observe, fine),
+        sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
+        noise=NOISE,
+        data_range=3.0,
+        card={
+            "images": "attenuation relative to water: 1 + HU/1000, at least 0; the data range 3 is -1000 to 2000 HU",
+            "water_per_mm": WATER_PER_MM,
+            "pixel_mm": PIXEL_MM,
+            "splits": {split: [list(block) for block in blocks] for split, blocks in BLOCKS.items()},
+            "splits_note": "half-open blocks of slices, 1.5 mm apart, at least 5 unused slices between blocks",
+            "noise_seed": SEED,
+            "operator": describe(geometry, unit),
+            "simulation": describe(fine, unit) | {"enlarged": "bilinearly from 256 x 256", "precision": "float64"},
+            "noise": "Poisson counts of 10,000 photons per bin, 0 counted as 0.1; data are -log(count / 10,000)",
+            "inverse_crime": False,
+            "source": "example project Cranium of InVesalius, Debian package invesalius-examples 3.1.99998-4",
+            "licence": "GPL-2",
+            "reference": "photons and water as in Adler, Öktem 2018, doi:10.1109/TMI.2018.2799231",
+        },
+        fingerprint=_fingerprint,
+        display=(0.8, 1.4),
+        error_display=(-0.15, 0.15),
+    )
+
+
+TASKS = (_task(143), _task(50))

@@ -1,0 +1,77 @@
+"""Training on random ellipses, test on the modified Shepp-Logan phantom: the setting of learned primal-dual.
+
+Adler and Öktem 2018, doi:10.1109/TMI.2018.2799231. The published protocol has one noise draw and validates on the test
+phantom; here are 100 draws, and validation is on ellipses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.data.ellipses import EllipseLaw, sampled
+from recon_bench.data.shepp_logan import shepp_logan
+from recon_bench.operators import RayTransform
+from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
+from recon_bench.tasks.ct_ellipses import GEOMETRY
+
+LAW = EllipseLaw(
+    value=(("uniform", -0.5, 0.5), ("exponential", 0.4)),
+    axis=("exponential", 0.2),
+    centre=("uniform", -1.0, 1.0),
+    count=("poisson", 50),
+    most=100,
+)
+NOISE = Noise("gaussian", 0.05)
+SEED = 2018
+
+
+def _ellipses(split: str, index: int) -> Array:
+    image, _ = streams(SEED, split, index)
+    return shepp_logan() if split == "test" else LAW.draw(image)
+
+
+def _observe(split: str, index: int) -> Sample:
+    truth = sampled(_ellipses(split, index), GEOMETRY.size)
+    _, noise = streams(SEED, split, index)
+    return sample(split, index, truth, gaussian(project(truth, GEOMETRY), NOISE.level, noise))
+
+
+def _fingerprint() -> str:
+    drawn = [rounded(_ellipses(split, i)) for split in ("train", "validation", "test") for i in (0, 1)]
+    return digest([first_draws(SEED), *drawn])
+
+
+TASKS = (
+    Task(
+        name="ct-shepp-logan-30",
+        version=1,
+        family="ct",
+        title="Shepp-Logan, 30 views, 5 % noise",
+        description=(
+            "The modified Shepp-Logan phantom on 128 x 128 pixels seen from 30 angles with white noise of 5 %, under "
+            "100 noise draws; training and validation are on random ellipses. Data are made by the reconstruction "
+            "operator itself, as published: an inverse crime, which flatters every method that uses the operator."
+        ),
+        make_operator=partial(RayTransform, GEOMETRY),
+        observe=_observe,
+        sizes={"train": 50000, "validation": 100, "test": 100},
+        noise=NOISE,
+        data_range=1.0,
+        card={
+            "images": "sampled at points; training and validation: random ellipses; test: modified Shepp-Logan phantom",
+            "ellipses": dataclasses.asdict(LAW),
+            "seed": SEED,
+            "splits": "separate random streams; the test split is one phantom under 100 noise draws",
+            "operator": describe(GEOMETRY, "pixel"),
+            "simulation": "the reconstruction operator itself, in float64",
+            "noise": f"white Gaussian, standard deviation {NOISE.level} times the mean absolute value of the clean data",
+            "inverse_crime": True,
+            "reference": "Adler, Öktem 2018, doi:10.1109/TMI.2018.2799231",
+        },
+        fingerprint=_fingerprint,
+        display=(0.0, 0.5),
+        error_display=(-0.1, 0.1),
+    ),
+)

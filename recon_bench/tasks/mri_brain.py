@@ -1,0 +1,108 @@
+"""Accelerated single-coil MRI of a real brain, with a smooth phase that is not there in the magnitude scan."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.data.scans import Blocks, brain_mri, pad, sha256, slices
+from recon_bench.operators import MaskedFourier
+from recon_bench.tasks.common import first_draws, rounded, sample, streams
+
+SIZE = 256
+NOISE = Noise("complex-gaussian", 0.1)
+SEED = 1998
+BLOCKS: dict[str, Blocks] = {"train": ((8, 50), (115, 160)), "validation": ((55, 65),), "test": ((70, 110),)}
+
+
+def random_columns(width: int, acceleration: float, centre: float, seed: int) -> tuple[int, ...]:
+    """Kept columns of k-space, ascending: the fraction ``centre`` in the middle, the others at random.
+
+    Each other column is kept with the probability that keeps ``width / acceleration`` on average (fastMRI's random
+    mask, arXiv:1811.08839, section 4.1).
+    """
+    middle = round(width * centre)
+    first = (width - middle + 1) // 2
+    kept = np.random.default_rng(seed).random(width) < (width / acceleration - middle) / (width - middle)
+    kept[first : first + middle] = True
+    return tuple(int(column) for column in np.flatnonzero(kept))
+
+
+def smooth_phase(size: int, rng: np.random.Generator) -> NDArray[np.complex128]:
+    """``exp(i phase)`` on ``(size, size)``; the phase is a random quadratic polynomial over [-1, 1] x [-1, 1].
+
+    Its constant is uniform over a full turn, its five other coefficients are standard normal, in radians.
+    """
+    u = np.linspace(-1, 1, size)[:, None]
+    v = u.T
+    constant, slopes = rng.uniform(-np.pi, np.pi), rng.standard_normal(5)
+    phase = constant + sum(slope * term for slope, term in zip(slopes, (u, v, u * u, u * v, v * v)))
+    return np.exp(1j * phase)
+
+
+def complex_gaussian(clean: NDArray[np.complex128], level: float, rng: np.random.Generator) -> NDArray[np.complex128]:
+    """``clean`` plus white noise whose two parts have the standard deviation ``level`` times the mean of |clean|."""
+    real, imaginary = rng.standard_normal((2, *clean.shape))
+    return clean + level * np.abs(clean).mean() * (real + 1j * imaginary)
+
+
+def _observe(columns: tuple[int, ...], split: str, index: int) -> Sample:
+    phase, noise = streams(SEED, split, index)
+    truth = pad(brain_mri()[slices(BLOCKS[split])[index]], SIZE) * smooth_phase(SIZE, phase)
+    k = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(truth), norm="ortho"))[:, list(columns)]
+    return sample(split, index, truth, complex_gaussian(k, NOISE.level, noise), volume="colin27")
+
+
+def _fingerprint() -> str:
+    phases = [rounded(smooth_phase(4, streams(SEED, "test", i)[0]).real) for i in (0, 1)]
+    return digest([sha256("brain_mri"), first_draws(SEED), phases])
+
+
+def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
+    columns = random_columns(SIZE, acceleration, centre, mask_seed)
+    return Task(
+        name=f"mri-brain-{acceleration}x",
+        version=1,
+        family="mri",
+        title=f"Brain MRI, {acceleration}x",
+        description=(
+            "Axial T1-weighted slices of one real head, 256 x 256 pixels of 1 mm, complex with a smooth random phase; "
+            f"one coil, one k-space column in {acceleration} is measured, with noise. Training, validation and test "
+            "slices are separate blocks of the same head: a method is not shown to carry over to another person."
+        ),
+        make_operator=partial(MaskedFourier, (SIZE, SIZE), columns),
+        observe=partial(_observe, columns),
+        sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
+        noise=NOISE,
+        data_range=1.0,
+        card={
+            "images": "slices of 217 x 181 zero-padded to 256 x 256, over the maximum of the volume, times a phase",
+            "phase": "random quadratic: constant uniform over a turn, five standard normal coefficients (radians)",
+            "splits": {split: [list(block) for block in blocks] for split, blocks in BLOCKS.items()},
+            "splits_note": "half-open blocks of slices, 1 mm apart, at least 5 unused slices between blocks; no "
+            "other scan of this person is used, as it would show the test slices to a method",
+            "seed": SEED,
+            "acceleration": acceleration,
+            "centre_fraction": centre,
+            "mask_seed": mask_seed,
+            "mask_note": "a seed for which the number of kept columns is exact, as it is only on average in fastMRI",
+            "columns": list(columns),
+            "operator": "centred orthonormal 2-D Fourier transform, kept columns; column 128 is the zero frequency",
+            "simulation": "the same transform, in complex128",
+            "noise": f"complex Gaussian; each part has the standard deviation {NOISE.level} times the mean of |clean data|",
+            "inverse_crime": True,
+            "source": "template ch2 of MRIcron (Colin27), Debian package mricron-data 1.2.20211006",
+            "licence": "BSD-3-Clause",
+            "reference": "masks: fastMRI, arXiv:1811.08839; scan: Holmes et al. 1998, "
+            "doi:10.1097/00004728-199803000-00032",
+        },
+        fingerprint=_fingerprint,
+        display=(0.0, 0.7),
+        error_display=(-0.1, 0.1),
+    )
+
+
+TASKS = (_task(4, 0.08, mask_seed=18), _task(8, 0.04, mask_seed=18))
