@@ -50,6 +50,10 @@ def search(space: Mapping[str, Log | Choice], start: Mapping[str, Any], budget: 
                 best, best_score = point, score
 
 
+def _number(axis: Log | Choice, default: Any) -> float:
+    return float(axis.values.index(default)) if isinstance(axis, Choice) else float(default)
+
+
 def _fresh(points: list[Point], seen: Container[tuple[float, ...]]) -> list[Point]:
     return [point for point in points if tuple(point.values()) not in seen]
 
