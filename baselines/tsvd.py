@@ -16,7 +16,7 @@ from recon_bench import cache
 from recon_bench.core import Log, Method, NotApplicable, Operator, Problem, Reconstructor
 from recon_bench.solvers import remember
 
-LARGEST = 6000  # measurements: 5490 of them take half a minute on one core and 120 MB in float32
+LARGEST = 6000  # measurements: 5490 of them take 10 s on one core, 1.2 GB while decomposing and 120 MB after
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,10 @@ class Settings:
 
 
 def spectrum(A: Operator) -> tuple[Tensor, Tensor]:
-    """Left singular vectors (measurements, rank) and squared singular values (rank), largest first; NotApplicable if not affordable."""
+    """Left singular vectors (measurements, rank) and squared singular values (rank), largest first.
+
+    NotApplicable where they are too many to compute or all the same.
+    """
     m = math.prod(A.range_shape)
     probe = torch.ones((1, *A.range_shape), dtype=A.dtype, device=A.device)
     if torch.allclose(A(A.adjoint(probe)), probe, atol=1e-4):
@@ -46,12 +49,34 @@ def spectrum(A: Operator) -> tuple[Tensor, Tensor]:
 
 
 def _decompose(A: Operator) -> tuple[Tensor, Tensor]:
-    m = math.prod(A.range_shape)
-    units = torch.eye(m, dtype=A.dtype, device=A.device).reshape(m, *A.range_shape)
-    gram = torch.cat([A(A.adjoint(part)).flatten(1) for part in units.split(64)])
+    found = [_eigen(A, basis.to(A.device, A.dtype)) for basis in _symmetries(A)]
+    vectors, values = (torch.cat(parts, dim=-1) for parts in zip(*found))
+    kept = values.argsort(descending=True)
+    kept = kept[values[kept] > len(vectors) * torch.finfo(A.dtype).eps * values.max()]
+    return vectors[:, kept].contiguous(), values[kept]
+
+
+def _symmetries(A: Operator) -> list[Tensor]:
+    """Orthonormal bases (rows) of the data's last axis whose spans A A* keeps apart, so each is decomposed alone.
+
+    Turning an image by half a turn flips every view of a centred detector: even and odd views do not mix, and two
+    halves cost a quarter of the whole.
+    """
+    bins = A.range_shape[-1]
+    units = torch.eye(bins, dtype=torch.float64)
+    if not hasattr(A, "geometry") or A.geometry.shift != 0:
+        return [units]
+    bases = ((units + units.flip(1))[: (bins + 1) // 2], (units - units.flip(1))[: bins // 2])
+    return [torch.nn.functional.normalize(basis, dim=1) for basis in bases]
+
+
+def _eigen(A: Operator, basis: Tensor) -> tuple[Tensor, Tensor]:
+    rows = math.prod(A.range_shape[:-1])
+    units = torch.kron(torch.eye(rows, dtype=A.dtype, device=A.device), basis)
+    parts = [A(A.adjoint(part.reshape(-1, *A.range_shape))) for part in units.split(64)]
+    gram = torch.cat([part.reshape(len(part), -1) @ units.mH for part in parts])
     values, vectors = torch.linalg.eigh((gram + gram.mH) / 2)
-    kept = values > m * torch.finfo(A.dtype).eps * values[-1]
-    return vectors[:, kept].flip(1).contiguous(), values[kept].flip(0)
+    return units.mT @ vectors, values
 
 
 def build(problem: Problem, settings: Settings) -> Reconstructor:

@@ -67,7 +67,7 @@ def remember(prepare: Callable[[Operator], T]) -> Callable[[Operator], T]:
 
 
 def views(A: Operator) -> int:
-    """How many parts ``A.split`` can make: views of a ray transform, columns of a Fourier transform, rows of a matrix."""
+    """How many parts ``A.split`` can make: views of a ray transform, columns of a Fourier transform, else rows."""
     return A.range_shape[_view_axis(A)]
 
 
