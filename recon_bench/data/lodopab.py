@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon_bench.data.reading import DataError, dataset, existing, hdf5
+from recon_bench.data.reading import DataError, dataset, hdf5
 
 SIZES = {"train": 35820, "validation": 3522, "test": 3553}
 PER_FILE = 128
@@ -32,20 +32,15 @@ def sample(folder: Path, split: str, index: int) -> tuple[np.ndarray, np.ndarray
     return _read(folder, "ground_truth", split, index, IMAGE), _read(folder, "observation", split, index, SINOGRAM)
 
 
-def check(folder: Path, splits: tuple[str, ...]) -> None:
-    """Raise a DataError unless every file of ``splits`` lies in ``folder`` (their contents are checked when read)."""
-    names = [
-        _path(folder, kind, split, file).name
+def absent(folder: Path, splits: tuple[str, ...]) -> list[str]:
+    """Names of the files of ``splits`` that are not in ``folder`` (their contents are checked when they are read)."""
+    paths = (
+        _path(folder, kind, split, file)
         for split in splits
         for kind in ("ground_truth", "observation")
         for file in range(-(-SIZES[split] // PER_FILE))
-    ]
-    absent = [name for name in names if not (folder / name).is_file()]
-    if absent:
-        some = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        raise DataError(
-            f"{existing(folder, 'folder', ADVICE)}: {len(absent)} of {len(names)} files are missing ({some}). {ADVICE}"
-        )
+    )
+    return [path.name for path in paths if not path.is_file()]
 
 
 def _path(folder: Path, kind: str, split: str, file: int) -> Path:

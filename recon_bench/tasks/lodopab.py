@@ -17,7 +17,7 @@ import torch
 from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data import lodopab
 from recon_bench.data.reading import DataError, folder_from
-from recon_bench.operators.ray import ParallelBeam, RayTransform, evenly
+from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.tasks.common import describe
 
 VARIABLE = "RECON_BENCH_LODOPAB"
@@ -63,10 +63,11 @@ def advice() -> str:
 def missing() -> str | None:
     """Why the task cannot run, or None. Files of the training split are asked for only when a method reads them."""
     try:
-        lodopab.check(folder_from(VARIABLE, advice()), ("validation", "test"))
+        folder = folder_from(VARIABLE, advice())
     except DataError as error:
         return str(error)
-    return None
+    absent = lodopab.absent(folder, ("validation", "test"))
+    return f"{folder}: {len(absent)} files are missing, e.g. {absent[0]}. {advice()}" if absent else None
 
 
 TASKS = (
