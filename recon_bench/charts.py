@@ -1,0 +1,149 @@
+"""Figures of the site as data: what charts.js draws, and the same numbers as a table for whoever cannot see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from recon_bench.board import RANKING_METRIC, Board, pareto
+from recon_bench.columns import Column
+from recon_bench.site_text import fixed, significant
+
+COST = "seconds"
+# The order gives each family its colour and symbol, the same on every page.
+FAMILIES = ("direct", "spectral", "iterative", "variational", "post-processing", "unrolled", "equilibrium", "outside")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """``spec`` is drawn; ``heads`` and ``rows`` are its table, whose first ``text_columns`` columns are words."""
+
+    id: str
+    label: str
+    caption: str
+    spec: dict[str, Any]
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+
+
+def speed_accuracy(board: Board) -> Figure | None:
+    """Reconstruction time (log) against the ranking metric, with the front that no other method beats in both."""
+    columns = {column.name: column for column in board.columns}
+    if COST not in columns or RANKING_METRIC not in columns:
+        return None
+    x, y = columns[COST], columns[RANKING_METRIC]
+    frame = board.frame.assign(front=pareto(board.frame, COST, RANKING_METRIC)).dropna(subset=[COST, RANKING_METRIC])
+    frame = frame.sort_values([COST, RANKING_METRIC])
+    if frame.empty:
+        return None
+    series = [
+        {"name": family, "colour": _colour(family), "points": [_board_point(row) for row in rows.to_dict("records")]}
+        for family, rows in frame.groupby("family")
+    ]
+    front = frame.loc[frame["front"], [COST, RANKING_METRIC]].to_numpy().tolist()
+    spec = {"kind": "scatter", "x": _axis(x, log=True), "y": _axis(y), "series": series, "front": front}
+    rows = [
+        [row["title"], row["family"], "yes" if row["front"] else "no"]
+        + [significant(row[COST]), fixed(row[RANKING_METRIC], y.digits)]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["Method", "Family", "On the front", _label(x), _label(y)]
+    label = f"Speed against accuracy: {y.title} over {x.title.lower()}, by method"
+    caption = (
+        "Up and to the left is better; the time axis is logarithmic. The dashed line is the Pareto front: no method "
+        "beats one on it in both. Vertical bars are intervals. Choose a point to open its method."
+    )
+    return Figure("speed", label, caption, spec, heads, rows, 3)
+
+
+def curve_figures(board: Board, curves: pd.DataFrame) -> Iterator[Figure]:
+    """One figure for each kind and metric that was measured along an axis; lines are methods."""
+    titles = dict(zip(board.frame["method"], board.frame["title"]))
+    for (kind, metric, axis), part in curves.groupby(["kind", "metric", "axis"]):
+        header = next(cell.measurement for (_, k), cell in board.cells.items() if k == kind)
+        y = next(Column(**m, kind=kind) for m in header["metrics"] if m["name"] == metric)
+        order = [name for name in titles if name in set(part["method"])]
+        series = [
+            {"name": titles[name], "points": [_curve_point(titles[name], row) for row in rows.to_dict("records")]}
+            for name in order
+            for rows in [part[part["method"] == name].sort_values("at")]
+        ]
+        x = {"title": axis.capitalize().replace("_", " "), "unit": "", "log": _spread(part["at"])}
+        rows = [
+            [titles[row["method"]], significant(row["at"]), fixed(row["value"], y.digits), _between(row, y.digits)]
+            for row in part.to_dict("records")
+        ]
+        label = f"{header['title']}: {y.title} over {axis}, by method"
+        caption = f"{header['title']}. Lines are methods, vertical bars intervals; {y.better} is better."
+        spec = {"kind": "curve", "x": x, "y": _axis(y), "series": series}
+        yield Figure(f"{kind}-{metric}-{axis}", label, caption, spec, ["Method", axis, _label(y), "Interval"], rows)
+
+
+def tuning_figure(identifier: str, ledger: pd.DataFrame, setting: str, metric: str) -> Figure:
+    """Score over the only setting that was tuned."""
+    known = ledger.dropna(subset=[metric]).sort_values(setting)
+    points = [
+        {"name": "chosen" if chosen else f"evaluation {number}", "x": x, "y": y}
+        for number, x, y, chosen in zip(known["evaluation"], known[setting], known[metric], known["chosen"])
+    ]
+    spec = {
+        "kind": "curve",
+        "x": {"title": setting, "unit": "", "log": _spread(known[setting])},
+        "y": {"title": metric.upper(), "unit": "", "log": False},
+        "series": [
+            {"name": metric.upper(), "points": points, "marked": [p["x"] for p in points if p["name"] == "chosen"]}
+        ],
+    }
+    heads, rows = ledger_table(ledger)
+    label = f"Tuning: validation {metric.upper()} over {setting}"
+    return Figure(identifier, label, "Score on validation images of every value tried.", spec, heads, rows, 0)
+
+
+def ledger_table(ledger: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of every evaluation of the tuner."""
+    shown = [name for name in ledger.columns if name not in ("error", "chosen")]
+    rows = [
+        [significant(row[name]) if pd.notna(row[name]) else "–" for name in shown]
+        + ["chosen" if row["chosen"] else row["error"] or ""]
+        for row in ledger.to_dict("records")
+    ]
+    return [*shown, "outcome"], rows
+
+
+def _colour(family: str) -> int:
+    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+
+
+def _axis(column: Column, log: bool = False) -> dict[str, Any]:
+    return {"title": column.title, "unit": column.unit, "better": column.better, "log": log}
+
+
+def _label(column: Column) -> str:
+    return f"{column.title} ({column.unit})" if column.unit else column.title
+
+
+def _board_point(row: dict[str, Any]) -> dict[str, Any]:
+    point = {"name": row["title"], "url": f"../method/{row['method']}.html", "x": row[COST], "y": row[RANKING_METRIC]}
+    return point | _ends(row[f"{RANKING_METRIC}_low"], row[f"{RANKING_METRIC}_high"])
+
+
+def _curve_point(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "x": row["at"], "y": row["value"]} | _ends(row["low"], row["high"])
+
+
+def _ends(low: float, high: float) -> dict[str, float]:
+    return {} if math.isnan(low) else {"low": low, "high": high}
+
+
+def _between(row: dict[str, Any], digits: int) -> str:
+    return "–" if math.isnan(row["low"]) else f"{fixed(row['low'], digits)} to {fixed(row['high'], digits)}"
+
+
+def _spread(values: pd.Series) -> bool:
+    """Whether an axis reads better on a logarithmic scale."""
+    return bool(len(values) and values.min() > 0 and values.max() / values.min() > 30)

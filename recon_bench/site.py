@@ -1,0 +1,153 @@
+"""The leaderboard as a folder of static files: a pure function of the files in results/, never importing torch.
+
+Pages open from disk and touch no network. Everything is made in a folder beside the target, which then takes its
+place, so that a kill leaves the old site. Pictures and raw results are hard links where the disk allows it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from recon_bench import board as boards
+from recon_bench import site_pages as pages
+from recon_bench.published import published
+from recon_bench.results import Result, cards, latest, load, started
+from recon_bench.site_downloads import downloads
+from recon_bench.site_text import FILTERS
+
+SOURCE = Path(__file__).resolve().parent.parent / "site"
+MARKER = ".recon-bench-site"
+NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class SiteError(Exception):
+    """The site cannot be rendered; the text says what to do."""
+
+
+def render(results: Path, out: Path) -> Path:
+    """Render the results folder ``results`` to the folder ``out``; the path of its index.html.
+
+    ``out`` is replaced as a whole. It must be absent, empty or a site rendered earlier.
+    """
+    results, out = Path(results).resolve(), Path(out).resolve()
+    _check_folders(results, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        fresh.chmod(0o755)
+        (fresh / MARKER).write_text("Rendered by recon-bench site, which replaces this folder as a whole.\n")
+        _fill(results, fresh)
+        _swap(fresh, out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return out / "index.html"
+
+
+def _check_folders(results: Path, out: Path) -> None:
+    if not results.is_dir():
+        raise SiteError(f"{results} is not a folder of results; give the one that `recon-bench run` writes to")
+    if not (SOURCE / "templates").is_dir():
+        raise SiteError(f"expected the templates of the site in {SOURCE}; render from a clone of the repository")
+    if out.exists() and not out.is_dir():
+        raise SiteError(f"{out} is a file; give a folder for the site")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+        raise SiteError(f"{out} holds files but no site rendered earlier; give a new folder, or empty it yourself")
+    if out == results or results in out.parents or out in results.parents:
+        raise SiteError(f"the site in {out} and the results in {results} must not be inside one another")
+
+
+def _fill(results: Path, out: Path) -> None:
+    """Write everything into the empty folder ``out``."""
+    loaded, problems = load(results)
+    good = [result for result in loaded if _named(result)]
+    problems += [f"{r.path}: expected lower-case names of task and method" for r in loaded if not _named(r)]
+    site = _site(results, good, problems)
+    newest = max((started(result)[0] for result in good), default="")
+    footer = {"files": len(good), "newest": newest[:10]}
+    environment = _environment()
+
+    def page(place: str, template: str, content: dict[str, Any]) -> None:
+        root = "../" * place.count("/")
+        text = environment.get_template(template).render(footer=footer, root=root, **content)
+        _write(out / place, text)
+
+    example = (SOURCE / "templates" / "method.py.txt").read_text(encoding="utf-8")
+    page("index.html", "index.html", pages.index(site) | {"example": example})
+    page("trust.html", "trust.html", pages.trust(site))
+    page("protocol.html", "protocol.html", pages.protocol(site))
+    headers = pages.methods(site)
+    page("methods.html", "methods.html", {"methods": list(headers.values()), "section": "methods"})
+    for header in headers.values():
+        page(f"method/{header['name']}.html", "method.html", pages.method(site, header))
+    for board in site.main():
+        page(f"task/{board.task}.html", "task.html", pages.task(site, board))
+    for board in site.boards:
+        stem = site.stem(board)
+        page(f"board/{stem}.html", "board.html", pages.leaderboard(site, board))
+        page(f"gallery/{stem}.html", "gallery.html", pages.gallery(site, board))
+        for suffix, text in downloads(board, site.title(board)).items():
+            _write(out / "board" / f"{stem}{suffix}", text)
+    shutil.copytree(SOURCE / "static", out / "static")
+    for place in sorted(site.used):
+        _link(results / place, out / "results" / place)
+
+
+def _named(result: Result) -> bool:
+    return all(NAME.fullmatch(str(part["name"])) for part in (result.task, result.method))
+
+
+def _site(root: Path, results: Sequence[Result], problems: list[str]) -> pages.Site:
+    """Boards of all tasks, those under the full rules before others of the same task."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.task["name"], result.rules["name"]), []).append(result)
+    order = sorted(groups, key=lambda key: (key[0], key[1] != "full", key[1]))
+    return pages.Site(
+        root=root,
+        cards=cards(root),
+        boards=[boards.board(groups[key], *key) for key in order],
+        problems=problems,
+        curves={key: boards.curves(groups[key], key[0], rules=key[1]) for key in order},
+        published=published(results),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(SOURCE / "templates")
+    strict = jinja2.StrictUndefined
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= FILTERS
+    return environment
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without hard links
+        shutil.copyfile(source, target)
+
+
+def _swap(fresh: Path, out: Path) -> None:
+    """Put ``fresh`` in the place of ``out``; the old folder is removed only after that."""
+    old = fresh.with_name(f"{fresh.name}-old")
+    if out.exists():
+        out.rename(old)
+    fresh.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,67 @@
+"""A board as files to download: CSV, JSON and LaTeX, and the raw value of every image as CSV."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+
+from recon_bench.board import RANKING_KIND, Board, raw
+from recon_bench.columns import Column
+from recon_bench.site_text import fixed, tex
+
+
+def downloads(board: Board, title: str) -> dict[str, str]:
+    """Text of each download by the ending of its file name."""
+    return {
+        ".csv": board.frame.to_csv(index=False),
+        ".json": as_json(board, title),
+        ".tex": as_latex(board, title),
+        ".images.csv": raw(board.cells.values(), board.task, RANKING_KIND, board.rules["name"]).to_csv(index=False),
+    }
+
+
+def as_json(board: Board, title: str) -> str:
+    """The whole board; null where there is no value."""
+    rows = [{key: _plain(value) for key, value in row.items()} for row in board.frame.to_dict("records")]
+    columns = [vars(column) for column in board.columns]
+    head = {"task": board.task, "title": title, "version": board.version, "hash": board.hash, "rules": board.rules}
+    content = {**head, "notes": board.notes, "columns": columns, "rows": rows}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_latex(board: Board, title: str) -> str:
+    """A booktabs table: rank, method, every column that has a value, the best of each in bold."""
+    columns = [column for column in board.columns if board.frame[column.name].notna().any()]
+    units = [f" [{tex(column.unit)}]" if column.unit else "" for column in columns]
+    head = ["Rank", "Method", *(tex(column.title) + unit for column, unit in zip(columns, units))]
+    best = {c.name: board.frame[c.name].max() if c.better == "higher" else board.frame[c.name].min() for c in columns}
+    lines = [
+        f"% {tex(title)}: task {board.task} version {board.version} ({board.hash}), {board.rules['name']} rules",
+        "% needs \\usepackage{booktabs}; best value of each column in bold",
+        f"\\begin{{tabular}}{{rl{'r' * len(columns)}}}",
+        "\\toprule",
+        " & ".join(head) + " \\\\",
+        "\\midrule",
+    ]
+    for row in board.frame.to_dict("records"):
+        rank = "--" if pd.isna(row["rank"]) else str(row["rank"])
+        values = [_latex_value(row, column, best[column.name]) for column in columns]
+        lines.append(" & ".join([rank, tex(row["title"]), *values]) + " \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def _latex_value(row: dict[str, float], column: Column, best: float) -> str:
+    value = row[column.name]
+    if math.isnan(value):
+        return "--"
+    text = fixed(value, column.digits).replace("−", "-")
+    return f"$\\mathbf{{{text}}}$" if value == best else f"${text}$"
+
+
+def _plain(value: object) -> object:
+    """``value`` as JSON may hold it."""
+    if pd.isna(value):  # type: ignore[call-overload]
+        return None
+    return value.item() if hasattr(value, "item") else value

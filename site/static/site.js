@@ -1,0 +1,116 @@
+// The leaderboard's sort, filter and column chooser, with the whole view kept in the query of the address; copy buttons.
+"use strict";
+document.documentElement.classList.add("js");
+
+function readView(defaults) {
+  const query = new URLSearchParams(location.search);
+  const list = (name) => (query.has(name) ? query.get(name).split(",").filter(Boolean) : null);
+  const [key, direction] = (query.get("sort") || defaults.sort).split(".");
+  return { key, direction, text: query.get("q") || "", families: list("family") || [], columns: list("columns") || defaults.columns };
+}
+
+function writeView(view, defaults) {
+  const query = new URLSearchParams();
+  const sort = `${view.key}.${view.direction}`;
+  if (sort !== defaults.sort) query.set("sort", sort);
+  if (view.text) query.set("q", view.text);
+  if (view.families.length) query.set("family", view.families.join(","));
+  if (view.columns.join() !== defaults.columns.join()) query.set("columns", view.columns.join(","));
+  const text = query.toString().replaceAll("%2C", ",");
+  history.replaceState(null, "", location.pathname + (text ? `?${text}` : "") + location.hash);
+}
+
+function compareRows(key, direction) {
+  const sign = direction === "desc" ? -1 : 1;
+  const raw = (row) => row.querySelector(`[data-column="${CSS.escape(key)}"]`)?.dataset.value ?? "";
+  return (one, other) => {
+    const [a, b] = [raw(one), raw(other)];
+    // A failure has no value and stays below, whichever way the column is sorted.
+    if (a === "" || b === "") return (a === "") - (b === "") || one.dataset.order - other.dataset.order;
+    const difference = isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+    return sign * difference || one.dataset.order - other.dataset.order;
+  };
+}
+
+function board(root) {
+  const table = root.querySelector("table");
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const heads = [...table.tHead.querySelectorAll("th[data-column]")];
+  const known = new Set(heads.map((head) => head.dataset.column));
+  const boxes = (name) => [...root.querySelectorAll(`input[name="${name}"]`)];
+  const search = root.querySelector('input[type="search"]');
+  const count = root.querySelector("[data-count]");
+  const defaults = { sort: table.dataset.sort, columns: boxes("columns").filter((box) => box.defaultChecked).map((box) => box.value) };
+  const choosable = new Set(boxes("columns").map((box) => box.value));
+  const view = readView(defaults);
+  if (!known.has(view.key) || !["asc", "desc"].includes(view.direction)) [view.key, view.direction] = defaults.sort.split(".");
+
+  function show() {
+    for (const head of heads) {
+      const sorted = head.dataset.column === view.key;
+      if (sorted) head.setAttribute("aria-sort", view.direction === "desc" ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+    body.append(...rows.sort(compareRows(view.key, view.direction)));
+    const words = view.text.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const text = row.dataset.text.toLowerCase();
+      const family = !view.families.length || view.families.includes(row.dataset.family);
+      row.hidden = !(family && words.every((word) => text.includes(word)));
+      shown += !row.hidden;
+    }
+    for (const cell of table.querySelectorAll("[data-column]")) {
+      cell.hidden = choosable.has(cell.dataset.column) && !view.columns.includes(cell.dataset.column);
+    }
+    for (const box of boxes("columns")) box.checked = view.columns.includes(box.value);
+    for (const box of boxes("family")) box.checked = view.families.includes(box.value);
+    if (search.value !== view.text) search.value = view.text;
+    count.textContent = `${shown} of ${rows.length} methods shown`;
+    writeView(view, defaults);
+  }
+
+  for (const head of heads) {
+    head.querySelector("button")?.addEventListener("click", () => {
+      const better = head.dataset.better === "higher" ? "desc" : "asc";
+      const flipped = view.direction === "desc" ? "asc" : "desc";
+      [view.key, view.direction] = [head.dataset.column, view.key === head.dataset.column ? flipped : better];
+      show();
+    });
+  }
+  search.addEventListener("input", () => ((view.text = search.value), show()));
+  for (const name of ["family", "columns"]) {
+    const field = name === "family" ? "families" : "columns";
+    for (const box of boxes(name)) {
+      box.addEventListener("change", () => {
+        view[field] = boxes(name).filter((each) => each.checked).map((each) => each.value);
+        show();
+      });
+    }
+  }
+  root.querySelector("[data-reset]").addEventListener("click", () => {
+    const [key, direction] = defaults.sort.split(".");
+    Object.assign(view, { key, direction, text: "", families: [], columns: defaults.columns });
+    show();
+  });
+  show();
+}
+
+async function copyCommand(button) {
+  const text = button.closest(".command").querySelector("code");
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+    button.textContent = "Copied";
+  } catch {
+    // Some browsers forbid the clipboard to pages from disk: select the text, so that one key press copies it.
+    getSelection().selectAllChildren(text);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-board]").forEach(board);
+  document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", () => copyCommand(button)));
+});
