@@ -66,7 +66,7 @@ TASKS = (
             "splits": "separate random streams; the test split is one phantom under 100 noise draws",
             "operator": describe(GEOMETRY, "pixel"),
             "simulation": "the reconstruction operator itself, in float64",
-            "noise": f"white Gaussian, standard deviation {NOISE.level} times the mean absolute value of the clean data",
+            "noise": f"white Gaussian, standard deviation {NOISE.level} times the mean of |clean data|",
             "inverse_crime": True,
             "reference": "Adler, Öktem 2018, doi:10.1109/TMI.2018.2799231",
         },

@@ -92,7 +92,7 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
             "columns": list(columns),
             "operator": "centred orthonormal 2-D Fourier transform, kept columns; column 128 is the zero frequency",
             "simulation": "the same transform, in complex128",
-            "noise": f"complex Gaussian; each part has the standard deviation {NOISE.level} times the mean of |clean data|",
+            "noise": f"complex Gaussian; each part of standard deviation {NOISE.level} times the mean of |clean data|",
             "inverse_crime": True,
             "source": "template ch2 of MRIcron (Colin27), Debian package mricron-data 1.2.20211006",
             "licence": "BSD-3-Clause",
