@@ -10,6 +10,7 @@ are compared within one machine, device and thread count.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ import pandas as pd
 from recon_bench.columns import Column, bootstrap, scalars
 from recon_bench.columns import columns as columns_of
 from recon_bench.columns import summary as summary_of
-from recon_bench.results import Result, latest, started
+from recon_bench.results import Result, ResultError, latest, started
 from recon_bench.selection import current, machine_notes, same_machine
 from recon_bench.statistics import interval, ranks
 
@@ -51,10 +52,17 @@ class Board:
 
 
 def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
-    """The leaderboard of ``task`` under ``rules``; raises KeyError where there is no result to show."""
+    """The leaderboard of ``task`` under ``rules``; raises :class:`ResultError` where there is nothing to show."""
+    results = list(results)
     counted, notes = current(results, task, rules)
     if not counted:
-        raise KeyError(f"there are no results of the task {task!r} under the rules {rules!r}")
+        known = task_names(results, rules)
+        near = difflib.get_close_matches(task, known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        there = ", ".join(known) or "no task"
+        raise ResultError(
+            f"no results of the task {task!r} under the rules {rules!r}; {hint}There are some of: {there}"
+        )
     compared, elsewhere = same_machine(counted)
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
     columns = _all_columns(cells)

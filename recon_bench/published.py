@@ -1,7 +1,7 @@
 """Published figures beside ours: `published.json` against the boards under the full rules.
 
-A row agrees by its own rule, written down before ours was measured: within a tolerance of the published figure, or at
-least a value. A rule of null means that the two cannot be compared strictly; the remark says why.
+A row agrees by its own rule: within a tolerance of the published figure, or at least a value. A rule of null means
+that the two stand side by side without a verdict; the remark says why.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def published(results: Iterable[Result]) -> pd.DataFrame:
 def _ours(frame: pd.DataFrame | None, method: str, metric: str) -> tuple[float, float, float]:
     if frame is None or metric not in frame or method not in set(frame["method"]):
         return math.nan, math.nan, math.nan
-    own = frame.set_index("method").loc[method]
-    return own[metric], own[f"{metric}_low"], own[f"{metric}_high"]
+    own = frame[frame["method"] == method].iloc[0].to_dict()
+    return float(own[metric]), float(own[f"{metric}_low"]), float(own[f"{metric}_high"])
 
 
 def _agrees(row: Mapping[str, Any], ours: float) -> str:

@@ -1,0 +1,98 @@
+"""Cards of tasks, methods and measurements as plain data, for `recon-bench list` and `show`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from recon_bench import registry
+from recon_bench.board import task_names
+from recon_bench.core import Measurement, Method, Task
+from recon_bench.results import Result, latest
+from recon_bench.selection import current
+
+
+def rows(what: str) -> list[dict[str, Any]]:
+    """One row for each of the registered "tasks", "methods" or "measurements"."""
+    match what:
+        case "tasks":
+            return [_task_row(task) for task in registry.tasks().values()]
+        case "methods":
+            return [_method_row(method) for method in registry.methods().values()]
+        case "measurements":
+            return [_measurement_row(measurement) for measurement in registry.measurements().values()]
+        case _:
+            raise ValueError(f"expected tasks, methods or measurements, got {what!r}")
+
+
+def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
+    """All about the task, measurement or method called ``name``; ``results`` say where a method was tuned.
+
+    Raises ValueError, with the nearest name, where nothing is called so.
+    """
+    if name in registry.tasks():
+        return _task_card(registry.task(name))
+    if name in registry.measurements():
+        return _measurement_card(registry.measurement(name))
+    if name in registry.methods() or ".py" in name:
+        return _method_card(registry.method(name), results)
+    known = [*registry.tasks(), *registry.methods(), *registry.measurements()]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list tasks|methods|measurements` lists all")
+
+
+def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested data as lines: ("noise.level", "0.025")."""
+    for name, value in data.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
+
+
+def _task_row(task: Task) -> dict[str, Any]:
+    row = {"task": task.name, "version": task.version, "family": task.family, "title": task.title}
+    return {**row, "test images": task.sizes["test"], "data": (task.missing() or "ready").split(". ")[0]}
+
+
+def _method_row(method: Method) -> dict[str, Any]:
+    row = {"method": method.name, "family": method.family, "title": method.title}
+    return {**row, "tuned": ", ".join(method.search), "summary": method.summary}
+
+
+def _measurement_row(measurement: Measurement) -> dict[str, Any]:
+    row = {"measurement": measurement.name, "version": measurement.version, "title": measurement.title}
+    return {**row, "metrics": ", ".join(metric.name for metric in measurement.metrics)}
+
+
+def _measurement_card(measurement: Measurement) -> dict[str, Any]:
+    metrics = {metric.name: dataclasses.asdict(metric) for metric in measurement.metrics}
+    return {**_measurement_row(measurement), "hash": measurement.hash, "metrics": metrics}
+
+
+def _task_card(task: Task) -> dict[str, Any]:
+    missing = task.missing()
+    names = ("name", "version", "family", "title", "description", "data_range", "display", "error_display")
+    card = {name: getattr(task, name) for name in names}
+    card |= {"sizes": dict(task.sizes), "noise": dataclasses.asdict(task.noise), "ssim": dataclasses.asdict(task.ssim)}
+    return card | {"hash": None if missing else task.hash, "data": missing or "ready", "card": dict(task.card)}
+
+
+def _method_card(method: Method, results: Sequence[Result]) -> dict[str, Any]:
+    names = ("name", "title", "family", "summary", "reference", "depth")
+    card = {name: getattr(method, name) for name in names}
+    card["file"] = os.path.relpath(method.path)
+    card["settings"] = dataclasses.asdict(method.settings) if method.settings is not None else {}
+    card["search"] = {name: dataclasses.asdict(space) for name, space in method.search.items()}
+    return card | {"tuned": _tuned(method.name, results)}
+
+
+def _tuned(method: str, results: Sequence[Result]) -> dict[str, Any]:
+    """The settings that tuning chose, by task."""
+    cells = [cell for task in task_names(results) for cell in latest(current(results, task)[0])]
+    own = [cell for cell in cells if cell.method["name"] == method and cell.kind == "tuning" and cell.status == "ok"]
+    return {cell.task["name"]: {name: cell.method["settings"][name] for name in cell.method["tuned"]} for cell in own}
