@@ -19,6 +19,7 @@ from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data import fastmri
 from recon_bench.data.reading import DataError, existing, folder_from
 from recon_bench.operators import MaskedFourier
+from recon_bench.tasks.common import sample
 from recon_bench.tasks.mri_brain import random_columns
 
 VARIABLE = "RECON_BENCH_FASTMRI"
@@ -69,10 +70,9 @@ def observe(split: str, index: int) -> Sample:
         )
     middle = scan.shape[0] // 2
     slice_index = middle + (step // 2 if step % 2 == 0 else -(step + 1) // 2)
-    truth = torch.from_numpy(fastmri.image(fastmri.read_kspace(scan, slice_index), SIZE) / np.float32(scan.maximum))
-    return Sample(
-        id=f"{split}-{index:04d}", truth=truth, data=MaskedFourier(SIZE, COLUMNS)(truth), volume=scan.path.stem
-    )
+    truth = fastmri.image(fastmri.read_kspace(scan, slice_index), SIZE) / np.float32(scan.maximum)
+    data = MaskedFourier(SIZE, COLUMNS)(torch.from_numpy(truth)).numpy()
+    return sample(split, index, truth, data, volume=scan.path.stem)
 
 
 def advice() -> str:

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data import lodopab
 from recon_bench.data.reading import DataError, folder_from
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
-from recon_bench.tasks.common import describe
+from recon_bench.tasks.common import describe, sample
 
 VARIABLE = "RECON_BENCH_LODOPAB"
 PHOTONS = 4096
@@ -50,9 +48,8 @@ _CARD = {
 
 def observe(split: str, index: int) -> Sample:
     """Image (362, 362) in [0, 1] and its line integrals (1000, 513), float32."""
-    image, data = lodopab.sample(folder_from(VARIABLE, advice()), split, index)
-    truth = torch.from_numpy(image).t().contiguous()
-    return Sample(id=f"{split}-{index:04d}", truth=truth, data=torch.from_numpy(data) * lodopab.MU_MAX)
+    image, observation = lodopab.sample(folder_from(VARIABLE, advice()), split, index)
+    return sample(split, index, image.T.copy(), observation * lodopab.MU_MAX)
 
 
 def advice() -> str:
