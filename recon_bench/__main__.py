@@ -98,16 +98,16 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from recon_bench import registry, runner
+    from recon_bench import runner
 
     if arguments.threads < 1 or arguments.jobs < 1:
         raise ValueError(f"expected at least 1 thread and 1 job, got {arguments.threads} and {arguments.jobs}")
-    return runner.run(
-        tasks=arguments.tasks or list(registry.tasks()),
-        methods=arguments.methods or list(registry.methods()),
-        kinds=arguments.measurements or list(registry.measurements()),
+    bad = runner.run(
+        tasks=arguments.tasks or [],
+        methods=arguments.methods or [],
+        kinds=arguments.measurements or [],
         rules=RULES[arguments.rules],
-        results=arguments.results,
+        results_folder=arguments.results,
         device=arguments.device,
         threads=arguments.threads,
         jobs=arguments.jobs,
@@ -117,6 +117,9 @@ def _run(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         command=shlex.join(["recon-bench", *arguments.argv]),
     )
+    if bad:
+        print(f"{bad} cells ended badly; their rows on the board say why")
+    return 0
 
 
 def _overrides(given: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -132,14 +135,14 @@ def _overrides(given: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from recon_bench.cards import rows
+    from recon_bench.catalog import rows
 
     _print_rows(rows(arguments.what), arguments.json)
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from recon_bench.cards import card, flat
+    from recon_bench.catalog import card, flat
 
     found = card(arguments.name, _load(arguments.results) if arguments.results.is_dir() else [])
     lines = tabulate(flat(found), tablefmt="plain", maxcolwidths=[None, 90], disable_numparse=True)
@@ -217,10 +220,12 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _site(arguments: argparse.Namespace) -> int:
-    from recon_bench.site import render
+    from recon_bench.site import SiteError, render
 
-    render(_folder(arguments.results), arguments.out)
-    print(f"open {arguments.out / 'index.html'}")
+    try:
+        print(f"open {render(_folder(arguments.results), arguments.out)}")
+    except SiteError as error:
+        raise ResultError(str(error)) from error
     return 0
 
 

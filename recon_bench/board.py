@@ -57,7 +57,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     counted, notes = current(results, task, rules)
     if not counted:
         known = task_names(results, rules)
-        near = difflib.get_close_matches(task, known, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(task, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         there = ", ".join(known) or "no task"
         raise ResultError(

@@ -35,7 +35,7 @@ def check(root: Path) -> list[str]:
         if content in contents:
             problems.append(f"{path}: repeats {contents[content]}; delete one of them")
         contents.setdefault(content, path)
-    for picture in sorted(set(root.glob("**/*.webp")) - pictures):
+    for picture in sorted({*root.glob("[!.]*/*.webp"), *root.glob("[!.]*/*/*.webp")} - pictures):
         problems.append(f"{picture}: belongs to no result and no card; delete it")
     return problems
 

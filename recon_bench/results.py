@@ -134,12 +134,12 @@ def started(result: Result) -> tuple[str, str]:
 
 def result_files(root: Path) -> list[Path]:
     """Paths of all result files below ``root``, sorted."""
-    return sorted(path for path in root.glob("*/*/*.json") if not path.name.startswith("."))
+    return sorted(root.glob("[!.]*/[!.]*/[!.]*.json"))
 
 
 def card_files(root: Path) -> list[Path]:
     """Paths of all task cards below ``root``, sorted."""
-    return sorted(root.glob("*/task-*.json"))
+    return sorted(root.glob("[!.]*/task-*.json"))
 
 
 def to_result(data: dict[str, Any], path: Path) -> Result:

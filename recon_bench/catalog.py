@@ -40,7 +40,7 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
     if name in registry.methods() or ".py" in name:
         return _method_card(registry.method(name), results)
     known = [*registry.tasks(), *registry.methods(), *registry.measurements()]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list tasks|methods|measurements` lists all")
 
