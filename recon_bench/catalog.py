@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recon_bench import registry
+from recon_bench import registry, task_cards
 from recon_bench.board import task_names
 from recon_bench.core import Measurement, Method, Task
 from recon_bench.results import Result, latest
@@ -75,11 +75,7 @@ def _measurement_card(measurement: Measurement) -> dict[str, Any]:
 
 
 def _task_card(task: Task) -> dict[str, Any]:
-    missing = task.missing()
-    names = ("name", "version", "family", "title", "description", "data_range", "display", "error_display")
-    card = {name: getattr(task, name) for name in names}
-    card |= {"sizes": dict(task.sizes), "noise": dataclasses.asdict(task.noise), "ssim": dataclasses.asdict(task.ssim)}
-    return card | {"hash": None if missing else task.hash, "data": missing or "ready", "card": dict(task.card)}
+    return {**task_cards.card(task), "data": task.missing() or "ready"}
 
 
 def _method_card(method: Method, results: Sequence[Result]) -> dict[str, Any]:

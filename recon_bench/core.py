@@ -44,10 +44,17 @@ class Operator(Protocol):
     ``split(n)`` (n operators, each with the rows of every n-th view or column, that together are A).
     """
 
-    domain_shape: tuple[int, ...]
-    range_shape: tuple[int, ...]
-    device: torch.device
-    dtype: torch.dtype
+    @property
+    def domain_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def range_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
 
     def __call__(self, x: Tensor) -> Tensor: ...
 

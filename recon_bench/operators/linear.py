@@ -26,7 +26,8 @@ class Identity:
         flatten_batch(x, self.domain_shape, "the identity")
         return x
 
-    adjoint = __call__
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self(y)
 
 
 @dataclass(frozen=True)

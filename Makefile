@@ -1,0 +1,60 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+QUICK := build/quick
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+.venv/run: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "recon_bench needs Python 3.11 or newer; say which: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[astra]'
+	touch $@
+
+.venv/dev: .venv/run
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+browser: .venv/dev
+	@$(BIN)/python -m tests.chromium || $(BIN)/playwright install chromium \
+	  || { apt-get update -qq && apt-get install -y -qq chromium; } \
+	  || echo "No Chromium: the tests that open the site in a browser will say so."
+
+run: .venv/run  ## quick suite: a few images of every task, then the site, then the ranking
+	$(BIN)/recon-bench run --rules quick --budget 130 --threads $(THREADS) --results $(QUICK)/results || true
+	$(BIN)/recon-bench site --results $(QUICK)/results --out $(QUICK)/site
+	@$(BIN)/recon-bench board --rules quick --results $(QUICK)/results
+	@echo "Open $(CURDIR)/$(QUICK)/site/index.html (this quick run); make site renders the committed full results."
+
+run-all: .venv/run  ## full suite into results/ (hours on two cores; resumes where it stopped)
+	$(BIN)/recon-bench run --measurements tuning accuracy --jobs $(THREADS) --threads 1 || true
+	$(BIN)/recon-bench run --measurements runtime --threads $(THREADS) || true
+	$(MAKE) site
+
+site: .venv/run  ## render results/ to build/site
+	$(BIN)/recon-bench site --out build/site
+	@echo "Open $(CURDIR)/build/site/index.html"
+
+test: .venv/dev browser check  ## lint, types and all tests
+	$(BIN)/pytest
+
+check: .venv/dev  ## lint, types, and every committed result file against the schema
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/recon-bench check
+
+perf: .venv/dev  ## compare our operators with ASTRA, scikit-image and deepinv, as ratios in one run
+	$(BIN)/pytest tests/perf --benchmark-only
+
+asv: .venv/dev  ## run the asv suite for the current commit and save it
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run -E existing:$(CURDIR)/$(BIN)/python --set-commit-hash $$(git rev-parse HEAD)
+
+clean:  ## remove what was built here, not the results
+	rm -rf build .venv
+
+.PHONY: help browser run run-all site test check perf asv clean

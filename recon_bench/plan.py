@@ -1,0 +1,133 @@
+"""What a run has to do: which cells, which of them are done already, with which settings, and how long it may take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from recon_bench import provenance, registry
+from recon_bench.core import Measurement, Method, Task
+from recon_bench.measurements import tuning
+from recon_bench.results import Result, started
+from recon_bench.rules import Rules
+from recon_bench.worker import Job
+
+ORDER = ("tuning", "accuracy")  # within a task; every other kind follows in the order asked for
+UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all cells of a run share."""
+
+    rules: Rules
+    device: str
+    threads: int
+    overrides: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One cell of a run. ``name`` is what the method was asked for by: a registered name or a file."""
+
+    task: Task
+    method: Method
+    name: str
+    kind: Measurement
+    setup: Setup
+
+    def __str__(self) -> str:
+        return f"{self.task.name} · {self.method.name} · {self.kind.name}"
+
+    @cached_property
+    def method_hash(self) -> str:
+        return registry.method_hash(self.method)
+
+    def overrides(self) -> dict[str, Any]:
+        return dict(self.setup.overrides.get(self.method.name, {}))
+
+    def settings(self, known: Iterable[Result]) -> tuple[dict[str, Any], list[str]]:
+        """The settings to use and the names of those that were tuned, given the results known so far.
+
+        What the user set stands above what the tuner chose, and that above the defaults.
+        """
+        tuned = {} if self.kind.name == "tuning" else self._tuned(known)
+        overrides = self.overrides()
+        chosen = registry.with_settings(self.method, tuned | overrides)
+        values = dataclasses.asdict(chosen) if chosen is not None else {}
+        return values, sorted(tuned.keys() - overrides.keys())
+
+    def _tuned(self, known: Iterable[Result]) -> dict[str, Any]:
+        """The newest tuning of this method on this task; of this very file and these rules where there is one."""
+        found = [
+            result
+            for result in known
+            if (result.kind, result.method["name"]) == ("tuning", self.method.name)
+            and result.task["hash"] == self.task.hash
+            and result.status == "ok"
+        ]
+        if not found:
+            return {}
+        best = max(found, key=lambda r: (r.method["hash"] == self.method_hash, self._same_rules(r), started(r)))
+        return {name: best.method["settings"][name] for name in self.method.search if name in best.method["settings"]}
+
+    def _same_rules(self, result: Result) -> bool:
+        return bool(result.rules["hash"] == self.setup.rules.hash)
+
+    def done_by(self, result: Result, settings: Mapping[str, Any]) -> bool:
+        """Whether ``result`` is this cell's, so that it need not run again."""
+        same = (
+            result.kind == self.kind.name
+            and result.method["name"] == self.method.name
+            and result.task["hash"] == self.task.hash
+            and result.method["hash"] == self.method_hash
+            and result.measurement["hash"] == self.kind.hash
+            and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
+            and self._same_rules(result)
+        )
+        if same and self.kind.name == "runtime":
+            here = provenance.machine(self.setup.device)["id"]
+            made = result.provenance
+            same = (made["machine"]["id"], made["threads"]) == (here, self.setup.threads)
+        searched = self.method.search if self.kind.name == "tuning" else {}
+        return same and all(result.method["settings"].get(k) == v for k, v in settings.items() if k not in searched)
+
+    def estimate(self, known: Iterable[Result]) -> float:
+        """Seconds this cell may take, from the newest result of its kind, scaled to the number of images."""
+        found = [
+            result
+            for result in known
+            if (result.kind, result.task["name"], result.method["name"])
+            == (self.kind.name, self.task.name, self.method.name)
+        ]
+        if not found:
+            return UNKNOWN_SECONDS
+        newest = max(found, key=started)
+        spent = float(newest.provenance["seconds"])
+        if self.kind.name != "accuracy" or not newest.records:
+            return spent
+        images = min(self.setup.rules.images, self.task.sizes["test"])
+        return 1.0 + spent * images / len(newest.records)
+
+    def job(self, settings: Mapping[str, Any], folder: Path) -> Job:
+        setup = self.setup
+        return Job(
+            self.task.name, self.name, self.kind.name, settings, setup.rules, setup.device, setup.threads, folder
+        )
+
+
+def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], setup: Setup) -> list[Planned]:
+    """Every cell that is asked for: task by task, tuning before what needs it. ``methods`` are names or files."""
+    found = []
+    for task in tasks:
+        for kind in sorted(kinds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
+            for name in methods:
+                method = registry.method(name)
+                if kind == tuning.MEASUREMENT.name and not (method.search and setup.rules.tuning_evaluations):
+                    continue
+                found.append(Planned(task, method, name, registry.measurement(kind), setup))
+    return found

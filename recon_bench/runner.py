@@ -1,0 +1,322 @@
+"""Runs cells, each in a process of its own, and writes one result file per cell.
+
+Processes are forked from a server that has imported everything once, so a cell starts in milliseconds. Time limits are
+enforced from outside by killing the cell's process group. Whatever happens to a cell, a crash included, becomes a
+result with a status and a reason; what it had finished is kept. An interrupted run leaves journals in
+``<results>/.partial`` from which the next run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from recon_bench import provenance, registry, results, task_cards, worker
+from recon_bench.core import Task, digest
+from recon_bench.measurements import tuning
+from recon_bench.plan import Planned, Setup, cells
+from recon_bench.results import Result, ResultError
+from recon_bench.rules import Rules
+
+SHIPPED = provenance.REPOSITORY / "results"
+
+
+@dataclass
+class Running:
+    """A cell under way."""
+
+    cell: Planned
+    settings: dict[str, Any]
+    tuned: list[str]
+    folder: Path
+    process: BaseProcess
+    started: float = field(default_factory=time.time)
+
+    @property
+    def overdue(self) -> bool:
+        return time.time() - self.started > 60 * self.cell.setup.rules.cell_minutes
+
+
+def run(
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    kinds: Sequence[str],
+    rules: Rules,
+    results_folder: Path,
+    device: str = "cpu",
+    threads: int = 1,
+    jobs: int = 1,
+    overrides: dict[str, dict[str, str]] | None = None,
+    budget: float | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    command: str = "",
+) -> int:
+    """Run what is asked for and not done yet; empty lists mean everything. Gives the number of cells that ended badly.
+
+    ``budget``: seconds of estimated work after which the costliest cells are left out. Raises UnknownName for an
+    unknown name and ResultError where results cannot be written.
+    """
+    setup = Setup(rules, device, threads, overrides or {})
+    _check_overrides(setup, methods)
+    available, absent = _available(tasks)
+    wanted = cells(available, methods or list(registry.methods()), kinds or list(registry.measurements()), setup)
+    known, problems = results.load(results_folder)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
+    shipped = results.load(SHIPPED)[0] if elsewhere else []
+    todo = wanted if force else [cell for cell in wanted if not _done(cell, known, shipped)]
+    todo, later = _within(todo, known + shipped, budget)
+    _announce(wanted, todo, later, absent, known + shipped, jobs)
+    if dry_run:
+        for cell in todo:
+            print(f"  {cell}")
+        return 0
+    bad = _Run(results_folder, known, shipped, jobs, command).all(todo)
+    _leftovers(later, absent)
+    return bad
+
+
+def _check_overrides(setup: Setup, methods: Sequence[str]) -> None:
+    known = {registry.method(name).name: registry.method(name) for name in methods} or registry.methods()
+    for name, changes in setup.overrides.items():
+        registry.with_settings(known[name] if name in known else registry.method(name), changes)
+
+
+def _available(names: Sequence[str]) -> tuple[list[Task], dict[str, str]]:
+    found, absent = [], {}
+    for name in names or registry.tasks():
+        task = registry.task(name)
+        if (reason := task.missing()) is not None:
+            absent[name] = reason
+        else:
+            found.append(task)
+    return found, absent
+
+
+def _done(cell: Planned, known: Sequence[Result], shipped: Sequence[Result]) -> bool:
+    if cell.kind.name != "tuning" and cell.setup.rules.tuning_evaluations and cell.method.search:
+        tuned = dataclasses.replace(cell, kind=tuning.MEASUREMENT)
+        if not _done(tuned, known, shipped):
+            return False
+    settings, _ = cell.settings([*known, *shipped])
+    return any(cell.done_by(result, settings) for result in known)
+
+
+def _within(todo: list[Planned], known: Sequence[Result], budget: float | None) -> tuple[list[Planned], list[Planned]]:
+    """The cells that fit the budget, cheapest first to fit, in their old order; and those that do not."""
+    if budget is None:
+        return todo, []
+    spent, kept = 0.0, set()
+    for seconds, index in sorted((cell.estimate(known), index) for index, cell in enumerate(todo)):
+        spent += seconds
+        if spent <= budget:
+            kept.add(index)
+    return [c for i, c in enumerate(todo) if i in kept], [c for i, c in enumerate(todo) if i not in kept]
+
+
+def _announce(
+    wanted: list[Planned],
+    todo: list[Planned],
+    later: list[Planned],
+    absent: dict[str, str],
+    known: Sequence[Result],
+    jobs: int,
+) -> None:
+    minutes = sum(cell.estimate(known) for cell in todo) / 60 / jobs
+    reused = len(wanted) - len(todo) - len(later)
+    print(f"{len(todo)} cells to run (about {minutes:.1f} minutes), {reused} already done, {len(later)} left for later")
+    for name in absent:
+        print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
+
+
+def _leftovers(later: list[Planned], absent: dict[str, str]) -> None:
+    if not later:
+        return
+    print(f"\nLeft to `make run-all` because they would take longer ({len(later)} cells):")
+    methods: dict[str, list[str]] = {}
+    for cell in later:
+        methods.setdefault(cell.task.name, []).append(f"{cell.method.name} ({cell.kind.name})")
+    for task, names in methods.items():
+        print(f"  {task}: {', '.join(names)}")
+
+
+@dataclass
+class _Run:
+    """The processes under way and the results so far."""
+
+    root: Path
+    known: list[Result]
+    shipped: list[Result]
+    jobs: int
+    command: str
+    running: list[Running] = field(default_factory=list)
+    bad: int = 0
+
+    def all(self, todo: Sequence[Planned]) -> int:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["recon_bench.worker", "recon_bench.preload"])
+        previous = ""
+        with tqdm(total=len(todo), unit="cell", disable=None) as self.bar:
+            try:
+                for cell in todo:
+                    stage = f"{cell.task.name} {cell.kind.name}"
+                    alone = cell.kind.name == "runtime"
+                    while self.running and (stage != previous or alone or len(self.running) >= self.jobs):
+                        self._wait()
+                    previous = stage
+                    self._start(cell, context)
+                while self.running:
+                    self._wait()
+            finally:
+                for item in self.running:
+                    _kill(item.process)
+        with contextlib.suppress(OSError):
+            (self.root / ".partial").rmdir()
+        return self.bad
+
+    def _start(self, cell: Planned, context: Any) -> None:
+        task_cards.write(cell.task, self.root)
+        settings, tuned = cell.settings([*self.known, *self.shipped])
+        identity = [cell.task.hash, cell.method.name, cell.method_hash, cell.kind.hash, cell.setup.rules.hash]
+        folder = self.root / ".partial" / digest([*identity, settings, cell.setup.device, cell.setup.threads])
+        if cell.kind.name == "runtime":  # half of a timing is no timing
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultError(
+                f"{folder}: cannot be made ({error.strerror}); choose another folder with --results"
+            ) from error
+        process = context.Process(target=worker.work, args=(cell.job(settings, folder),))
+        process.start()
+        self.running.append(Running(cell, settings, tuned, folder, process))
+        self.bar.set_postfix_str("; ".join(str(item.cell) for item in self.running))
+
+    def _wait(self) -> None:
+        time.sleep(0.02)
+        for item in list(self.running):
+            if item.process.is_alive() and not item.overdue:
+                continue
+            late = item.process.is_alive()
+            _kill(item.process)
+            self.running.remove(item)
+            self._finish(item, late)
+            self.bar.update()
+
+    def _finish(self, item: Running, late: bool) -> None:
+        if item.process.exitcode == worker.DISK_ERROR:
+            raise ResultError(
+                f"{item.folder}: could not be written, see {item.folder / 'log.txt'}. Free some space there or choose "
+                "another folder with --results; what was finished is kept and reused."
+            )
+        result, made = _result(item, late, self.command)
+        for name in made:
+            source = item.folder / f"{name}.webp"
+            target = result.folder(self.root) / f"{result.stem}-{name}.webp"
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, target)  # noqa: PTH105
+            except OSError as error:
+                raise ResultError(f"{target}: could not be written ({error.strerror})") from error
+        path = results.write(result, self.root)
+        self.known.append(result)
+        if result.status in ("ok", "not-applicable"):
+            shutil.rmtree(item.folder, ignore_errors=True)
+            return
+        self.bad += 1
+        (item.folder / "journal.jsonl").unlink(missing_ok=True)
+        self.bar.write(f"{item.cell}: {result.status}: {result.reason} (log: {item.folder / 'log.txt'}; row: {path})")
+
+
+def _result(item: Running, late: bool, command: str) -> tuple[Result, list[str]]:
+    cell, setup = item.cell, item.cell.setup
+    records, made, end = worker.read(item.folder / "journal.jsonl")
+    status, reason = _status(item, records, end, late)
+    settings, tuned = item.settings, item.tuned
+    if cell.kind.name == "tuning" and status == "ok":
+        chosen = tuning.chosen(cell.method, records)
+        settings, tuned = settings | chosen, sorted(chosen)
+    commit, clean = provenance.commit()
+    started = datetime.fromtimestamp(item.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    path = Path(cell.method.path).resolve()
+    file = path.relative_to(provenance.REPOSITORY) if path.is_relative_to(provenance.REPOSITORY) else Path(path.name)
+    result = Result(
+        kind=cell.kind.name,
+        task={"name": cell.task.name, "version": cell.task.version, "hash": cell.task.hash},
+        method={
+            name: getattr(cell.method, name) for name in ("name", "title", "family", "summary", "reference", "depth")
+        }
+        | {"file": str(file), "hash": cell.method_hash, "settings": settings, "tuned": tuned},
+        rules=dataclasses.asdict(setup.rules) | {"hash": setup.rules.hash},
+        measurement={
+            "version": cell.kind.version,
+            "hash": cell.kind.hash,
+            "title": cell.kind.title,
+            "metrics": [dataclasses.asdict(metric) for metric in cell.kind.metrics],
+        },
+        status=status,
+        reason=reason,
+        provenance={
+            "started": started,
+            "seconds": round(time.time() - item.started, 3),
+            "machine": provenance.machine(setup.device),
+            "device": setup.device,
+            "threads": setup.threads,
+            "python": sys.version.split()[0],
+            "packages": provenance.packages(),
+            "commit": commit,
+            "clean": clean,
+            "seeds": list(setup.rules.seeds),
+            "command": command,
+        },
+        images={},
+        records=[dataclasses.asdict(record) for record in records],
+    )
+    images = {name: {**p, "file": f"{result.stem}-{name}.webp"} for name, p in made.items()}
+    for picture in images.values():
+        del picture["name"]
+    return dataclasses.replace(result, images=images), list(made)
+
+
+def _status(item: Running, records: Sequence[Any], end: dict[str, Any] | None, late: bool) -> tuple[str, str | None]:
+    failed = [record for record in records if record.error]
+    if late:
+        minutes = item.cell.setup.rules.cell_minutes
+        return "timeout", f"stopped after {minutes:g} minutes; {len(records) - len(failed)} records were finished"
+    if end is None:
+        code = item.process.exitcode or 0
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return "failed", f"the process {how}{hint}; {len(records) - len(failed)} records were finished"
+    if end["end"] != "ok":
+        return end["end"], end["reason"]
+    if failed and len(failed) == len(records):
+        return "failed", failed[0].error
+    if failed and item.cell.kind.name != "tuning":  # a setting that fails is one more evaluation in the ledger
+        return "partial", f"{len(failed)} of {len(records)} failed: {failed[0].error}"
+    return "ok", None
+
+
+def _kill(process: BaseProcess) -> None:
+    """End the process and all it started, by its group, which it leads."""
+    if process.is_alive() and process.pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+    process.join()

@@ -1,0 +1,132 @@
+"""One cell in a process of its own: it writes what it finishes to a journal, line by line, and can be killed any time.
+
+The journal is JSON lines: ``{"record": ...}``, ``{"picture": ...}`` and at the end ``{"end": status, "reason": ...}``.
+An interrupted cell is resumed from its journal; a crash loses only the image it was at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recon_bench import pictures, registry
+from recon_bench.core import Cell, NotApplicable, Record
+from recon_bench.rules import Rules
+
+DISK_ERROR = 74  # exit status of a worker that could not write its journal (EX_IOERR)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is asked to measure, in plain data; ``method`` is a name or ``path/to/file.py:name``."""
+
+    task: str
+    method: str
+    kind: str
+    settings: Mapping[str, Any]
+    rules: Rules
+    device: str
+    threads: int
+    folder: Path
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+
+def work(job: Job) -> None:
+    """Measure the cell, appending to its journal. Runs in a fresh process, which it makes a group of its own."""
+    os.setsid()
+    _die_with_parent()
+    _redirect_output(job.folder / "log.txt")
+    torch.set_num_threads(job.threads)
+    done, _, _ = read(job.journal)
+    try:
+        with job.journal.open("a", encoding="utf-8") as file:
+            for entry in _entries(job, {record.key: record for record in done}):
+                file.write(json.dumps(entry) + "\n")
+                file.flush()
+    except OSError:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(DISK_ERROR)
+
+
+def _entries(job: Job, done: Mapping[str, Record]) -> Any:
+    """Journal entries as they come; pictures are written when the measurement hands them over."""
+    saved: list[dict[str, str]] = []
+
+    def save(name: str, pixels: Any, caption: str) -> None:
+        saved.append({"name": name, "sha256": pictures.save(pixels, job.folder / f"{name}.webp"), "caption": caption})
+
+    method = registry.method(job.method)
+    cell = Cell(
+        registry.task(job.task),
+        method,
+        registry.with_settings(method, job.settings),
+        job.rules,
+        torch.device(job.device),
+    )
+    end: dict[str, Any] = {"end": "ok", "reason": None}
+    try:
+        for record in registry.measurement(job.kind).measure(cell, done, save):
+            yield {"record": dataclasses.asdict(record)}
+        yield from ({"picture": picture} for picture in saved)
+    except NotApplicable as reason:
+        end = {"end": "not-applicable", "reason": str(reason)}
+    except OSError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        end = {"end": "failed", "reason": f"{type(error).__name__}: {error}"}
+    yield end
+
+
+def read(journal: Path) -> tuple[list[Record], dict[str, dict[str, str]], dict[str, Any] | None]:
+    """Records, pictures by name and the end entry of a journal; a line cut short by a kill is left out."""
+    records: dict[str, Record] = {}
+    found: dict[str, dict[str, str]] = {}
+    end = None
+    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            entry = json.loads(line)
+            if "record" in entry:
+                record = Record(**entry["record"])
+                records[record.key] = record
+            elif "picture" in entry:
+                found[entry["picture"]["name"]] = entry["picture"]
+            else:
+                end = entry
+    return list(records.values()), found, end
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _redirect_output(log: Path) -> None:
+    """Send everything the method prints, also from C, to ``log``; where it cannot be opened, nowhere."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
