@@ -98,10 +98,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from recon_bench import runner
-
     if arguments.threads < 1 or arguments.jobs < 1:
         raise ValueError(f"expected at least 1 thread and 1 job, got {arguments.threads} and {arguments.jobs}")
+    overrides = _overrides(arguments.set)
+    from recon_bench import runner
+
     bad = runner.run(
         tasks=arguments.tasks or [],
         methods=arguments.methods or [],
@@ -111,7 +112,7 @@ def _run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         threads=arguments.threads,
         jobs=arguments.jobs,
-        overrides=_overrides(arguments.set),
+        overrides=overrides,
         budget=arguments.budget,
         force=arguments.force,
         dry_run=arguments.dry_run,
