@@ -9,6 +9,7 @@ corner pixels (the convention of ODL's phantoms), :func:`averaged` and :func:`si
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Stream:
 
     law: EllipseLaw
     seed: int
-    _states: list[tuple] = field(default_factory=list, repr=False, compare=False)
+    _states: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def __getitem__(self, index: int) -> Array:
         if index < 0:
@@ -99,11 +100,12 @@ def averaged(ellipses: Array, size: int, lines: int = 32) -> Array:
     Each row of pixels is the mean of ``lines`` horizontal lines along which the mean over a pixel is exact, so a pixel
     crossed by an edge is off by at most 1/(2 lines) of the jump, and by about 0.002 of it in the quadratic mean.
     """
-    value, a, b, x, y, angle = (column[:, None] for column in ellipses.T)
-    height = np.hypot(a * np.sin(angle), b * np.cos(angle))
-    line = np.arange(size * lines)
-    dy = (1 - (2 * line + 1) / (size * lines)) - y
-    half = a * b * np.sqrt(np.maximum(height**2 - dy**2, 0)) / height**2
+    height = np.hypot(ellipses[:, 1] * np.sin(ellipses[:, 5]), ellipses[:, 2] * np.cos(ellipses[:, 5]))
+    level = 1 - (2 * np.arange(size * lines) + 1) / (size * lines)
+    dy = level - ellipses[:, 4, None]
+    which, line = np.nonzero(np.abs(dy) < height[:, None])
+    (value, a, b, x, _, angle), dy, height = ellipses[which].T, dy[which, line], height[which]
+    half = a * b * np.sqrt(height**2 - dy**2) / height**2
     middle = x + dy * (a**2 - b**2) * np.sin(angle) * np.cos(angle) / height**2
     first = line // lines * (size + 2)
     steps = np.zeros(size * (size + 2))  # differences along each row of the image, two columns wider than it
@@ -111,8 +113,8 @@ def averaged(ellipses: Array, size: int, lines: int = 32) -> Array:
         column = np.clip((edge + 1) * size / 2, 0, size)
         whole = column.astype(np.intp)
         part = jump * (column - whole)
-        steps += np.bincount((first + whole).ravel(), (jump - part).ravel(), len(steps))
-        steps += np.bincount((first + whole + 1).ravel(), part.ravel(), len(steps))
+        steps += np.bincount(first + whole, jump - part, len(steps))
+        steps += np.bincount(first + whole + 1, part, len(steps))
     image = np.cumsum(steps.reshape(size, -1), axis=1)[:, :size] / lines
     return np.round(image, 12) + 0.0  # what cancels is exactly zero
 

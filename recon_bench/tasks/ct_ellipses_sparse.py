@@ -2,8 +2,9 @@
 
 Jin, McCann, Froustey and Unser 2017, doi:10.1109/TIP.2017.2713099: 512 x 512 pixels, 729 bins, 1000 views over 180
 degrees of which every 7th (143) or every 20th (50) is used, sinograms computed from the ellipses and not from pixels.
-The published law of the ellipses ("random intensity, size and location") is not public; ours is on the card. The truth
-is the phantom averaged over pixels; the published one was the filtered backprojection of all 1000 views.
+The published law of the ellipses ("random intensity, size and location") is not public. Ours is chosen so that filtered
+backprojection does about as well as published (regressed SNR 8.4 dB with 50 views), before any other method was run.
+The truth is the phantom averaged over pixels; the published one was the filtered backprojection of all 1000 views.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from recon_bench.tasks.common import SPLITS, describe, rounded, sample, streams
 
 LAW = EllipseLaw(
     value=(("uniform", 0.1, 1.0),),
-    axis=("uniform", 0.02, 0.4),
+    axis=("uniform", 0.01, 0.2),
     centre=("uniform", -0.9, 0.9),
-    count=("poisson", 40),
-    most=80,
+    count=("poisson", 60),
+    most=120,
     radius=0.95,
 )
 SEED = 2017
@@ -60,7 +61,7 @@ def _task(every: int) -> Task:
         card={
             "images": "random ellipses inside the field of view, averaged over pixels, divided by the largest pixel",
             "ellipses": dataclasses.asdict(LAW),
-            "ellipses_source": "our law: the published one is not public",
+            "ellipses_source": "our law (the published one is not public), for which backprojection is about as poor",
             "seed": SEED,
             "splits": "separate random streams; the published test set has 25 images",
             "operator": describe(geometry, "pixel") | {"every": every, "of_views": 1000},
