@@ -98,7 +98,7 @@ def averaged(ellipses: Array, size: int, lines: int = 32) -> Array:
     """Image ``(size, size)`` of the means over pixels; the reference square is the whole image.
 
     Each row of pixels is the mean of ``lines`` horizontal lines along which the mean over a pixel is exact, so a pixel
-    crossed by an edge is off by at most 1/(2 lines) of the jump, and by about 0.002 of it in the quadratic mean.
+    crossed by an edge is off by at most 1/(2 lines) of the jump, and by about 0.001 of it in the quadratic mean.
     """
     height = np.hypot(ellipses[:, 1] * np.sin(ellipses[:, 5]), ellipses[:, 2] * np.cos(ellipses[:, 5]))
     level = 1 - (2 * np.arange(size * lines) + 1) / (size * lines)
