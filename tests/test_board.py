@@ -1,0 +1,258 @@
+import dataclasses
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers_results import (
+    MACHINE,
+    METHODS,
+    NOT_CONVERGED,
+    NOTED,
+    TROUBLE,
+    hex16,
+    make_cell,
+    record,
+    write_tree,
+)
+
+from recon_bench.board import FIXED, board, curves, ledger, pareto, raw, summary, task_names, tasks
+from recon_bench.results import Result, ResultError, load
+from recon_bench.rules import QUICK
+
+TASK = "ct-ellipses-30"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> list[Result]:
+    return load(write_tree(tmp_path_factory.mktemp("results"), images=12))[0]
+
+
+def cells(*methods: str, kinds=("accuracy", "runtime"), **kwargs) -> list[Result]:
+    return [make_cell(TASK, 1, method, kind, images=12, **kwargs) for method in methods for kind in kinds]
+
+
+def elsewhere(result: Result, day: str = "2027-01-01") -> Result:
+    machine = {**MACHINE, "id": "fedcba9876543210", "cpu": "Other CPU"}
+    return dataclasses.replace(
+        result, provenance={**result.provenance, "machine": machine, "started": f"{day}T00:00:00Z"}
+    )
+
+
+def other_kind(
+    kind: str, method: str, metric: str, records: list[dict], unit: str = "", better: str = "lower"
+) -> Result:
+    metrics = [{"name": metric, "title": metric, "unit": unit, "better": better, "digits": 1}]
+    measurement = {"version": 1, "hash": hex16(kind), "title": kind, "metrics": metrics}
+    made = make_cell(TASK, 1, method, "accuracy")
+    return dataclasses.replace(made, kind=kind, measurement=measurement, records=records, images={})
+
+
+def row(frame: pd.DataFrame, method: str) -> pd.Series:
+    return frame.set_index("method").loc[method]
+
+
+def test_every_method_has_a_row_and_the_ranked_come_first(results):
+    frame = board(results, TASK).frame
+    assert sorted(frame["method"]) == sorted(METHODS)
+    assert list(frame.columns[: len(FIXED)]) == list(FIXED)
+    ranked = frame["rank"].notna()
+    assert ranked.tolist() == sorted(ranked, reverse=True)
+    assert frame["rank"].dropna().is_monotonic_increasing
+    assert frame["psnr"][ranked].is_monotonic_decreasing
+    assert set(frame["method"][~ranked]) == set(TROUBLE)
+
+
+def test_what_failed_says_why_and_has_no_mean(results):
+    frame = board(results, TASK).frame
+    for method, (status, reason) in TROUBLE.items():
+        assert row(frame, method)[["status", "reason"]].tolist() == [status, reason]
+        assert pd.isna(row(frame, method)["psnr"]) and pd.isna(row(frame, method)["rank"])
+    assert row(frame, "kaczmarz")["images"] == 10
+    assert NOT_CONVERGED in row(frame, NOTED)["notes"]
+
+
+def test_values_are_means_over_images_with_their_interval(results):
+    made = board(results, TASK)
+    [cell] = [r for r in results if r is made.cells["fbp", "accuracy"]]
+    values = [r["values"]["psnr"] for r in cell.records]
+    fbp = row(made.frame, "fbp")
+    assert fbp["psnr"] == pytest.approx(np.mean(values))
+    assert min(values) < fbp["psnr_low"] < fbp["psnr"] < fbp["psnr_high"] < max(values)
+
+
+def test_runtime_is_split_into_its_sorts(results):
+    made = board(results, TASK)
+    fbp, cgls = row(made.frame, "fbp"), row(made.frame, "cgls")
+    assert fbp["times_fbp"] == pytest.approx(1, rel=0.1)
+    assert cgls["times_fbp"] > 5 and cgls["applications"] == 162
+    assert fbp["seconds_low"] <= fbp["seconds"] <= fbp["seconds_high"]
+    assert fbp["setup_seconds"] == pytest.approx(0.1)
+    titles = {column.name: column.kind for column in made.columns}
+    assert {titles[name] for name in ("seconds", "setup_seconds", "seconds_per_image", "times_fbp")} == {"runtime"}
+
+
+def test_the_order_of_results_changes_nothing(results):
+    shuffled = random.Random(0).sample(results, len(results))
+    for task in task_names(results):
+        pd.testing.assert_frame_equal(board(results, task).frame, board(shuffled, task).frame)
+
+
+def test_versions_of_a_task_never_mix(results):
+    made = board(results, TASK)
+    assert made.version == 2
+    assert {cell.task["version"] for cell in made.cells.values()} == {2}
+    assert made.notes[0].startswith("6 older results")
+
+
+def test_rules_and_measurements_never_mix():
+    full = cells("fbp", "cgls")
+    quick = cells("fbp", rules=QUICK)
+    old = cells("tikhonov")
+    old = [dataclasses.replace(r, measurement={**r.measurement, "hash": hex16("new"), "version": 2}) for r in old]
+    assert list(board([*full, *quick], TASK, "quick").frame["method"]) == ["fbp"]
+    assert set(board([*full, *quick], TASK).frame["method"]) == {"fbp", "cgls"}
+    made = board([*full, *old], TASK)
+    assert list(made.frame["method"]) == ["tikhonov"]
+    assert "4 older results" in made.notes[0]
+
+
+def test_runtime_of_another_machine_is_noted_and_not_compared():
+    here = cells("fbp", "cgls")
+    there = [elsewhere(r) for r in cells("tikhonov")]
+    made = board([*here, *there], TASK)
+    other = row(made.frame, "tikhonov")
+    assert pd.isna(other["seconds"]) and "Other CPU" in other["notes"]
+    assert other["rank"] >= 1 and other["psnr"] > 0  # accuracy does not depend on the machine
+    assert made.frame["seconds"].notna().sum() == 2
+    assert any("Example CPU" in note for note in made.notes)
+
+
+def test_the_newest_of_two_machines_counts_where_both_measured_as_much():
+    here, there = cells("fbp", "cgls"), [elsewhere(r) for r in cells("fbp", "cgls")]
+    assert {cell.provenance["machine"]["cpu"] for cell in board([*here, *there], TASK).cells.values()} == {"Other CPU"}
+
+
+def test_methods_that_cannot_be_told_apart_share_a_rank():
+    first, twin, worse = cells("tv-isotropic", "tv-anisotropic", "fbp", kinds=("accuracy",))
+    twin = dataclasses.replace(twin, records=first.records)
+    assert board([worse, first, twin], TASK).frame["rank"].tolist() == [1, 1, 3]
+
+
+def test_a_method_that_lacks_images_is_not_ranked():
+    whole, part = cells("fbp", "tv-isotropic", kinds=("accuracy",))
+    part = dataclasses.replace(part, records=part.records[:5])
+    frame = board([whole, part], TASK).frame
+    assert frame["method"].tolist() == ["fbp", "tv-isotropic"]
+    assert row(frame, "tv-isotropic")["status"] == "partial"
+    assert "7 of 12" in row(frame, "tv-isotropic")["reason"]
+    assert pd.isna(row(frame, "tv-isotropic")["psnr"])
+
+
+def test_seeds_are_averaged_before_images():
+    [cell] = cells("sgd-like", kinds=("accuracy",))
+    again = [{**r, "seed": 1, "values": {k: v + 1 for k, v in r["values"].items()}} for r in cell.records]
+    once, twice = (board([c], TASK).frame for c in (cell, dataclasses.replace(cell, records=[*cell.records, *again])))
+    assert twice["psnr"][0] == pytest.approx(once["psnr"][0] + 0.5)
+    assert twice["images"][0] == once["images"][0]
+
+
+def test_a_method_without_accuracy_still_has_a_row():
+    frame = board(cells("fbp") + cells("cgls", kinds=("runtime",)), TASK).frame
+    assert row(frame, "cgls")["status"] == "not measured"
+    assert row(frame, "cgls")["seconds"] > 0
+
+
+def test_a_failed_runtime_is_a_note_beside_a_ranked_method():
+    accuracy, runtime = cells("fbp")
+    runtime = dataclasses.replace(runtime, status="timeout", reason="took too long", records=[])
+    frame = board([accuracy, runtime], TASK).frame
+    assert frame["rank"][0] == 1 and "took too long" in frame["notes"][0]
+
+
+def test_few_images_are_said_to_be_few():
+    made = board([make_cell(TASK, 1, "fbp", "accuracy", images=2)], TASK)
+    assert any("only 2 images" in note for note in made.notes)
+
+
+def test_a_new_kind_with_scalars_shows_up_and_never_takes_the_name_of_another():
+    attack = [record(f"test-{i:04d}", {"psnr": 10.0 + i}) for i in range(12)]
+    made = board([*cells("fbp"), other_kind("robustness", "fbp", "psnr", attack, "dB", "higher")], TASK)
+    assert {column.name: column.kind for column in made.columns}["robustness_psnr"] == "robustness"
+    fbp = row(made.frame, "fbp")
+    assert fbp["robustness_psnr"] == pytest.approx(15.5) and fbp["psnr"] > 18
+
+
+def test_a_new_kind_with_one_place_is_a_curve_and_no_column():
+    points = [record("", {"peak": 100.0 * depth}, {"depth": depth}) for depth in (1, 2, 4)]
+    found = [*cells("fbp"), other_kind("memory", "fbp", "peak", points, "MiB")]
+    assert "peak" not in board(found, TASK).frame
+    curve = curves(found, TASK, "memory")
+    assert curve["at"].tolist() == [1, 2, 4] and curve["value"].tolist() == [100, 200, 400]
+    assert set(curve["axis"]) == {"depth"} and set(curve["method"]) == {"fbp"}
+    assert curves(found, TASK).equals(curve)  # tuning is no curve
+    assert curves(cells("fbp"), TASK).empty
+
+
+def test_raw_values_of_every_record(results):
+    frame = raw(results, TASK)
+    assert len(frame) == 8 * 12 + 12 + 6  # the partial one has all, the one that timed out half
+    assert frame.query("method == 'kaczmarz'")["error"].notna().sum() == 2
+    assert {"psnr", "ssim", "note", "sample", "seed"} <= set(frame)
+    assert raw(results, TASK, "tuning")["at_weight"].notna().all()
+    assert raw(results, "nothing").empty
+
+
+def test_the_ledger_counts_each_evaluation_and_marks_one(results):
+    found = ledger(results, TASK, "fbp")
+    assert found["evaluation"].tolist() == list(range(1, 13))
+    assert found["chosen"].sum() == 1
+    assert found.loc[found["chosen"], "psnr"].item() == found["psnr"].max()
+    assert ledger(results, TASK, "tsvd").empty
+
+
+def test_no_row_beats_one_of_the_front_in_both():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"seconds": rng.uniform(size=50).round(1), "psnr": rng.uniform(size=50).round(1)})
+    frame.loc[:4, "psnr"] = np.nan
+    front = pareto(frame)
+    for index, this in frame.iterrows():
+        other = frame.drop(index)
+        no_worse = (other["seconds"] <= this["seconds"]) & (other["psnr"] >= this["psnr"])
+        better = (other["seconds"] < this["seconds"]) | (other["psnr"] > this["psnr"])
+        beaten = (no_worse & better).any() or pd.isna(this["psnr"])
+        assert not (front[index] and beaten)
+        if not beaten:  # rows that are equal in both share one place of the front
+            equal = (frame["seconds"] == this["seconds"]) & (frame["psnr"] == this["psnr"])
+            assert front[equal].any()
+    assert not pareto(frame, cost="bytes").any()
+
+
+def test_tasks_have_their_leaders(results):
+    found = tasks(results).set_index("task")
+    assert set(found.index) == set(task_names(results))
+    made = board(results, TASK)
+    assert found.loc[TASK, "leaders"] == ", ".join(made.frame.query("rank == 1")["method"])
+    assert found.loc[TASK, "methods"] == len(METHODS)
+    assert found.loc[TASK, "ranked"] == len(METHODS) - len(TROUBLE)
+    assert summary([]).empty
+
+
+def test_a_task_where_nothing_worked():
+    made = board([make_cell(TASK, 1, "sgd", "accuracy")], TASK)
+    assert made.frame["status"].tolist() == ["failed"] and made.columns == ()
+    assert summary([made])["leaders"].tolist() == [""]
+
+
+def test_an_unknown_task_names_the_nearest(results):
+    with pytest.raises(ResultError, match="did you mean 'ct-ellipses-30'"):
+        board(results, "ct-elipses-30")
+
+
+def test_tables_need_no_torch():
+    code = (
+        "import sys, recon_bench.published, recon_bench.check, recon_bench.__main__; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

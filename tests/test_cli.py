@@ -1,0 +1,182 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers_results import METHODS, NOT_CONVERGED, TROUBLE, write_tree
+
+from recon_bench.__main__ import main
+
+TASK = "ct-ellipses-30"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_tree(tmp_path_factory.mktemp("tree") / "results", tasks=(TASK, "ct-shepp-logan-30"), images=4)
+
+
+@pytest.fixture
+def ask(root, capsys):
+    """Run a command on the tree: its exit status, output and errors."""
+
+    def run(*words: str, results: bool = True):
+        status = main([*words, *(["--results", str(root)] if results else [])])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_board_as_table_and_as_json_have_the_same_rows(ask):
+    status, table, errors = ask("board", TASK)
+    assert (status, errors) == (0, "")
+    data = json.loads(ask("board", TASK, "--json")[1])
+    assert [row["method"] for row in data["rows"]] == [m for m in map(first_method, table.splitlines()) if m]
+    assert {row["method"] for row in data["rows"]} == set(METHODS)
+    names = {column["name"] for column in data["columns"]}
+    assert {"psnr", "ssim", "seconds", "times_fbp"} <= names
+    for row in data["rows"]:
+        assert {f"{name}{end}" for name in names for end in ("", "_low", "_high")} <= row.keys()
+        if row["rank"] is None:
+            assert (row["status"], row["reason"]) == TROUBLE[row["method"]] and row["psnr"] is None
+        else:
+            assert f"{row['psnr']:.2f} ({row['psnr_low']:.2f} to {row['psnr_high']:.2f})" in table
+    assert any(NOT_CONVERGED in row["notes"] for row in data["rows"])
+    assert all(note in table for note in data["notes"])
+
+
+def first_method(line: str) -> str | None:
+    return next((word for word in line.split()[:2] if word in METHODS), None)
+
+
+def test_board_of_every_task_with_chosen_columns(ask):
+    status, table, _ = ask("board", "--columns", "psnr", "seconds")
+    assert status == 0
+    assert TASK in table and "ct-shepp-logan-30" in table and "ssim" not in table
+    assert [made["task"] for made in json.loads(ask("board", "--json")[1])] == [TASK, "ct-shepp-logan-30"]
+    status, _, errors = ask("board", TASK, "--columns", "beauty")
+    assert status == 2 and "beauty" in errors and "psnr" in errors
+
+
+def test_published_as_table_and_as_json(ask):
+    rows = json.loads(ask("published", "--json")[1])
+    assert {"task", "method", "metric", "published", "source", "ours", "low", "high", "agrees", "remark"} <= rows[
+        0
+    ].keys()
+    table = ask("published")[1]
+    for row in rows:
+        assert row["method"] in table and row["agrees"] in table
+        assert f"{row['published']:.{3 if row['metric'] == 'ssim' else 2}f}" in table
+
+
+def test_check_passes_and_fails(ask, root, tmp_path, capsys):
+    status, said, _ = ask("check")
+    assert status == 0 and "are fine" in said
+    damaged = write_tree(tmp_path / "damaged", tasks=(TASK,), methods=("fbp",), images=2)
+    victim = next(damaged.glob("*/fbp/accuracy-*.json"))
+    victim.write_text(victim.read_text()[:-40])
+    assert main(["check", "--results", str(damaged)]) == 1
+    assert str(victim) in capsys.readouterr().out
+    assert main(["board", TASK, "--results", str(damaged)]) == 0
+    assert str(victim) in capsys.readouterr().err  # left out aloud, never in silence
+
+
+def test_list_and_show_what_is_registered(ask):
+    tasks = json.loads(ask("list", "tasks", "--json", results=False)[1])
+    assert TASK in [row["task"] for row in tasks]
+    methods = json.loads(ask("list", "methods", "--json", results=False)[1])
+    assert "fbp" in [row["method"] for row in methods] and "fbp" in ask("list", "methods", results=False)[1]
+    assert json.loads(ask("list", "measurements", "--json", results=False)[1])
+    card = json.loads(ask("show", TASK, "--json")[1])
+    assert card["name"] == TASK and len(card["hash"]) == 16 and card["sizes"]["test"] >= 100
+    assert card["hash"] in ask("show", TASK)[1]
+
+
+def test_show_a_method_with_its_settings_and_where_it_was_tuned(ask):
+    card = json.loads(ask("show", "fbp", "--json")[1])
+    assert card["settings"] and card["search"].keys() <= card["settings"].keys()
+    assert card["tuned"][TASK] == {"weight": 0.01}  # what the synthetic results say
+    assert "doi" in ask("show", "fbp")[1]
+
+
+def test_show_a_measurement(ask):
+    assert "psnr" in json.loads(ask("show", "accuracy", "--json")[1])["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["board", "ct-elipses-30"], f"did you mean '{TASK}'"),
+        (["show", "ct-elipses-30"], f"did you mean '{TASK}'"),
+        (["show", "fpb"], "did you mean 'fbp'"),
+        (["show", "nowhere.py"], "nowhere.py"),
+        (["run", "--set", "weight=3"], "METHOD.SETTING=VALUE"),
+        (["run", "--set", "fbp.filter"], "METHOD.SETTING=VALUE"),
+        (["run", "--jobs", "0"], "at least 1"),
+        (["run", "--tasks", "ct-elipses-30"], TASK),
+        (["run", "--methods", "fpb"], "fbp"),
+        (["run", "--methods", "fbp", "--set", "fbp.filtre=hann"], "filter"),
+    ],
+)
+def test_bad_input_is_one_clear_line(ask, words, said):
+    status, _, errors = ask(*words)
+    assert status == 2
+    assert said in errors and "Traceback" not in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["board", "published", "check", "site"])
+def test_a_missing_folder_is_named(command, tmp_path, capsys):
+    assert main([command, "--results", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["board", "--rules", "own"], ["list", "cats"]])
+def test_wrong_usage_exits_with_2(words):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+
+
+def test_run_says_what_it_would_do(ask, tmp_path, capsys):
+    words = ["run", "--tasks", TASK, "--methods", "fbp", "--measurements", "accuracy", "--rules", "quick", "--dry-run"]
+    assert main([*words, "--results", str(tmp_path / "new")]) == 0
+    said = capsys.readouterr().out
+    assert TASK in said and "fbp" in said and "accuracy" in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_interrupt_says_that_what_is_finished_is_kept(ask, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recon_bench.board.board", interrupted)
+    status, _, errors = ask("board", TASK)
+    assert status == 130 and "is kept" in errors
+
+
+def test_site_is_rendered_where_it_was_asked_for(ask, tmp_path):
+    status, said, _ = ask("site", "--out", str(tmp_path / "site"))
+    assert status == 0 and (tmp_path / "site" / "index.html").is_file()
+    assert str(tmp_path / "site" / "index.html") in said
+
+
+def test_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RECON_BENCH_CACHE", str(tmp_path / "cache"))
+    entry = tmp_path / "cache" / "entry"
+    entry.mkdir(parents=True)
+    (entry / "matrix.npy").write_bytes(b"0" * 2**20)
+    assert main(["cache", "show"]) == 0
+    assert "1.0 MiB" in capsys.readouterr().out
+    assert main(["cache", "clear"]) == 0
+    assert not entry.exists()
+
+
+def test_a_reader_that_stops_reading_is_no_error(root):
+    code = "import sys; from recon_bench.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "board", "--results", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 0 and errors == b""
