@@ -7,13 +7,11 @@ take, so there the views are resampled (linearly) onto a centred detector. One i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -105,8 +103,8 @@ def build_sirt(problem: Problem, settings: SirtSettings) -> Reconstructor:
     import_astra()
     if (work := g.size**2 * len(g.angles)) > LARGEST:
         raise NotApplicable(
-            f"ASTRA's SIRT needs about {1.4e-8 * work:.2f} s an iteration and image on the CPU for {g.size} x {g.size} x "
-            f"{len(g.angles)} views, and some 100 iterations"
+            f"ASTRA's SIRT needs about {1.4e-8 * work:.2f} s an iteration and image on the CPU for {g.size} x "
+            f"{g.size} x {len(g.angles)} views, and some 100 iterations"
         )
     return lambda y, A: each_image(y, lambda image: run(ray_geometry(A), image, "SIRT", {}, settings.iterations))
 

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent: each step uses a random part of the views, with steps that shrink like 1 / (1 + epoch).
+"""Stochastic gradient descent: each step uses a random part of the views; steps shrink like 1 / sqrt(1 + epoch).
 
 An epoch visits every part once in random order, which costs one application of A and of its adjoint. The random order
 is seeded and the same for all images, so a batch gives what single images give. It stops before it fits the noise.
@@ -6,6 +6,7 @@ is seeded and the same for all images, so a batch gives what single images give.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from recon_bench.solvers import remember, split_data, views
 
 @dataclass(frozen=True)
 class Settings:
-    """``epochs``: passes over the data; ``step``: the first, times max |A_i|^2; ``parts`` of the views; ``seed``."""
+    """``epochs``: passes over the data; ``step``: the first, times max |A_i|^2; ``parts``: of the views; ``seed``."""
 
     epochs: int = 10
     step: float = 1.0
@@ -33,7 +34,7 @@ def sgd(
     """``epochs`` passes from ``x`` ``(batch, *domain_shape)``, one gradient step for each part in random order."""
     for epoch in range(epochs):
         for i in torch.randperm(len(parts), generator=generator).tolist():
-            x = x + step / (1 + epoch) * parts[i].adjoint(data[i] - parts[i](x))
+            x = x + step / math.sqrt(1 + epoch) * parts[i].adjoint(data[i] - parts[i](x))
     return x
 
 

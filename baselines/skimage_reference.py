@@ -48,7 +48,7 @@ def resample(y: NDArray, geometry: ParallelBeam, positions: NDArray) -> NDArray:
 
 
 def to_skimage(y: Tensor, geometry: ParallelBeam) -> NDArray:
-    """Data ``(batch, views, bins)`` as scikit-image expects it, ``(batch, bins, views)`` in pixels, wide enough for all."""
+    """Data ``(batch, views, bins)`` as scikit-image expects it: ``(batch, bins, views)``, lengths in pixels."""
     size = geometry.size
     half = math.ceil(size / math.sqrt(2)) + 2
     aside = size // 2 - (size - 1) / 2
@@ -92,7 +92,7 @@ def build_sart(problem: Problem, settings: SartSettings) -> Reconstructor:
         degrees = np.degrees(g.angles)
 
         def one(image: NDArray) -> NDArray:
-            x = None
+            x = np.zeros((len(image), len(image)), image.dtype)
             for _ in range(settings.iterations):
                 x = iradon_sart(image, degrees, x, relaxation=settings.relaxation)
             first = image.shape[0] // 2 - g.size // 2
