@@ -53,7 +53,13 @@ class Result:
         """File name without its ending, the same before and after the run: pictures are named after it."""
         made = self.provenance
         identity = [self.task["hash"], self.rules["hash"], self.measurement["hash"], self.method["hash"]]
-        identity += [self.method["name"], made["machine"]["id"], made["device"], made["threads"]]
+        identity += [
+            self.method["name"],
+            self.method["settings"],
+            made["machine"]["id"],
+            made["device"],
+            made["threads"],
+        ]
         time = made["started"].replace("-", "").replace(":", "")
         return f"{self.kind}-{time}-{sha256(json.dumps(identity).encode())[:6]}"
 

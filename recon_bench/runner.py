@@ -9,7 +9,6 @@ result with a status and a reason; what it had finished is kept. An interrupted 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -18,37 +17,20 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from recon_bench import provenance, registry, results, task_cards, worker
+from recon_bench import outcome, provenance, registry, results, task_cards, worker
 from recon_bench.core import Task, digest
-from recon_bench.measurements import tuning
+from recon_bench.outcome import Running
 from recon_bench.plan import Planned, Setup, cells
 from recon_bench.results import Result, ResultError
 from recon_bench.rules import Rules
 
 SHIPPED = provenance.REPOSITORY / "results"
-
-
-@dataclass
-class Running:
-    """A cell under way."""
-
-    cell: Planned
-    settings: dict[str, Any]
-    tuned: list[str]
-    folder: Path
-    process: BaseProcess
-    started: float = field(default_factory=time.time)
-
-    @property
-    def overdue(self) -> bool:
-        return time.time() - self.started > 60 * self.cell.setup.rules.cell_minutes
 
 
 def run(
@@ -80,7 +62,7 @@ def run(
         print(f"left out: {problem}", file=sys.stderr)
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED)[0] if elsewhere else []
-    todo = wanted if force else [cell for cell in wanted if not _done(cell, known, shipped)]
+    todo = wanted if force else _undone(wanted, known, shipped)
     todo, later = _within(todo, known + shipped, budget)
     _announce(wanted, todo, later, absent, known + shipped, jobs)
     if dry_run:
@@ -109,13 +91,18 @@ def _available(names: Sequence[str]) -> tuple[list[Task], dict[str, str]]:
     return found, absent
 
 
-def _done(cell: Planned, known: Sequence[Result], shipped: Sequence[Result]) -> bool:
-    if cell.kind.name != "tuning" and cell.setup.rules.tuning_evaluations and cell.method.search:
-        tuned = dataclasses.replace(cell, kind=tuning.MEASUREMENT)
-        if not _done(tuned, known, shipped):
-            return False
-    settings, _ = cell.settings([*known, *shipped])
-    return any(cell.done_by(result, settings) for result in known)
+def _undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:
+    """The cells that no known result answers, and those whose settings a tuning among them will choose anew."""
+    todo, retuned = [], set()
+    for cell in wanted:
+        settings, _ = cell.settings([*known, *shipped])
+        key = (cell.task.name, cell.method.name)
+        if key not in retuned and any(cell.done_by(result, settings) for result in known):
+            continue
+        todo.append(cell)
+        if cell.kind.name == "tuning":
+            retuned.add(key)
+    return todo
 
 
 def _within(todo: list[Planned], known: Sequence[Result], budget: float | None) -> tuple[list[Planned], list[Planned]]:
@@ -225,7 +212,7 @@ class _Run:
                 f"{item.folder}: could not be written, see {item.folder / 'log.txt'}. Free some space there or choose "
                 "another folder with --results; what was finished is kept and reused."
             )
-        result, made = _result(item, late, self.command)
+        result, made = outcome.result(item, late, self.command)
         for name in made:
             source = item.folder / f"{name}.webp"
             target = result.folder(self.root) / f"{result.stem}-{name}.webp"
@@ -242,75 +229,6 @@ class _Run:
         self.bad += 1
         (item.folder / "journal.jsonl").unlink(missing_ok=True)
         self.bar.write(f"{item.cell}: {result.status}: {result.reason} (log: {item.folder / 'log.txt'}; row: {path})")
-
-
-def _result(item: Running, late: bool, command: str) -> tuple[Result, list[str]]:
-    cell, setup = item.cell, item.cell.setup
-    records, made, end = worker.read(item.folder / "journal.jsonl")
-    status, reason = _status(item, records, end, late)
-    settings, tuned = item.settings, item.tuned
-    if cell.kind.name == "tuning" and status == "ok":
-        chosen = tuning.chosen(cell.method, records)
-        settings, tuned = settings | chosen, sorted(chosen)
-    commit, clean = provenance.commit()
-    started = datetime.fromtimestamp(item.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    path = Path(cell.method.path).resolve()
-    file = path.relative_to(provenance.REPOSITORY) if path.is_relative_to(provenance.REPOSITORY) else Path(path.name)
-    result = Result(
-        kind=cell.kind.name,
-        task={"name": cell.task.name, "version": cell.task.version, "hash": cell.task.hash},
-        method={
-            name: getattr(cell.method, name) for name in ("name", "title", "family", "summary", "reference", "depth")
-        }
-        | {"file": str(file), "hash": cell.method_hash, "settings": settings, "tuned": tuned},
-        rules=dataclasses.asdict(setup.rules) | {"hash": setup.rules.hash},
-        measurement={
-            "version": cell.kind.version,
-            "hash": cell.kind.hash,
-            "title": cell.kind.title,
-            "metrics": [dataclasses.asdict(metric) for metric in cell.kind.metrics],
-        },
-        status=status,
-        reason=reason,
-        provenance={
-            "started": started,
-            "seconds": round(time.time() - item.started, 3),
-            "machine": provenance.machine(setup.device),
-            "device": setup.device,
-            "threads": setup.threads,
-            "python": sys.version.split()[0],
-            "packages": provenance.packages(),
-            "commit": commit,
-            "clean": clean,
-            "seeds": list(setup.rules.seeds),
-            "command": command,
-        },
-        images={},
-        records=[dataclasses.asdict(record) for record in records],
-    )
-    images = {name: {**p, "file": f"{result.stem}-{name}.webp"} for name, p in made.items()}
-    for picture in images.values():
-        del picture["name"]
-    return dataclasses.replace(result, images=images), list(made)
-
-
-def _status(item: Running, records: Sequence[Any], end: dict[str, Any] | None, late: bool) -> tuple[str, str | None]:
-    failed = [record for record in records if record.error]
-    if late:
-        minutes = item.cell.setup.rules.cell_minutes
-        return "timeout", f"stopped after {minutes:g} minutes; {len(records) - len(failed)} records were finished"
-    if end is None:
-        code = item.process.exitcode or 0
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return "failed", f"the process {how}{hint}; {len(records) - len(failed)} records were finished"
-    if end["end"] != "ok":
-        return end["end"], end["reason"]
-    if failed and len(failed) == len(records):
-        return "failed", failed[0].error
-    if failed and item.cell.kind.name != "tuning":  # a setting that fails is one more evaluation in the ledger
-        return "partial", f"{len(failed)} of {len(records)} failed: {failed[0].error}"
-    return "ok", None
 
 
 def _kill(process: BaseProcess) -> None:

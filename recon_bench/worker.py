@@ -28,6 +28,10 @@ from recon_bench.rules import Rules
 DISK_ERROR = 74  # exit status of a worker that could not write its journal (EX_IOERR)
 
 
+class CannotWrite(Exception):
+    """A picture could not be written: the disk's failure, not the method's."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker is asked to measure, in plain data; ``method`` is a name or ``path/to/file.py:name``."""
@@ -58,7 +62,7 @@ def work(job: Job) -> None:
             for entry in _entries(job, {record.key: record for record in done}):
                 file.write(json.dumps(entry) + "\n")
                 file.flush()
-    except OSError:
+    except (OSError, CannotWrite):  # what the method itself raises never comes here
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(DISK_ERROR)
@@ -69,7 +73,11 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Any:
     saved: list[dict[str, str]] = []
 
     def save(name: str, pixels: Any, caption: str) -> None:
-        saved.append({"name": name, "sha256": pictures.save(pixels, job.folder / f"{name}.webp"), "caption": caption})
+        try:
+            seal = pictures.save(pixels, job.folder / f"{name}.webp")
+        except OSError as error:
+            raise CannotWrite(str(error)) from error
+        saved.append({"name": name, "sha256": seal, "caption": caption})
 
     method = registry.method(job.method)
     cell = Cell(
@@ -86,7 +94,7 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Any:
         yield from ({"picture": picture} for picture in saved)
     except NotApplicable as reason:
         end = {"end": "not-applicable", "reason": str(reason)}
-    except OSError:
+    except CannotWrite:
         raise
     except Exception as error:
         traceback.print_exc()

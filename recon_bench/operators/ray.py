@@ -26,7 +26,7 @@ from torch import Tensor
 from recon_bench import cache
 from recon_bench.operators.autograd import flatten_batch, linear
 
-_CACHED_FROM = 10_000_000  # nonzeros above which a matrix is worth keeping on disk (about 0.3 s to build)
+_CACHED_FROM = 4_000_000  # weights above which a matrix is worth keeping on disk (about 0.2 s to build)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""Names, files and settings."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from recon_bench import registry
+
+ONE = str(Path(__file__).parent / "methods" / "one.py")
+
+
+def test_the_nearest_name_is_suggested():
+    for find, wrong, right in (
+        (registry.task, "ct-ellipses", "ct-ellipses-30"),
+        (registry.method, "tv-isotropc", "tv-isotropic"),
+        (registry.measurement, "acuracy", "accuracy"),
+    ):
+        with pytest.raises(registry.UnknownName, match=right):
+            find(wrong)
+
+
+def test_a_method_comes_from_any_file(tmp_path):
+    assert registry.method(ONE).name == "one"
+    assert registry.method(f"{ONE}:one").path == ONE
+    with pytest.raises(registry.UnknownName, match="no file"):
+        registry.method(str(tmp_path / "none.py"))
+    empty = tmp_path / "empty.py"
+    empty.write_text("x = 1\n")
+    with pytest.raises(registry.UnknownName, match="exports no METHODS"):
+        registry.method(str(empty))
+
+
+def test_an_error_in_a_file_is_not_swallowed(tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("import a_package_that_is_not_there\n")
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
+        registry.method(str(broken))
+
+
+def test_the_hash_follows_the_file(tmp_path):
+    copy = tmp_path / "copy.py"
+    copy.write_text(Path(ONE).read_text())
+    before = registry.method_hash(registry.method(str(copy)))
+    assert before == registry.method_hash(registry.method(ONE))
+    copy.write_text(Path(ONE).read_text() + "\n")
+    assert registry.method_hash(registry.method(str(copy))) != before
+
+
+@pytest.mark.parametrize("method", registry.methods().values(), ids=lambda method: method.name)
+def test_every_method_says_what_it_is(method):
+    assert method.title and method.summary and method.reference
+    fields = {field.name for field in dataclasses.fields(method.settings)} if method.settings is not None else set()
+    assert set(method.search) <= fields
+    assert method.depth is None or method.depth in fields
+    assert dataclasses.is_dataclass(method.settings) and type(method.settings).__dataclass_params__.frozen

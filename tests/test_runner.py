@@ -1,0 +1,150 @@
+"""Cells end to end: each in its own process, whatever happens becoming a row; resumed and reused."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recon_bench import check, results, runner
+from recon_bench.registry import UnknownName
+from recon_bench.results import ResultError
+from recon_bench.rules import Rules
+
+ONE = str(Path(__file__).parent / "methods" / "one.py")
+TASK = "ct-shepp-logan-30"
+RULES = Rules("test", 1, images=3, tuning_evaluations=4, tuning_images=1, repeats=2, batch_pixels=2 * 128 * 128)
+
+
+def run(folder, kinds=("accuracy",), rules=RULES, method=ONE, force=False, **settings):
+    overrides = {"one": {name: str(value) for name, value in settings.items()}}
+    runner.run([TASK], [method], list(kinds), rules, folder, overrides=overrides, force=force, command="test")
+    found, problems = results.load(folder)
+    assert not problems
+    return sorted(found, key=lambda result: (result.provenance["started"], result.path))
+
+
+def test_a_method_in_one_file_is_tuned_scored_and_timed(tmp_path):
+    by_kind = {result.kind: result for result in run(tmp_path, ("tuning", "accuracy", "runtime"))}
+    assert {kind: result.status for kind, result in by_kind.items()} == dict.fromkeys(by_kind, "ok")
+    ledger = by_kind["tuning"].records
+    assert len(ledger) == RULES.tuning_evaluations
+    best = max(ledger, key=lambda record: record["values"]["psnr"])
+    assert by_kind["accuracy"].method["settings"]["scale"] == best["at"]["scale"]
+    assert by_kind["accuracy"].method["tuned"] == ["scale"]
+    assert len(by_kind["accuracy"].records) == 3 and by_kind["accuracy"].images.keys() == {"worst", "median", "best"}
+    timed = {record["sample"]: record["values"] for record in by_kind["runtime"].records}
+    assert timed["operator"] == {"applications": 1.5}  # one adjoint and two forward projections
+    assert {"setup", "reconstruct-0", "reconstruct-1", "batch", "fbp-0"} <= timed.keys()
+    assert check.check(tmp_path) == []
+
+
+def test_what_is_done_is_reused_until_something_differs(tmp_path):
+    assert len(run(tmp_path)) == 1
+    assert len(run(tmp_path)) == 1
+    assert len(run(tmp_path, scale=0.5)) == 2
+    assert len(run(tmp_path, scale=0.5)) == 2
+    assert len(run(tmp_path, rules=dataclasses.replace(RULES, images=2))) == 3
+
+
+def test_the_same_image_gives_the_same_row_in_any_batch(tmp_path):
+    (one,) = run(tmp_path / "a", rules=RULES)
+    (other,) = run(tmp_path / "b", rules=dataclasses.replace(RULES, batch_pixels=1))
+    for left, right in zip(one.records, other.records):
+        assert left["values"] == pytest.approx(right["values"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status", "reason"),
+    [
+        ("not-applicable", "not-applicable", "shy"),
+        ("build", "failed", "no such weights"),
+        ("raise", "failed", "I do not like this image"),
+        ("shape", "failed", r"should be a tensor of shape \(2, 128, 128\), got \(2, 128, 127\)"),
+        ("type", "failed", "should be a tensor .* got str"),
+        ("segfault", "failed", "SIGSEGV"),
+    ],
+)
+def test_a_method_that_fails_has_a_row_with_its_reason(tmp_path, trouble, status, reason):
+    (result,) = run(tmp_path, trouble=trouble)
+    assert result.status == status
+    assert re.search(reason, result.reason)
+    assert check.check(tmp_path) == []
+
+
+def test_only_the_images_with_nan_fail(tmp_path):
+    (result,) = run(tmp_path, trouble="nan")
+    assert result.status == "partial"
+    assert [record["error"] is None for record in result.records] == [False, True, False]  # the first of each batch
+    assert "NaN" in result.reason
+
+
+def test_a_batch_that_fails_is_tried_image_by_image(tmp_path):
+    (result,) = run(tmp_path, trouble="raise in a batch")
+    assert result.status == "ok" and len(result.records) == 3
+
+
+def test_a_hung_method_is_stopped_from_outside(tmp_path):
+    started = time.monotonic()
+    (result,) = run(tmp_path, rules=dataclasses.replace(RULES, cell_minutes=0.05), trouble="hang")
+    assert result.status == "timeout" and "stopped after 0.05 minutes" in result.reason
+    assert time.monotonic() - started < 60
+
+
+def test_a_killed_run_goes_on_from_the_images_it_had_finished(tmp_path):
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    folder = tmp_path / "results"
+    script = (
+        "from pathlib import Path; from tests.test_runner import run, RULES\n"
+        f"if __name__ == '__main__': run(Path({str(folder)!r}), trouble='slow', tally={str(calls)!r})"
+    )
+    (tmp_path / "go.py").write_text(script)
+    root = Path(__file__).parent.parent
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "go.py")], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}
+    )
+    journals = folder / ".partial"
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in journals.glob("*/journal.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1.5)  # until the orphaned cell has noticed
+    assert results.load(folder) == ([], [])
+    before = len(list(calls.iterdir()))
+    (result,) = run(folder, trouble="slow", tally=calls)
+    assert [record["sample"] for record in result.records] == ["test-0000", "test-0001", "test-0002"]
+    extremes = 3  # reconstructions of the pictures
+    assert len(list(calls.iterdir())) - before < 2 + extremes + 1
+    assert not list(journals.glob("*"))
+
+
+def test_unknown_names_are_refused_before_anything_runs(tmp_path):
+    with pytest.raises(UnknownName, match="ct-shepp-logan-30"):
+        runner.run(["ct-shep-logan-30"], [ONE], [], RULES, tmp_path)
+    with pytest.raises(UnknownName, match="'fbp'"):
+        runner.run([TASK], ["fpb"], [], RULES, tmp_path)
+    with pytest.raises(UnknownName, match="'scale'"):
+        run(tmp_path, scael=2)
+    with pytest.raises(ValueError, match=r"one.scale takes float values such as 1.0, got 'big'"):
+        run(tmp_path, scale="big")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises((ResultError, OSError), match="file"):
+        run(blocked)
+
+
+def test_a_budget_leaves_out_what_would_take_longer(tmp_path, capsys):
+    runner.run([TASK], [ONE], ["accuracy"], RULES, tmp_path, budget=1.0)
+    assert results.load(tmp_path) == ([], [])
+    assert "Left to `make run-all`" in capsys.readouterr().out
