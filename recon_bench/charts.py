@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ def curve_figures(board: Board, curves: pd.DataFrame) -> Iterator[Figure]:
             for name in order
             for rows in [part[part["method"] == name].sort_values("at")]
         ]
-        x = {"title": axis.capitalize().replace("_", " "), "unit": "", "log": _spread(part["at"])}
+        x = {"title": axis.capitalize().replace("_", " "), "unit": "", "log": _spread(part["at"].tolist())}
         rows = [
             [titles[row["method"]], significant(row["at"]), fixed(row["value"], y.digits), _between(row, y.digits)]
             for row in part.to_dict("records")
@@ -84,16 +84,16 @@ def curve_figures(board: Board, curves: pd.DataFrame) -> Iterator[Figure]:
         yield Figure(f"{kind}-{metric}-{axis}", label, caption, spec, ["Method", axis, _label(y), "Interval"], rows)
 
 
-def tuning_figure(identifier: str, ledger: pd.DataFrame, setting: str, metric: str) -> Figure:
+def tuning_figure(identifier: str, ledger: Sequence[Mapping[str, Any]], setting: str, metric: str) -> Figure:
     """Score over the only setting that was tuned."""
-    known = ledger.dropna(subset=[metric]).sort_values(setting)
+    known = sorted((row for row in ledger if not math.isnan(row[metric])), key=lambda row: row[setting])
     points = [
-        {"name": "chosen" if chosen else f"evaluation {number}", "x": x, "y": y}
-        for number, x, y, chosen in zip(known["evaluation"], known[setting], known[metric], known["chosen"])
+        {"name": "chosen" if row["chosen"] else f"evaluation {row['evaluation']}", "x": row[setting], "y": row[metric]}
+        for row in known
     ]
     spec = {
         "kind": "curve",
-        "x": {"title": setting, "unit": "", "log": _spread(known[setting])},
+        "x": {"title": setting, "unit": "", "log": _spread([row[setting] for row in known])},
         "y": {"title": metric.upper(), "unit": "", "log": False},
         "series": [
             {"name": metric.upper(), "points": points, "marked": [p["x"] for p in points if p["name"] == "chosen"]}
@@ -104,13 +104,13 @@ def tuning_figure(identifier: str, ledger: pd.DataFrame, setting: str, metric: s
     return Figure(identifier, label, "Score on validation images of every value tried.", spec, heads, rows, 0)
 
 
-def ledger_table(ledger: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def ledger_table(ledger: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of every evaluation of the tuner."""
-    shown = [name for name in ledger.columns if name not in ("error", "chosen")]
+    shown = [name for name in ledger[0] if name not in ("error", "chosen")]
     rows = [
-        [significant(row[name]) if pd.notna(row[name]) else "–" for name in shown]
+        ["–" if math.isnan(row[name]) else significant(row[name]) for name in shown]
         + ["chosen" if row["chosen"] else row["error"] or ""]
-        for row in ledger.to_dict("records")
+        for row in ledger
     ]
     return [*shown, "outcome"], rows
 
@@ -144,6 +144,6 @@ def _between(row: dict[str, Any], digits: int) -> str:
     return "–" if math.isnan(row["low"]) else f"{fixed(row['low'], digits)} to {fixed(row['high'], digits)}"
 
 
-def _spread(values: pd.Series) -> bool:
+def _spread(values: Sequence[float]) -> bool:
     """Whether an axis reads better on a logarithmic scale."""
-    return bool(len(values) and values.min() > 0 and values.max() / values.min() > 30)
+    return bool(values) and min(values) > 0 and max(values) / min(values) > 30

@@ -97,8 +97,8 @@ def _fill(results: Path, out: Path) -> None:
         for suffix, text in downloads(board, site.title(board)).items():
             _write(out / "board" / f"{stem}{suffix}", text)
     shutil.copytree(SOURCE / "static", out / "static")
-    for place in sorted(site.used):
-        _link(results / place, out / "results" / place)
+    for source, place in site.used.items():
+        _link(source, out / place)
 
 
 def _named(result: Result) -> bool:

@@ -41,7 +41,7 @@ RULES = {
 
 @dataclass
 class Site:
-    """All that pages are made of. ``used`` collects the files of the results folder that pages link to."""
+    """All that pages are made of. ``used`` maps files of the results folder to their addresses."""
 
     root: Path
     cards: Mapping[str, Mapping[str, Any]]
@@ -49,11 +49,19 @@ class Site:
     problems: list[str]
     curves: Mapping[tuple[str, str], pd.DataFrame]
     published: pd.DataFrame
-    used: set[str] = field(default_factory=set)
+    made: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    used: dict[Path, str] = field(default_factory=dict)
 
     def main(self) -> list[Board]:
         """The board of each task under its first rules ("full" where there are such results)."""
         return list({board.task: board for board in reversed(self.boards)}.values())[::-1]
+
+    def rows(self, board: Board) -> dict[str, dict[str, Any]]:
+        """Rows of a board by method, made once for all the pages that show them."""
+        key = self.stem(board)
+        if key not in self.made:
+            self.made[key] = board_rows(self, board)
+        return self.made[key]
 
     def card(self, board: Board) -> Mapping[str, Any]:
         return self.cards.get(board.hash, {})
@@ -69,9 +77,10 @@ class Site:
 
     def file(self, path: Path) -> str:
         """Address of a file of the results folder, which is put there when the pages are done."""
-        place = path.relative_to(self.root).as_posix()
-        self.used.add(place)
-        return f"results/{place}"
+        if path not in self.used:
+            task, *rest = path.relative_to(self.root).parts
+            self.used[path] = f"results/{task}/{'.'.join(rest)}"
+        return self.used[path]
 
     def picture(self, folder: Path, image: Mapping[str, Any], alt: str) -> list[dict[str, str]]:
         """The picture as a list of one, or of none where the file is not what a picture of a result must be."""
@@ -116,13 +125,12 @@ def card_pictures(site: Site, board: Board) -> list[dict[str, str]]:
 
 def tabs(site: Site, board: Board, here: str) -> list[tuple[str, str, bool]]:
     """Links between the pages of one task: (address, text, whether it is this page)."""
-    found = []
-    for other in (b for b in site.boards if b.task == board.task):
-        name = site.stem(other)
-        rules = "" if name == board.task else f" ({other.rules['name']} rules)"
-        found.append((f"../board/{name}.html", f"Leaderboard{rules}", here == "board" and other is board))
-        found.append((f"../gallery/{name}.html", f"Reconstructions{rules}", here == "gallery" and other is board))
-    return [*found, (f"../task/{board.task}.html", "Task", here == "task")]
+    stem = site.stem(board)
+    own = [(f"../board/{stem}.html", "Leaderboard", here == "board")]
+    own += [(f"../gallery/{stem}.html", "Reconstructions", here == "gallery")]
+    own += [(f"../task/{board.task}.html", "Task", here == "task")]
+    others = [b for b in site.boards if b.task == board.task and b is not board]
+    return own + [(f"../board/{site.stem(b)}.html", f"{b.rules['name'].capitalize()} rules", False) for b in others]
 
 
 def task_header(site: Site, board: Board, here: str) -> dict[str, Any]:
@@ -134,7 +142,11 @@ def task_header(site: Site, board: Board, here: str) -> dict[str, Any]:
 def task(site: Site, board: Board) -> dict[str, Any]:
     """A task's card, its pictures and its leaders."""
     card = site.card(board)
-    facts = {key: card[key] for key in ("name", "version", "hash", "family", "sizes", "noise", "data_range", "ssim")} if card else {}
+    facts = (
+        {key: card[key] for key in ("name", "version", "hash", "family", "sizes", "noise", "data_range", "ssim")}
+        if card
+        else {}
+    )
     windows = {"grey window of images": card["display"], "grey window of errors": card["error_display"]} if card else {}
     return task_header(site, board, "task") | {
         "pictures": card_pictures(site, board),
@@ -146,23 +158,20 @@ def task(site: Site, board: Board) -> dict[str, Any]:
 
 def leaderboard(site: Site, board: Board) -> dict[str, Any]:
     """The table of a board with its charts."""
-    rows = [board_row(site, board, row) for row in board.frame.to_dict("records")]
-    ties = board.frame["rank"].value_counts()
-    for row in rows:
-        row["rank"] = f"={row['rank_value']}" if ties.get(row["rank_value"], 0) > 1 else str(row["rank_value"] or "–")
     charts = [figure for figure in [speed_accuracy(board)] if figure]
     confidence = 100 * board.rules.get("confidence", 0.95)
     return task_header(site, board, "board") | {
         "columns": [board_column(column) for column in board.columns],
-        "rows": rows,
+        "rows": list(site.rows(board).values()),
         "families": sorted(set(board.frame["family"])),
         "quick": board.rules["name"] != "full",
         "rules": board.rules,
         "remarks": board.notes,
-        "caption": f"Mean over {board.frame['images'].max()} test images with its {confidence:.0f} % bootstrap interval "
-        f"(times: median of repeats). Ranked by PSNR; “=” marks methods that share a rank because their paired "
-        f"difference is not significant. Task version {board.version} ({board.hash}), {board.rules['name']} rules "
-        f"version {board.rules['version']} ({board.rules['hash']}).",
+        "caption": f"Means over {board.frame['images'].max()} test images with {confidence:.0f} % bootstrap intervals; "
+        "times are medians of repeats. Ranked by PSNR; “=” marks methods that share a rank because their paired "
+        "difference is not significant.",
+        "versions": f"Task version {board.version} ({board.hash}), {board.rules['name']} rules version "
+        f"{board.rules['version']} ({board.rules['hash']}). Results of other versions are not mixed in.",
         "stem": site.stem(board),
         "charts": charts + list(curve_figures(board, site.curves[board.task, board.rules["name"]])),
     }
@@ -174,18 +183,29 @@ def board_column(column: Column) -> dict[str, Any]:
     return shown | {"digits": column.digits, "label": label, "default": column.name not in EXTRA}
 
 
+def board_rows(site: Site, board: Board) -> dict[str, dict[str, Any]]:
+    """Rows of a board by method, best first; shared ranks are marked."""
+    ties = board.frame["rank"].value_counts()
+    rows = {row["method"]: board_row(site, board, row) for row in board.frame.to_dict("records")}
+    for row in rows.values():
+        row["rank"] = f"={row['rank_value']}" if ties.get(row["rank_value"], 0) > 1 else str(row["rank_value"] or "–")
+    return rows
+
+
 def board_row(site: Site, board: Board, row: Mapping[str, Any]) -> dict[str, Any]:
-    """One method on one board: cells by column, notes, and a command for each kind measured."""
+    """One method on one board: cells by column, remarks, and a command for each kind measured."""
     name = row["method"]
-    notes = [text for text in (row["reason"], row["notes"]) if text]
-    shown = {key: row[key] for key in ("method", "title", "family", "status")}
+    shown = {key: row[key] for key in ("method", "title", "family", "status", "reason")}
+    cells = {column.name: cell(board, row, column) for column in board.columns}
+    kinds = dict.fromkeys(kind for _, kind in board.cells)
     return shown | {
         "rank_value": "" if pd.isna(row["rank"]) else int(row["rank"]),
         "first": row["rank"] is not pd.NA and row["rank"] == 1,
-        "notes": notes,
-        "text": " ".join([name, row["title"], row["family"], row["status"], *notes]),
-        "cells": {column.name: cell(board, row, column) for column in board.columns},
-        "runs": [run(site, result) for (method, _), result in board.cells.items() if method == name],
+        "remark": row["notes"],
+        "text": " ".join([name, *(row[key] for key in ("title", "family", "status", "reason", "notes"))]),
+        "cells": cells,
+        "empty": not any(shown["raw"] for shown in cells.values()),
+        "runs": [run(site, board.cells[name, kind]) for kind in kinds if (name, kind) in board.cells],
     }
 
 
@@ -197,7 +217,7 @@ def cell(board: Board, row: Mapping[str, Any], column: Column) -> dict[str, Any]
         return {"raw": repr(value), "text": fixed(value, column.digits), "low": ends[0], "high": ends[1]}
     made = board.cells.get((row["method"], column.kind))
     status = "" if made is None or made.status == "ok" else made.status.replace("-", " ")
-    return {"raw": "", "text": status or "–", "low": None, "high": None}
+    return {"raw": "", "text": status or "–", "low": None}
 
 
 def run(site: Site, result: Result) -> dict[str, Any]:
@@ -205,7 +225,13 @@ def run(site: Site, result: Result) -> dict[str, Any]:
     assert result.path is not None
     made = result.provenance
     machine = made["machine"]
-    parts = [machine["cpu"], f"{machine['cores']} cores", f"{machine['memory_gib']:g} GiB", machine["gpu"], machine["system"]]
+    parts = [
+        machine["cpu"],
+        f"{machine['cores']} cores",
+        f"{machine['memory_gib']:g} GiB",
+        machine["gpu"],
+        machine["system"],
+    ]
     return {
         "kind": result.kind,
         "title": result.measurement["title"],
@@ -279,25 +305,22 @@ def method(site: Site, header: Mapping[str, Any]) -> dict[str, Any]:
     columns: dict[str, Column] = {}
     rows, parts = [], []
     for board in site.boards:
-        own = board.frame[board.frame["method"] == name]
-        if own.empty:
+        if name not in site.rows(board):
             continue
         columns |= {column.name: column for column in board.columns if column.name not in EXTRA}
-        row = board_row(site, board, own.to_dict("records")[0])
-        shared = (board.frame["rank"] == row["rank_value"]).sum() > 1 if row["rank_value"] else False
-        row["rank"] = f"{'=' if shared else ''}{row['rank_value']} of {len(board.frame)}" if row["rank_value"] else "–"
-        row |= {"href": f"../board/{site.stem(board)}.html#{name}", "task_title": site.title(board)}
-        rows.append(row | {"rules": board.rules["name"]})
+        row = site.rows(board)[name]
+        place = {"href": f"../board/{site.stem(board)}.html#{name}", "task_title": site.title(board)}
+        rows.append(row | place | {"rules": board.rules["name"], "methods": len(board.frame)})
         parts.append(method_part(site, board, name, row["runs"]))
     for row in rows:
-        row["cells"] = {key: row["cells"].get(key, {"text": "–", "low": None}) for key in columns}
+        row["cells"] = {key: row["cells"].get(key, {"raw": "", "text": "–", "low": None}) for key in columns}
     shown = [board_column(column) for column in columns.values()]
     return {"method": header, "columns": shown, "rows": rows, "parts": parts, "section": "methods"}
 
 
 def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Settings, tuning ledger and provenance of a method on one board."""
-    own = {kind: result for (owner, kind), result in board.cells.items() if owner == name}
+    own = {run["kind"]: board.cells[name, run["kind"]] for run in runs}
     newest = max(own.values(), key=started, default=None)
     header = own.get(RANKING_KIND, newest)
     title = site.title(board) + ("" if board.rules["name"] == "full" else f" ({board.rules['name']} rules)")
@@ -313,15 +336,16 @@ def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]])
 def tuning(result: Result, identifier: str) -> dict[str, Any]:
     """What the tuner tried, with a chart where it had one number to choose."""
     frame = boards.ledger([result], result.task["name"], result.method["name"], result.rules["name"])
+    evaluations = frame.to_dict("records")
     metric = result.measurement["metrics"][0]["name"]
     settings = [c for c in frame.columns if c not in ("evaluation", "error", "chosen", metric)]
     budget = result.rules.get("tuning_evaluations", "?")
     images = result.rules.get("tuning_images", "?")
-    summary = f"{len(frame)} of {budget} allowed evaluations, each on {images} validation images."
-    heads, rows = ledger_table(frame)
+    summary = f"{len(evaluations)} of {budget} allowed evaluations, each on {images} validation images."
+    heads, rows = ledger_table(evaluations)
     figure = None
-    if len(settings) == 1 and metric in frame and frame[metric].notna().sum() > 1:
-        figure = tuning_figure(identifier, frame, settings[0], metric)
+    if len(settings) == 1 and metric in frame and len(evaluations) > 1:
+        figure = tuning_figure(identifier, evaluations, settings[0], metric)
     return {"summary": summary, "heads": heads, "rows": rows, "figure": figure}
 
 
@@ -351,10 +375,14 @@ def machines(cells: Iterable[Result]) -> list[dict[str, Any]]:
         days = sorted({made["started"][:10] for made in found})
         versions = sorted({f"{n} {v}" for made in found for n, v in made["packages"].items()})
         row = {"id": identifier, "device": device, "threads": threads, "results": len(found)}
-        row["machine"] = ", ".join(filter(None, [machine["cpu"], f"{machine['cores']} cores", machine["gpu"], machine["system"]]))
+        row["machine"] = ", ".join(
+            filter(None, [machine["cpu"], f"{machine['cores']} cores", machine["gpu"], machine["system"]])
+        )
         row["dates"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         commits = Counter(commit(made) for made in found).most_common()
-        row["commits"] = ", ".join(f"{name} ({count})" for name, count in commits[:4]) + (", …" if len(commits) > 4 else "")
+        row["commits"] = ", ".join(f"{name} ({count})" for name, count in commits[:4]) + (
+            ", …" if len(commits) > 4 else ""
+        )
         row["packages"] = ", ".join([f"Python {v}" for v in sorted({m["python"] for m in found})] + versions)
         rows.append(row)
     return rows
@@ -378,11 +406,14 @@ def trust(site: Site) -> dict[str, Any]:
         row["task_href"] = f"board/{figure['task']}.html" if figure["task"] in titles else ""
         row["method"] = names.get(figure["method"], figure["method"])
         row["ours"] = fixed(figure["ours"], digits) if known else "–"
-        row["interval"] = "" if math.isnan(figure["low"]) else " to ".join(fixed(figure[e], digits) for e in ("low", "high"))
+        row["interval"] = (
+            "" if math.isnan(figure["low"]) else f"[{fixed(figure['low'], digits)}, {fixed(figure['high'], digits)}]"
+        )
         gap = figure["ours"] - figure["published"]
         row["difference"] = f"{'+' if gap > 0 else ''}{fixed(gap, digits)}" if known else "–"
         rows.append(row)
-    said = Counter(figure for figure in site.published["agrees"])
+    said = Counter(site.published["agrees"])
     compared = said["yes"] + said["no"]
-    verdict = f"Of {len(rows)} published figures, {compared} can be compared strictly and are measured: {said['yes']} agree."
+    verdict = f"Of {len(rows)} published figures, {compared} are measured and can be compared strictly; of these "
+    verdict += f"{said['yes']} {'agrees' if said['yes'] == 1 else 'agree'} and {said['no']} {'does' if said['no'] == 1 else 'do'} not."
     return {"rows": rows, "verdict": verdict, "section": "trust"}

@@ -32,12 +32,18 @@ function axis(spec, c, place) {
   };
 }
 
-function frame(spec, c, names) {
+// Rows that a legend of these names takes in a plot of this width, in pixels.
+function legendRows(names, width) {
+  return Math.ceil(names.reduce((sum, name) => sum + 7 * name.length + 40, 0) / (width - 30));
+}
+
+function frame(spec, c, names, width) {
+  const rows = names.length > 1 ? legendRows(names, width) : 0;
   return {
     animation: false, backgroundColor: "transparent", textStyle: { fontFamily: c.sans, color: c.ink }, aria: { enabled: false },
-    color: c.series, grid: { left: 54, right: 28, top: names.length > 1 ? 84 : 44, bottom: 54 },
-    legend: { show: names.length > 1, type: "scroll", top: 8, left: 10, right: 10, textStyle: { color: c.ink }, data: names,
-      pageTextStyle: { color: c.soft }, pageIconColor: c.ink, inactiveColor: c.rule, itemGap: 16 },
+    color: c.series, grid: { left: 54, right: 28, top: 44 + 24 * Math.min(rows, 3), bottom: 54 },
+    legend: { show: rows > 0, type: rows > 3 ? "scroll" : "plain", top: 8, left: 10, right: 10, textStyle: { color: c.ink }, data: names,
+      pageTextStyle: { color: c.soft }, pageIconColor: c.ink, inactiveColor: c.rule, itemWidth: 12, itemHeight: 12, itemGap: 14 },
     tooltip: { trigger: "item", confine: true, backgroundColor: c.paper, borderColor: c.rule, textStyle: { color: c.ink } },
     xAxis: axis(spec.x, c, "x"), yAxis: axis(spec.y, c, "y"),
   };
@@ -62,8 +68,8 @@ function tip(spec, point) {
     `<br>${escapeText(spec.x.title)}: ${number(point.x)} ${escapeText(spec.x.unit)}`;
 }
 
-function drawSeries(spec, c) {
-  const option = frame(spec, c, spec.series.map((series) => series.name));
+function drawSeries(spec, c, width) {
+  const option = frame(spec, c, spec.series.map((series) => series.name), width);
   option.tooltip.formatter = (item) => tip(spec, item.data.point);
   option.series = spec.series.flatMap((series, index) => {
     const colour = c.series[(series.colour ?? index) % c.series.length];
@@ -72,8 +78,10 @@ function drawSeries(spec, c) {
     const main = {
       name: series.name, type: spec.kind === "curve" ? "line" : "scatter", data: points, z: 3, symbolSize: spec.kind === "curve" ? 7 : 11,
       symbol: SYMBOLS[(series.colour ?? index) % SYMBOLS.length], itemStyle: { color: colour }, lineStyle: { color: colour, width: 2 },
-      label: { show: spec.kind !== "curve", position: "right", color: c.ink, fontSize: 11, formatter: (item) => item.data.point.name },
-      labelLayout: { hideOverlap: true }, emphasis: { focus: "series", label: { show: true } },
+      label: { show: spec.kind !== "curve", position: "right", offset: [1, 9], color: c.ink, fontSize: 11, formatter: (item) => item.data.point.name },
+      // A name that would leave the plot stands on the other side of its point.
+      labelLayout: ({ labelRect, rect }) => ({ hideOverlap: true, ...(labelRect.x + labelRect.width > width ? { x: rect.x - 4, align: "right" } : {}) }),
+      emphasis: { focus: "series", label: { show: true } },
     };
     const intervals = series.points.filter((point) => point.low != null);
     return intervals.length ? [main, whiskers(intervals, colour, series.name)] : [main];
@@ -89,7 +97,7 @@ function draw(plot) {
   const spec = JSON.parse(plot.parentElement.querySelector('script[type="application/json"]').textContent);
   echarts.getInstanceByDom(plot)?.dispose();
   const chart = echarts.init(plot, null, { renderer: "svg" });
-  chart.setOption(drawSeries(spec, scheme()));
+  chart.setOption(drawSeries(spec, scheme(), plot.clientWidth));
   chart.on("click", (item) => item.data.point?.url && (location.href = item.data.point.url));
 }
 

@@ -37,7 +37,7 @@ function board(root) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const heads = [...table.tHead.querySelectorAll("th[data-column]")];
-  const known = new Set(heads.map((head) => head.dataset.column));
+  const known = new Set(heads.filter((head) => head.querySelector("button")).map((head) => head.dataset.column));
   const boxes = (name) => [...root.querySelectorAll(`input[name="${name}"]`)];
   const search = root.querySelector('input[type="search"]');
   const count = root.querySelector("[data-count]");
@@ -64,10 +64,18 @@ function board(root) {
     for (const cell of table.querySelectorAll("[data-column]")) {
       cell.hidden = choosable.has(cell.dataset.column) && !view.columns.includes(cell.dataset.column);
     }
+    // A method without any value has one cell for its reason, as wide as the columns that are shown.
+    const wide = heads.filter((head) => !head.hidden && head.classList.contains("n") && head.dataset.column !== "rank").length;
+    for (const cell of table.querySelectorAll("[data-span]")) {
+      cell.hidden = wide === 0;
+      cell.colSpan = Math.max(1, wide);
+    }
     for (const box of boxes("columns")) box.checked = view.columns.includes(box.value);
     for (const box of boxes("family")) box.checked = view.families.includes(box.value);
     if (search.value !== view.text) search.value = view.text;
-    count.textContent = `${shown} of ${rows.length} methods shown`;
+    const sorted = heads.find((head) => head.dataset.column === view.key).querySelector("button").textContent;
+    const order = view.direction === "desc" ? "from high to low" : "from low to high";
+    count.textContent = `${shown} of ${rows.length} methods shown, sorted by ${sorted} ${order}`;
     writeView(view, defaults);
   }
 
