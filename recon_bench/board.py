@@ -25,7 +25,7 @@ from recon_bench.columns import columns as columns_of
 from recon_bench.columns import summary as summary_of
 from recon_bench.results import Result, ResultError, latest, started
 from recon_bench.selection import current, machine_notes, same_machine
-from recon_bench.statistics import interval, ranks
+from recon_bench.statistics import Interval, interval, ranks
 
 RANKING_KIND, RANKING_METRIC = "accuracy", "psnr"
 FIXED = ("rank", "method", "title", "family", "status", "reason", "notes", "images")
@@ -65,14 +65,22 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
         )
     compared, elsewhere = same_machine(counted)
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
-    columns = _all_columns(cells)
-    names = sorted({result.method["name"] for result in counted})
     ranking, problems = _ranking(cells)
+    # A mean over what happened to work would reward failing on hard images.
+    sound = {key: cell for key, cell in cells.items() if cell.status == "ok"}
+    summaries = {(method, kind): summary_of(cell) for (method, kind), cell in sound.items()}
+    for method in problems:
+        del summaries[method, RANKING_KIND]
+    columns = _all_columns(sound, summaries)
     rows = []
-    for name in names:
+    for name in sorted({result.method["name"] for result in counted}):
         own = {kind: cell for (method, kind), cell in cells.items() if method == name}
         header = max((r for r in counted if r.method["name"] == name), key=started).method
-        rows.append(_row(header, own, columns, ranking.get(name), problems.get(name), elsewhere.get(name, [])))
+        row = _head(header, own, ranking.get(name), problems.get(name), elsewhere.get(name, []))
+        for (kind, metric), column in columns.items():
+            value, low, high = summaries.get((name, kind), {}).get(metric, (math.nan,) * 3)
+            row |= {column.name: value, f"{column.name}_low": low, f"{column.name}_high": high}
+        rows.append(row)
     first = counted[0]
     return Board(
         task=task,
@@ -209,26 +217,20 @@ def _ranking(cells: Mapping[tuple[str, str], Result]) -> tuple[dict[str, int], d
     return (ranks(values, **bootstrap(scored[0])) if samples else {}), problems
 
 
-def _row(
+def _head(
     header: Mapping[str, Any],
     own: Mapping[str, Result],
-    columns: Mapping[tuple[str, str], Column],
     rank: int | None,
     problem: str | None,
     notes: Sequence[str],
 ) -> dict[str, Any]:
+    """The columns FIXED of a row."""
     scored = own.get(RANKING_KIND)
     status = "partial" if problem else scored.status if scored else "not measured"
     reason = problem or (scored.reason if scored else f"there is no result of the kind {RANKING_KIND!r}")
     row: dict[str, Any] = {"rank": rank, "method": header["name"], "title": header["title"], "family": header["family"]}
     row |= {"status": status, "reason": reason or "", "notes": "; ".join([*_row_notes(own), *notes])}
     row["images"] = len(scalars(scored, RANKING_METRIC)) if scored else 0
-    for kind, result in own.items():
-        # A mean over what happened to work would reward failing on hard images.
-        if result.status == "ok" and not (kind == RANKING_KIND and problem):
-            for name, (value, low, high) in summary_of(result).items():
-                column = columns[kind, name].name
-                row |= {column: value, f"{column}_low": low, f"{column}_high": high}
     return row
 
 
@@ -249,27 +251,26 @@ def _sorted(rows: list[dict[str, Any]], columns: Sequence[Column]) -> pd.DataFra
     names = [name for column in columns for name in (column.name, f"{column.name}_low", f"{column.name}_high")]
 
     def place(row: dict[str, Any]) -> tuple[float, float, int, str]:
-        status = UNRANKED.index(row["status"]) if row["status"] in UNRANKED else -1
-        return row["rank"] or math.inf, -row.get(RANKING_METRIC, -math.inf), status, row["method"]
+        if row["rank"]:
+            return row["rank"], -row[RANKING_METRIC], 0, row["method"]
+        order = UNRANKED.index(row["status"]) if row["status"] in UNRANKED else len(UNRANKED)
+        return math.inf, 0, order, row["method"]
 
     rows.sort(key=place)
     frame = pd.DataFrame(rows, columns=[*FIXED, *names])
     return frame.astype({"rank": "Int64", **dict.fromkeys(names, float)})
 
 
-def _all_columns(cells: Mapping[tuple[str, str], Result]) -> dict[tuple[str, str], Column]:
-    """Columns by kind and summary name; a name that an earlier kind took is prefixed with the kind."""
-    kinds: dict[str, Result] = {}
-    for (_, kind), cell in cells.items():
-        if kind != "tuning" and (kind not in kinds or started(cell) > started(kinds[kind])):
-            kinds[kind] = cell
+def _all_columns(
+    sound: Mapping[tuple[str, str], Result], summaries: Mapping[tuple[str, str], Mapping[str, Interval]]
+) -> dict[tuple[str, str], Column]:
+    """Columns that have a value, by kind and metric; a name that an earlier kind took is prefixed with the kind."""
+    newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}
     columns: dict[tuple[str, str], Column] = {}
-    for kind in sorted(kinds, key=lambda kind: (kind != RANKING_KIND, kind != "runtime", kind)):
+    for kind in sorted(newest, key=lambda kind: (kind != RANKING_KIND, kind != "runtime", kind)):
         taken = {column.name for column in columns.values()}
-        seen = {
-            name for (_, k), cell in cells.items() if k == kind and cell.status == "ok" for name in summary_of(cell)
-        }
-        for column in columns_of(kinds[kind]):
+        seen = {metric for (_, k), summary in summaries.items() if k == kind for metric in summary}
+        for column in columns_of(newest[kind]):
             if column.name in seen:
                 unique = f"{kind}_{column.name}" if column.name in taken else column.name
                 columns[kind, column.name] = replace(column, name=unique)

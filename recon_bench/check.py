@@ -80,7 +80,7 @@ def _plausible(metric: Mapping[str, Any], value: float) -> bool:
         return -200 <= value <= 400
     if metric["name"].startswith("ssim"):
         return -1 <= value <= 1 + 1e-6
-    return value >= 0
+    return metric["better"] == "higher" or value >= 0  # errors and costs are not negative
 
 
 def _check_pictures(path: Path, images: Mapping[str, Any], seen: set[Path]) -> Iterator[str]:

@@ -6,7 +6,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_results import (
+
+from recon_bench.board import FIXED, board, curves, ledger, pareto, raw, summary, task_names, tasks
+from recon_bench.results import Result, ResultError, load
+from recon_bench.rules import QUICK
+from tests.helpers_results import (
     MACHINE,
     METHODS,
     NOT_CONVERGED,
@@ -17,10 +21,6 @@ from helpers_results import (
     record,
     write_tree,
 )
-
-from recon_bench.board import FIXED, board, curves, ledger, pareto, raw, summary, task_names, tasks
-from recon_bench.results import Result, ResultError, load
-from recon_bench.rules import QUICK
 
 TASK = "ct-ellipses-30"
 

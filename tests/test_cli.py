@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from helpers_results import METHODS, NOT_CONVERGED, TROUBLE, write_tree
 
 from recon_bench.__main__ import main
+from tests.helpers_results import METHODS, NOT_CONVERGED, TROUBLE, write_tree
 
 TASK = "ct-ellipses-30"
 

@@ -2,11 +2,11 @@ import dataclasses
 import math
 
 import pytest
-from helpers_results import make_cell
 
 from recon_bench.published import COLUMNS, published
 from recon_bench.results import Result
 from recon_bench.rules import QUICK
+from tests.helpers_results import make_cell
 
 
 def measured(task: str, method: str, shift: float = 0.0, **values: float) -> Result:

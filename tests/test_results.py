@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers_results import METHODS, make_cell, write_cell, write_task_card, write_tree
 
 from recon_bench import results as store
 from recon_bench.check import check
 from recon_bench.results import Result, ResultError, load, read, write
+from tests.helpers_results import METHODS, make_cell, write_cell, write_task_card, write_tree
 
 TASK = "ct-ellipses-30"
 PROJECT = Path(__file__).resolve().parent.parent / "results"
