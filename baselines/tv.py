@@ -1,6 +1,5 @@
 """Total variation: the x that minimises 0.5 |A x - y|^2 + w TV(x), with or without x >= 0.
 
-
 The solver is the over-relaxed primal-dual hybrid gradient of Chambolle and Pock (doi:10.1007/s10851-010-0251-1), used
 for tomography by Sidky et al. (doi:10.1088/0031-9155/57/10/3065). With K = (A, D), D the forward differences, a step is
 
@@ -22,7 +21,6 @@ relative to |A*y|_inf, which makes the reconstruction of c y that of y times c.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,12 +28,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from recon_bench.core import Log, Method, NotApplicable, NotConverged, Operator, Problem, Reconstructor
+from baselines.convergence import CHECK_EVERY, relative_change, warn_not_converged
+from recon_bench.core import Log, Method, NotApplicable, Operator, Problem, Reconstructor
 from recon_bench.solvers import dot, remember
 
 BALANCE = 0.03  # step of x in units of its size, per unit of the dual of D x; 0.01 to 0.1 are about as fast
 RELAXATION = 1.9
-CHECK_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -92,17 +90,16 @@ def minimise(
     ``watch(iteration, x)`` sees every iterate. Warns :class:`NotConverged` where ``settings.iterations`` are too few.
     """
     tiny = torch.finfo(metric.gain.dtype).tiny
-    x = A.adjoint(y)
-    w = (settings.weight * x.abs().amax((-2, -1), keepdim=True)).clamp(min=tiny)
-    alpha = dot(x, x, 2) / dot(Ax := A(x), Ax, Ax.ndim - 1).reshape(-1, 1, 1).clamp(min=tiny)
+    back = A.adjoint(y)
+    w = (settings.weight * back.abs().amax((-2, -1), keepdim=True)).clamp(min=tiny)
+    alpha = dot(back, back, 2) / dot(Ax := A(back), Ax, Ax.ndim - 1).reshape(-1, 1, 1).clamp(min=tiny)
     tau = (BALANCE / settings.weight * alpha).clamp(min=tiny)
     share = 0.5 / tau  # of 1/tau, each for |Sigma^1/2 A|^2 and for |sigma^1/2 D|^2, where |D|^2 <= 8
     gain = share / metric.norm**2 * metric.gain
     gain = RELAXATION * gain / (1 + gain)
-    x.zero_()
-    p, ahead = metric.forward(torch.zeros_like(y)), torch.empty_like(x)
+    x, ahead = torch.zeros_like(back), torch.empty_like(back)
+    p = metric.forward(torch.zeros_like(y))
     q, d = (x.new_zeros(2, *x.shape) for _ in range(2))
-    change = math.inf
     for i in range(1, settings.iterations + 1):
         new = A.adjoint(metric.inverse(p))
         _add_adjoint_differences(q, new)
@@ -112,23 +109,16 @@ def minimise(
         torch.lerp(x, new, 2.0, out=ahead)
         if watch:
             watch(i, new)
-        if i % CHECK_EVERY == 0 and (change := _change(ahead, new)) <= settings.tolerance:
+        if i % CHECK_EVERY == 0 and relative_change(ahead, new) <= settings.tolerance:
             return new
         x.lerp_(new, RELAXATION)
-        p.add_(metric.forward(A(ahead).sub_(y)).sub_(p).mul_(gain))
+        p.add_(metric.forward(A(ahead) - y).sub_(p).mul_(gain))
         _differences(ahead, d)
         d.mul_(share / 8).add_(q)
         size = torch.linalg.vector_norm(d, dim=0) if isotropic else d.abs()
         q.lerp_(d.div_(size.div_(w).clamp_(min=1)), RELAXATION)
-    message = f"TV stopped after {settings.iterations} iterations at residual {change:.0e}, "
-    warnings.warn(message + f"tolerance {settings.tolerance:.0e}; raise `iterations`", NotConverged, stacklevel=2)
+    warn_not_converged("TV", settings.iterations, relative_change(2 * new - ahead, new), settings.tolerance)
     return new
-
-
-def _change(new: Tensor, old: Tensor) -> float:
-    """The largest |new - old| / |old| of a batch of images."""
-    difference, size = ((new - old).abs().square_().sum((-2, -1)), old.abs().square_().sum((-2, -1)))
-    return float((difference / size.clamp(min=torch.finfo(size.dtype).tiny)).max().sqrt())
 
 
 def _differences(x: Tensor, out: Tensor) -> None:

@@ -23,7 +23,7 @@ class Wavelet:
     coarse part is the corner ``[..., :coarse[0], :coarse[1]]``; details of level k lie beyond the corner of level k.
     """
 
-    domain_shape: tuple[int, int]
+    domain_shape: tuple[int, ...]
     name: str = "db4"
     levels: int = 4
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -46,7 +46,7 @@ class Wavelet:
     _matrices: list[tuple[Tensor, Tensor]] = field(init=False, repr=False, compare=False)
 
     @property
-    def range_shape(self) -> tuple[int, int]:
+    def range_shape(self) -> tuple[int, ...]:
         return self.domain_shape
 
     def __call__(self, x: Tensor) -> Tensor:
