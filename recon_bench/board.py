@@ -1,8 +1,8 @@
 """Leaderboards and tables from results: pure functions of what `results.load` gives.
 
-Nothing here knows a metric by name but the one that ranks, nor a kind but two: the accuracy that ranks, and the
-runtime, whose records are of several sorts. Records without ``at`` are averaged into one column for each metric;
-records with one key in ``at`` are curves. A new kind of measurement appears without a change here.
+Nothing here knows a metric or a kind by name but those that rank, and tuning, which is a ledger. Records without ``at``
+are summarised in one column for each metric; records with one key in ``at`` are curves. A new kind of measurement
+appears without a change here.
 
 Results of different task, rules or measurement hashes never share a board, and kinds that measure seconds or bytes
 are compared within one machine, device and thread count.

@@ -66,8 +66,8 @@ def _odd_records(result: Result) -> Iterator[str]:
         if key in seen:
             yield f"{place} repeats the sample, place and seed of an earlier one"
         seen.add(key)
-        if not record["values"] and record["error"] is None:
-            yield f"{place} has neither values nor an error"
+        if not record["values"] and record["error"] is None and record["note"] is None:
+            yield f"{place} has no values; expected an error or a note that says why"
         for name, value in record["values"].items():
             if name not in metrics:
                 yield f"{place} has a value {name!r}; expected one of the metrics {', '.join(metrics)}"

@@ -1,14 +1,14 @@
 """What one result says of each metric: columns, and values with their intervals.
 
-Records without ``at`` are averaged over samples, one column for each metric. The runtime is the exception: its records
-are of several sorts, told apart by their sample ("setup", "reconstruct-0", "batch", "fbp-0", "operator").
+Each metric is a column: the mean over samples of its records without ``at``, or the median where it is a time, because
+disturbances only ever add time.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,10 +29,9 @@ class Column:
 
 
 def columns(result: Result) -> list[Column]:
-    """The metrics of the header; for a runtime also the two numbers that only several records give together."""
+    """The metrics of the header, and the multiple of FBP's time where both times are there."""
     found = [Column(**metric, kind=result.kind) for metric in result.measurement["metrics"]]
-    if result.kind == "runtime":
-        found.append(Column("setup_seconds", "Setup", "s", "lower", 2, result.kind))
+    if {"seconds", "fbp_seconds"} <= {column.name for column in found}:
         found.append(Column("times_fbp", "Time as a multiple of FBP", "×", "lower", 1, result.kind))
     return found
 
@@ -41,10 +40,14 @@ def summary(result: Result) -> dict[str, Interval]:
     """Value and interval of each column of :func:`columns` that has scalar values; tuning has none."""
     if result.kind == "tuning":
         return {}
-    if result.kind == "runtime":
-        return _runtime(result)
-    found = {metric["name"]: scalars(result, metric["name"]) for metric in result.measurement["metrics"]}
-    return {name: interval(np.array([*v.values()]), **bootstrap(result)) for name, v in found.items() if v}
+    found = {}
+    for metric in result.measurement["metrics"]:
+        if values := scalars(result, metric["name"]):
+            statistic: Literal["mean", "median"] = "median" if metric["unit"] == "s" else "mean"
+            found[metric["name"]] = interval(np.array([*values.values()]), statistic, **bootstrap(result))
+    if {"seconds", "fbp_seconds"} <= found.keys():
+        found["times_fbp"] = Interval(found["seconds"].value / found["fbp_seconds"].value, math.nan, math.nan)
+    return found
 
 
 def scalars(result: Result, metric: str) -> dict[str, float]:
@@ -59,24 +62,3 @@ def scalars(result: Result, metric: str) -> dict[str, float]:
 def bootstrap(result: Result) -> dict[str, Any]:
     """How the rules of ``result`` want intervals made: keywords of :func:`recon_bench.statistics.interval`."""
     return {"confidence": result.rules.get("confidence", 0.95), "draws": result.rules.get("bootstrap", 2000)}
-
-
-def _runtime(result: Result) -> dict[str, Interval]:
-    seconds = scalars(result, "seconds")
-    repeats = np.array([value for sample, value in seconds.items() if sample.startswith("reconstruct-")])
-    fbp = np.array([value for sample, value in seconds.items() if sample.startswith("fbp-")])
-    found = {}
-    if repeats.size:
-        found["seconds"] = interval(repeats, "median", **bootstrap(result))
-    if repeats.size and fbp.size:
-        found["times_fbp"] = _exact(float(np.median(repeats) / np.median(fbp)))
-    if "setup" in seconds:
-        found["setup_seconds"] = _exact(seconds["setup"])
-    for metric in ("seconds_per_image", "applications"):
-        for value in scalars(result, metric).values():
-            found[metric] = _exact(value)
-    return found
-
-
-def _exact(value: float) -> Interval:
-    return Interval(value, math.nan, math.nan)

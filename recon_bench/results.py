@@ -71,7 +71,10 @@ class Result:
 
     def data(self) -> dict[str, Any]:
         """The content of the file, without its seal."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "path"}
+        return {"schema": self.schema, **{name: getattr(self, name) for name in CONTENT}}
+
+
+CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path"))
 
 
 def write(result: Result, root: Path) -> Path:
@@ -173,7 +176,7 @@ def to_result(data: dict[str, Any], path: Path) -> Result:
     record_keys = {"sample", "values", "at", "seed", "error", "note"}
     if not all(isinstance(record, dict) and record.keys() == record_keys for record in data["records"]):
         raise ResultError(f"{path}: expected records with the keys {', '.join(sorted(record_keys))}")
-    return Result(**{f.name: data[f.name] for f in dataclasses.fields(Result) if f.name != "path"}, path=path)
+    return Result(**{name: data[name] for name in CONTENT}, path=path)
 
 
 @cache

@@ -212,7 +212,7 @@ def test_check_finds_a_copy(root):
         (lambda data: data["records"][0]["values"].update(beauty=1.0), "expected one of the metrics"),
         (lambda data: data["records"].append(data["records"][0]), "repeats the sample"),
         (lambda data: data["records"][0].update(error="NaN"), "have an error"),
-        (lambda data: data["records"][0].update(values={}), "neither values nor an error"),
+        (lambda data: data["records"][0].update(values={}), "has no values"),
         (lambda data: data.update(records=[]), "there are no records"),
         (lambda data: data.update(status="failed"), "expected a reason"),
         (lambda data: data["method"].update(name="other"), "belongs to"),
