@@ -11,6 +11,7 @@ import pandas as pd
 
 from recon_bench.board import RANKING_METRIC, Board, pareto
 from recon_bench.columns import Column
+from recon_bench.site_model import records
 from recon_bench.site_text import fixed, significant
 
 COST = "seconds"
@@ -42,7 +43,7 @@ def speed_accuracy(board: Board) -> Figure | None:
     if frame.empty:
         return None
     series = [
-        {"name": family, "colour": _colour(family), "points": [_board_point(row) for row in rows.to_dict("records")]}
+        {"name": family, "colour": _colour(str(family)), "points": [_board_point(row) for row in records(rows)]}
         for family, rows in frame.groupby("family")
     ]
     front = frame.loc[frame["front"], [COST, RANKING_METRIC]].to_numpy().tolist()
@@ -50,7 +51,7 @@ def speed_accuracy(board: Board) -> Figure | None:
     rows = [
         [row["title"], row["family"], "yes" if row["front"] else "no"]
         + [significant(row[COST]), fixed(row[RANKING_METRIC], y.digits)]
-        for row in frame.to_dict("records")
+        for row in records(frame)
     ]
     heads = ["Method", "Family", "On the front", _label(x), _label(y)]
     label = f"Speed against accuracy: {y.title} over {x.title.lower()}, by method"
@@ -64,19 +65,20 @@ def speed_accuracy(board: Board) -> Figure | None:
 def curve_figures(board: Board, curves: pd.DataFrame) -> Iterator[Figure]:
     """One figure for each kind and metric that was measured along an axis; lines are methods."""
     titles = dict(zip(board.frame["method"], board.frame["title"]))
-    for (kind, metric, axis), part in curves.groupby(["kind", "metric", "axis"]):
+    for key, part in curves.groupby(["kind", "metric", "axis"]):
+        kind, metric, axis = map(str, key)
         header = next(cell.measurement for (_, k), cell in board.cells.items() if k == kind)
         y = next(Column(**m, kind=kind) for m in header["metrics"] if m["name"] == metric)
         order = [name for name in titles if name in set(part["method"])]
         series = [
-            {"name": titles[name], "points": [_curve_point(titles[name], row) for row in rows.to_dict("records")]}
+            {"name": titles[name], "points": [_curve_point(titles[name], row) for row in records(rows)]}
             for name in order
             for rows in [part[part["method"] == name].sort_values("at")]
         ]
         x = {"title": axis.capitalize().replace("_", " "), "unit": "", "log": _spread(part["at"].tolist())}
         rows = [
             [titles[row["method"]], significant(row["at"]), fixed(row["value"], y.digits), _between(row, y.digits)]
-            for row in part.to_dict("records")
+            for row in records(part)
         ]
         label = f"{header['title']}: {y.title} over {axis}, by method"
         caption = f"{header['title']}. Lines are methods, vertical bars intervals; {y.better} is better."

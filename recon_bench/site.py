@@ -6,7 +6,6 @@ place, so that a kill leaves the old site. Pictures and raw results are hard lin
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,10 +17,13 @@ from typing import Any
 import jinja2
 
 from recon_bench import board as boards
+from recon_bench import site_about as about
 from recon_bench import site_pages as pages
 from recon_bench.published import published
-from recon_bench.results import Result, cards, latest, load, started
+from recon_bench.results import Result, cards, load, started
 from recon_bench.site_downloads import downloads
+from recon_bench.site_methods import method, methods
+from recon_bench.site_model import Site
 from recon_bench.site_text import FILTERS
 
 SOURCE = Path(__file__).resolve().parent.parent / "site"
@@ -82,12 +84,12 @@ def _fill(results: Path, out: Path) -> None:
 
     example = (SOURCE / "templates" / "method.py.txt").read_text(encoding="utf-8")
     page("index.html", "index.html", pages.index(site) | {"example": example})
-    page("trust.html", "trust.html", pages.trust(site))
-    page("protocol.html", "protocol.html", pages.protocol(site))
-    headers = pages.methods(site)
+    page("trust.html", "trust.html", about.trust(site))
+    page("protocol.html", "protocol.html", about.protocol(site))
+    headers = methods(site)
     page("methods.html", "methods.html", {"methods": list(headers.values()), "section": "methods"})
     for header in headers.values():
-        page(f"method/{header['name']}.html", "method.html", pages.method(site, header))
+        page(f"method/{header['name']}.html", "method.html", method(site, header))
     for board in site.main():
         page(f"task/{board.task}.html", "task.html", pages.task(site, board))
     for board in site.boards:
@@ -105,13 +107,13 @@ def _named(result: Result) -> bool:
     return all(NAME.fullmatch(str(part["name"])) for part in (result.task, result.method))
 
 
-def _site(root: Path, results: Sequence[Result], problems: list[str]) -> pages.Site:
+def _site(root: Path, results: Sequence[Result], problems: list[str]) -> Site:
     """Boards of all tasks, those under the full rules before others of the same task."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         groups.setdefault((result.task["name"], result.rules["name"]), []).append(result)
     order = sorted(groups, key=lambda key: (key[0], key[1] != "full", key[1]))
-    return pages.Site(
+    return Site(
         root=root,
         cards=cards(root),
         boards=[boards.board(groups[key], *key) for key in order],

@@ -9,6 +9,7 @@ import pandas as pd
 
 from recon_bench.board import RANKING_KIND, Board, raw
 from recon_bench.columns import Column
+from recon_bench.site_model import records
 from recon_bench.site_text import fixed, tex
 
 
@@ -24,7 +25,7 @@ def downloads(board: Board, title: str) -> dict[str, str]:
 
 def as_json(board: Board, title: str) -> str:
     """The whole board; null where there is no value."""
-    rows = [{key: _plain(value) for key, value in row.items()} for row in board.frame.to_dict("records")]
+    rows = [{key: _plain(value) for key, value in row.items()} for row in records(board.frame)]
     columns = [vars(column) for column in board.columns]
     head = {"task": board.task, "title": title, "version": board.version, "hash": board.hash, "rules": board.rules}
     content = {**head, "notes": board.notes, "columns": columns, "rows": rows}
@@ -45,7 +46,7 @@ def as_latex(board: Board, title: str) -> str:
         " & ".join(head) + " \\\\",
         "\\midrule",
     ]
-    for row in board.frame.to_dict("records"):
+    for row in records(board.frame):
         rank = "--" if pd.isna(row["rank"]) else str(row["rank"])
         values = [_latex_value(row, column, best[column.name]) for column in columns]
         lines.append(" & ".join([rank, tex(row["title"]), *values]) + " \\\\")

@@ -31,6 +31,7 @@ def significant(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
+    """``seconds`` in the unit a person would choose."""
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 60:

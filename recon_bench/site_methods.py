@@ -1,0 +1,73 @@
+"""The page of each method: what it is, its results on every board, settings and tuning ledgers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from recon_bench.board import RANKING_KIND, Board, ledger
+from recon_bench.charts import ledger_table, tuning_figure
+from recon_bench.columns import Column
+from recon_bench.results import Result, started
+from recon_bench.site_model import EXTRA, Site, board_column, records
+
+
+def methods(site: Site) -> dict[str, dict[str, Any]]:
+    """Newest header of each method by name, in order of family and title."""
+    newest: dict[str, Result] = {}
+    for result in (cell for board in site.boards for cell in board.cells.values()):
+        name = result.method["name"]
+        if name not in newest or started(result) > started(newest[name]):
+            newest[name] = result
+    headers = sorted((result.method for result in newest.values()), key=lambda m: (m["family"], m["title"]))
+    return {header["name"]: dict(header) for header in headers}
+
+
+def method(site: Site, header: Mapping[str, Any]) -> dict[str, Any]:
+    """A method on every board that has it."""
+    name = header["name"]
+    columns: dict[str, Column] = {}
+    rows, parts = [], []
+    for board in site.boards:
+        if name not in site.rows(board):
+            continue
+        columns |= {column.name: column for column in board.columns if column.name not in EXTRA}
+        row = site.rows(board)[name]
+        place = {"href": f"../board/{site.stem(board)}.html#{name}", "task_title": site.title(board)}
+        rows.append(row | place | {"rules": board.rules["name"], "methods": len(board.frame)})
+        parts.append(method_part(site, board, name, row["runs"]))
+    for row in rows:
+        row["cells"] = {key: row["cells"].get(key, {"raw": "", "text": "–", "low": None}) for key in columns}
+    shown = [board_column(column) for column in columns.values()]
+    return {"method": header, "columns": shown, "rows": rows, "parts": parts, "section": "methods"}
+
+
+def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Settings, tuning ledger and provenance of a method on one board."""
+    own = {run["kind"]: board.cells[name, run["kind"]] for run in runs}
+    newest = max(own.values(), key=started, default=None)
+    header = own.get(RANKING_KIND, newest)
+    title = site.title(board) + ("" if board.rules["name"] == "full" else f" ({board.rules['name']} rules)")
+    identifier = site.stem(board).replace(".", "-")
+    part: dict[str, Any] = {"id": identifier, "title": title, "runs": runs, "ledger": None, "settings": {}, "tuned": []}
+    if header is not None:
+        part |= {"settings": header.method["settings"], "tuned": header.method["tuned"]}
+    if "tuning" in own and own["tuning"].records:
+        part["ledger"] = tuning(own["tuning"], f"tuning-{identifier}")
+    return part
+
+
+def tuning(result: Result, identifier: str) -> dict[str, Any]:
+    """What the tuner tried, with a chart where it had one number to choose."""
+    frame = ledger([result], result.task["name"], result.method["name"], result.rules["name"])
+    evaluations = records(frame)
+    metric = result.measurement["metrics"][0]["name"]
+    settings = [c for c in frame.columns if c not in ("evaluation", "error", "chosen", metric)]
+    budget = result.rules.get("tuning_evaluations", "?")
+    images = result.rules.get("tuning_images", "?")
+    summary = f"{len(evaluations)} of {budget} allowed evaluations, each on {images} validation images."
+    heads, rows = ledger_table(evaluations)
+    figure = None
+    if len(settings) == 1 and metric in frame and len(evaluations) > 1:
+        figure = tuning_figure(identifier, evaluations, settings[0], metric)
+    return {"summary": summary, "heads": heads, "rows": rows, "figure": figure}

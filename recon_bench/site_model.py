@@ -1,0 +1,172 @@
+"""What the pages of the site share: boards with their cards, rows ready to print, and files that pages link to."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from recon_bench.board import Board
+from recon_bench.columns import Column
+from recon_bench.results import Result
+from recon_bench.site_text import fixed
+
+# Columns that wait in the chooser until they are asked for.
+EXTRA = frozenset({"nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"}) | frozenset(
+    {"setup_seconds", "seconds_per_image", "batch_seconds", "fbp_seconds"}
+)
+PICTURES = (".webp", ".png")
+
+
+@dataclass
+class Site:
+    """All that pages are made of. ``used`` maps files of the results folder to their addresses."""
+
+    root: Path
+    cards: Mapping[str, Mapping[str, Any]]
+    boards: list[Board]
+    problems: list[str]
+    curves: Mapping[tuple[str, str], pd.DataFrame]
+    published: pd.DataFrame
+    made: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    used: dict[Path, str] = field(default_factory=dict)
+
+    def main(self) -> list[Board]:
+        """The board of each task under its first rules ("full" where there are such results)."""
+        return list({board.task: board for board in reversed(self.boards)}.values())[::-1]
+
+    def rows(self, board: Board) -> dict[str, dict[str, Any]]:
+        """Rows of a board by method, made once for all the pages that show them."""
+        key = self.stem(board)
+        if key not in self.made:
+            self.made[key] = board_rows(self, board)
+        return self.made[key]
+
+    def card(self, board: Board) -> Mapping[str, Any]:
+        return self.cards.get(board.hash, {})
+
+    def title(self, board: Board) -> str:
+        return str(self.card(board).get("title", board.task))
+
+    def stem(self, board: Board) -> str:
+        """File name of a board: the task, and the rules unless they are the task's first."""
+        if any(board is first for first in self.main()):
+            return board.task
+        return f"{board.task}.{re.sub(r'[^a-z0-9-]', '-', board.rules['name'].lower())}"
+
+    def file(self, path: Path) -> str:
+        """Address of a file of the results folder, which is put there when the pages are done."""
+        if path not in self.used:
+            task, *rest = path.relative_to(self.root).parts
+            self.used[path] = f"results/{task}/{'.'.join(rest)}"
+        return self.used[path]
+
+    def picture(self, folder: Path, image: Mapping[str, Any], alt: str) -> list[dict[str, str]]:
+        """The picture as a list of one, or of none where the file is not what a picture of a result must be."""
+        path = folder / image["file"]
+        if path.parent != folder or path.suffix not in PICTURES or not path.is_file():
+            return []
+        return [{"href": self.file(path), "caption": image["caption"], "alt": f"{alt}: {image['caption']}"}]
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as dictionaries."""
+    return cast(list[dict[str, Any]], frame.to_dict("records"))
+
+
+def board_column(column: Column) -> dict[str, Any]:
+    """Head of a column, and whether it is shown before anyone chooses."""
+    label = f"{column.title} ({column.unit})" if column.unit else column.title
+    shown = {"key": column.name, "title": column.title, "unit": column.unit, "better": column.better}
+    return shown | {"digits": column.digits, "label": label, "default": column.name not in EXTRA}
+
+
+def board_rows(site: Site, board: Board) -> dict[str, dict[str, Any]]:
+    """Rows of a board by method, best first; shared ranks are marked."""
+    ties = board.frame["rank"].value_counts()
+    rows = {row["method"]: board_row(site, board, row) for row in records(board.frame)}
+    for row in rows.values():
+        row["rank"] = f"={row['rank_value']}" if ties.get(row["rank_value"], 0) > 1 else str(row["rank_value"] or "–")
+    return rows
+
+
+def board_row(site: Site, board: Board, row: Mapping[str, Any]) -> dict[str, Any]:
+    """One method on one board: cells by column, remarks, and a command for each kind measured."""
+    name = row["method"]
+    shown = {key: row[key] for key in ("method", "title", "family", "status", "reason")}
+    cells = {column.name: cell(board, row, column) for column in board.columns}
+    kinds = dict.fromkeys(kind for _, kind in board.cells)
+    return shown | {
+        "rank_value": "" if pd.isna(row["rank"]) else int(row["rank"]),
+        "first": row["rank"] is not pd.NA and row["rank"] == 1,
+        "remark": row["notes"],
+        "text": " ".join([name, *(row[key] for key in ("title", "family", "status", "reason", "notes"))]),
+        "cells": cells,
+        "empty": not any(shown["raw"] for shown in cells.values()),
+        "runs": [run(site, board.cells[name, kind]) for kind in kinds if (name, kind) in board.cells],
+    }
+
+
+def cell(board: Board, row: Mapping[str, Any], column: Column) -> dict[str, Any]:
+    """A value with its interval, or why there is none."""
+    value, low, high = (float(row[f"{column.name}{end}"]) for end in ("", "_low", "_high"))
+    if not math.isnan(value):
+        ends = (None, None) if math.isnan(low) else (low, high)
+        return {"raw": repr(value), "text": fixed(value, column.digits), "low": ends[0], "high": ends[1]}
+    made = board.cells.get((row["method"], column.kind))
+    status = "" if made is None or made.status == "ok" else made.status.replace("-", " ")
+    return {"raw": "", "text": status or "–", "low": None}
+
+
+def run(site: Site, result: Result) -> dict[str, Any]:
+    """Where a result comes from and the command that repeats it."""
+    assert result.path is not None
+    made = result.provenance
+    machine = made["machine"]
+    parts = [
+        machine["cpu"],
+        f"{machine['cores']} cores",
+        f"{machine['memory_gib']:g} GiB",
+        machine["gpu"],
+        machine["system"],
+    ]
+    return {
+        "kind": result.kind,
+        "title": result.measurement["title"],
+        "command": command(result),
+        "recorded": made["command"],
+        "status": result.status,
+        "reason": result.reason,
+        "href": "../" + site.file(result.path),
+        "file": f"results/{result.path.relative_to(site.root).as_posix()}",
+        "started": made["started"].replace("T", " ").replace("Z", " UTC"),
+        "seconds": made["seconds"],
+        "machine": ", ".join(part for part in parts if part),
+        "device": made["device"],
+        "threads": made["threads"],
+        "commit": commit(made),
+        "hashes": {name: getattr(result, name)["hash"] for name in ("task", "rules", "measurement", "method")},
+    }
+
+
+def command(result: Result) -> str:
+    """The command that repeats one cell."""
+    file = result.method["file"]
+    method = result.method["name"] if file.startswith("baselines/") else file
+    words = ["recon-bench", "run", "--tasks", result.task["name"], "--methods", method, "--measurements", result.kind]
+    if result.rules["name"] != "full":
+        words += ["--rules", result.rules["name"]]
+    return shlex.join(words)
+
+
+def commit(made: Mapping[str, Any]) -> str:
+    """The commit of a run for a reader."""
+    if made["commit"] is None:
+        return "unknown"
+    return made["commit"][:12] + ("" if made["clean"] else " with uncommitted changes")
