@@ -122,7 +122,7 @@ def test_the_parts_of_a_split_are_together_the_operator(name, parts):
 @pytest.mark.parametrize("name", ["ray", "fourier"])
 @pytest.mark.parametrize("parts", [0, 100])
 def test_an_impossible_split_is_refused(name, parts):
-    with pytest.raises(ValueError, match="cannot split .* expected 1 to"):
+    with pytest.raises(ValueError, match=r"cannot split .* expected 1 to"):
         operators(torch.float32)[name].split(parts)
 
 
@@ -220,7 +220,7 @@ def test_a_wrong_shape_is_named(name):
     A = operators(torch.float32)[name]
     for call, shape in ((A, A.domain_shape), (A.adjoint, A.range_shape)):
         for wrong in ((*shape[:-1], shape[-1] + 1), shape[1:]):
-            with pytest.raises(ValueError, match="expects .*got"):
+            with pytest.raises(ValueError, match=r"expects .*got"):
                 call(noise(wrong, A))
 
 

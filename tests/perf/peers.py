@@ -1,0 +1,102 @@
+"""Projectors of other packages, called as their own documentation does, on one geometry and one batch of images.
+
+Each function gives a :class:`Peer`, or the reason why there is none. Images ``(batch, size, size)`` and sinograms
+``(batch, views, bins)`` are float32 arrays; a call does the whole batch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from unittest.mock import MagicMock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recon_bench.operators import ParallelBeam
+
+Array = NDArray[np.float32]
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """``forward``, ``adjoint`` (unfiltered backprojection) and ``fbp`` of one batch, by name in the tables."""
+
+    forward: Call
+    adjoint: Call
+    fbp: Call
+
+
+def astra(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str:
+    """ASTRA's CPU projector ``linear`` (Joseph's weights, float32) on linked arrays: nothing is copied."""
+    try:
+        toolbox = importlib.import_module("astra")
+    except ImportError as error:
+        return f"{error}; pip install astra-toolbox"
+    volume = toolbox.create_vol_geom(g.size, g.size)
+    beam = toolbox.create_proj_geom("parallel", g.spacing, g.bins, np.array(g.angles))
+    projector = toolbox.create_projector("linear", beam, volume)
+
+    def prepare(name: str, image_key: str) -> Call:
+        runs = []
+        for image, sinogram in zip(images, sinograms):
+            config = toolbox.astra_dict(name)
+            config["ProjectorId"] = projector
+            config["ProjectionDataId"] = toolbox.data2d.link("-sino", beam, sinogram.copy())
+            config[image_key] = toolbox.data2d.link("-vol", volume, image.copy())
+            runs.append(toolbox.algorithm.create(config))
+        return lambda: [toolbox.algorithm.run(run) for run in runs]
+
+    return Peer(
+        forward=prepare("FP", "VolumeDataId"),
+        adjoint=prepare("BP", "ReconstructionDataId"),
+        fbp=prepare("FBP", "ReconstructionDataId"),
+    )
+
+
+def scikit_image(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str:
+    """``radon`` and ``iradon``, which choose their own bins: about sqrt(2) times the size, as many as ours here."""
+    from skimage.transform import iradon, radon
+
+    degrees = np.rad2deg(g.angles)
+    columns = [np.ascontiguousarray(sinogram.T) for sinogram in sinograms]
+
+    def back(filter_name: str | None) -> Call:
+        options = {"theta": degrees, "filter_name": filter_name, "circle": False, "output_size": g.size}
+        return lambda: [iradon(sinogram, **options) for sinogram in columns]
+
+    return Peer(
+        forward=lambda: [radon(image, theta=degrees, circle=False, preserve_range=True) for image in images],
+        adjoint=back(None),
+        fbp=back("ramp"),
+    )
+
+
+def deepinv(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str:
+    """``Tomography`` with its exact adjoint; it too chooses its own bins."""
+    try:
+        tomography = _deepinv_tomography()
+    except ImportError as error:
+        return f"{error}; pip install einops natsort requests torchmetrics, then pip install --no-deps deepinv"
+    physics = tomography(angles=torch.tensor(g.angles).rad2deg(), img_width=g.size, circle=False, normalize=False)
+    x = torch.from_numpy(images)[:, None]
+    y = physics.A(x)
+    return Peer(lambda: physics.A(x), lambda: physics.A_adjoint(y), lambda: physics.fbp(y))
+
+
+def _deepinv_tomography() -> type:
+    """deepinv imports torchvision, whose install may replace torch; its projector does without: a stand-in will do."""
+    try:
+        importlib.import_module("torchvision")
+    except ImportError:
+        parts = ("", ".utils", ".transforms", ".transforms.functional", ".datasets", ".datasets.folder")
+        for part in (*parts, ".datasets.utils"):
+            sys.modules[f"torchvision{part}"] = MagicMock()
+    return importlib.import_module("deepinv.physics").Tomography
+
+
+PEERS = {"ASTRA": astra, "scikit-image": scikit_image, "deepinv": deepinv}
