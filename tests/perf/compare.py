@@ -2,8 +2,10 @@
 
 Every round gives each contestant a turn, so that a machine that slows down slows them all. Both the fastest call of
 all turns and the median over turns (of each one's fastest call) are kept: on a quiet machine they agree; on a busy one
-two threads that wait for each other lose whole time slices, and only the fastest call tells what the code costs. A pass over arrays larger than any cache has its turn too: what it moves a second is the memory bandwidth
-that a sparse matrix, read once per application, cannot beat unless it stays in a cache.
+two threads that wait for each other lose whole time slices, and only the fastest call tells what the code costs.
+
+A pass over arrays larger than any cache has its turn too: what it moves a second is the memory bandwidth that a
+sparse matrix, read once per application, cannot beat unless it stays in a cache.
 """
 
 from __future__ import annotations
