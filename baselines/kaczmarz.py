@@ -55,15 +55,23 @@ def prepare(A: Operator) -> tuple[list[Operator], list[Tensor]]:
     return parts, [torch.where(s.abs() > 1e-6 * s.abs().max(), 1 / s, 0) for s in sums]
 
 
+prepared = remember(prepare)
+
+
 def build(problem: Problem, settings: Settings) -> Reconstructor:
     """The reconstructor starts from zero; real or complex, any device."""
-    prepared = remember(prepare)
     prepared(problem.operator)
 
     def reconstruct(y: Tensor, A: Operator) -> Tensor:
         parts, scales = prepared(A)
-        x = y.new_zeros(y.shape[0], *A.domain_shape)
-        return kaczmarz(parts, scales, split_data(A, y, len(parts)), x, settings.relaxation, settings.sweeps)
+        zero = y.new_zeros(1, *A.domain_shape)
+        # one image after another: operators lay a batch out anew for each of the many small parts
+        return torch.cat(
+            [
+                kaczmarz(parts, scales, split_data(A, one, len(parts)), zero, settings.relaxation, settings.sweeps)
+                for one in y.split(1)
+            ]
+        )
 
     return reconstruct
 

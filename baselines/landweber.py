@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from recon_bench.core import Log, Method, Operator, Problem, Reconstructor
-from recon_bench.operators import norm
-from recon_bench.solvers import remember
+from recon_bench.solvers import operator_norm
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,10 @@ def landweber(A: Operator, y: Tensor, x: Tensor, step: float, iterations: int) -
 
 def build(problem: Problem, settings: Settings) -> Reconstructor:
     """The reconstructor starts from zero; real or complex, any device."""
-    scale = remember(norm)
-    scale(problem.operator)
+    operator_norm(problem.operator)
 
     def reconstruct(y: Tensor, A: Operator) -> Tensor:
-        step = settings.relaxation / scale(A) ** 2
+        step = settings.relaxation / operator_norm(A) ** 2
         first = step * A.adjoint(y)  # from zero the first step needs no A
         return landweber(A, y, first, step, settings.iterations - 1)
 

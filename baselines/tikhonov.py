@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import Log, Method, NotConverged, Operator, Problem, Reconstructor
-from recon_bench.operators import norm
-from recon_bench.solvers import conjugate_gradients, remember
+from recon_bench.solvers import conjugate_gradients, operator_norm
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,9 @@ def laplacian(x: Tensor) -> Tensor:
     return rows + torch.nn.functional.pad(right, (1, 0)) - torch.nn.functional.pad(right, (0, 1))
 
 
-def tikhonov(A: Operator, y: Tensor, penalty: Callable[[Tensor], Tensor], settings: Settings, scale: float) -> Tensor:
-    """Solve (A*A + weight scale^2 L*L) x = A* y for data ``(batch, *range_shape)``; ``penalty`` is L*L."""
-    weight = settings.weight * scale**2
+def tikhonov(A: Operator, y: Tensor, penalty: Callable[[Tensor], Tensor], settings: Settings) -> Tensor:
+    """Solve (A*A + weight |A|^2 L*L) x = A* y for data ``(batch, *range_shape)``; ``penalty`` is L*L."""
+    weight = settings.weight * operator_norm(A) ** 2
     x, residual = conjugate_gradients(
         lambda x: A.adjoint(A(x)) + weight * penalty(x),
         A.adjoint(y),
@@ -58,9 +57,8 @@ def builder(penalty: Callable[[Tensor], Tensor]) -> Callable[[Problem, Settings]
     """``build`` for a penalty given as x -> L*L x."""
 
     def build(problem: Problem, settings: Settings) -> Reconstructor:
-        scale = remember(norm)
-        scale(problem.operator)
-        return lambda y, A: tikhonov(A, y, penalty, settings, scale(A))
+        operator_norm(problem.operator)
+        return lambda y, A: tikhonov(A, y, penalty, settings)
 
     return build
 

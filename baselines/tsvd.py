@@ -79,9 +79,11 @@ def _eigen(A: Operator, basis: Tensor) -> tuple[Tensor, Tensor]:
     return units.mT @ vectors, values
 
 
+decomposed = remember(spectrum)
+
+
 def build(problem: Problem, settings: Settings) -> Reconstructor:
     """Decompose or read from the cache; the reconstructor takes real or complex data on the operator's device."""
-    decomposed = remember(spectrum)
     decomposed(problem.operator)
 
     def reconstruct(y: Tensor, A: Operator) -> Tensor:

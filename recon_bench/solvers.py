@@ -7,12 +7,13 @@ autograd can differentiate through any of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from recon_bench.core import Operator
+from recon_bench.operators import norm
 
 T = TypeVar("T")
 
@@ -29,11 +30,13 @@ def conjugate_gradients(
     """Solve M x = b from x = 0, M hermitian and positive semidefinite on the last ``dims`` dimensions of ``b``.
 
     Stops after ``iterations`` or when |b - M x| <= tolerance |b| for every image; an image that is done stays as it is.
+    Rounding is a floor to the tolerance: beyond it, steps along directions that M hardly sees blow up.
     Gives x and each image's relative residual (shape of ``b`` with the last ``dims`` dimensions of length 1).
     Hestenes & Stiefel 1952, doi:10.6028/jres.049.044.
     """
     x, r, p = torch.zeros_like(b), b, b
     start = rho = dot(r, r, dims)
+    tolerance = max(tolerance, 10 * torch.finfo(b.dtype).eps)
     for _ in range(iterations):
         active = rho > tolerance**2 * start
         if not active.any():
@@ -51,19 +54,23 @@ def _ratio(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(b > 0, a / torch.where(b > 0, b, 1), 0)
 
 
-def remember(prepare: Callable[[Operator], T]) -> Callable[[Operator], T]:
-    """``prepare(A)``, computed again only when another operator comes.
+def remember(prepare: Callable[..., T]) -> Callable[..., T]:
+    """``prepare(A, *rest)``, computed again only when another operator or another ``rest`` comes.
 
-    A method calls it on the problem's operator when it is built, so that norms and parts count as set-up.
+    A method calls it on the problem's operator when it is built, so that norms and parts count as set-up, and a method
+    that is built again for the same problem (as in tuning) has them at once. The last result is kept alive.
     """
-    last: list[tuple[Operator, T]] = []
+    last: list[tuple[tuple[Any, ...], T]] = []
 
-    def prepared(A: Operator) -> T:
-        if not last or last[0][0] is not A:
-            last[:] = [(A, prepare(A))]
+    def prepared(A: Operator, *rest: Any) -> T:
+        if not last or last[0][0][0] is not A or last[0][0][1:] != rest:
+            last[:] = [((A, *rest), prepare(A, *rest))]
         return last[0][1]
 
     return prepared
+
+
+operator_norm = remember(norm)
 
 
 def views(A: Operator) -> int:

@@ -7,16 +7,12 @@ import pytest
 import torch
 
 from baselines import cgls, kaczmarz, landweber, sgd, tikhonov
-from recon_bench.core import Noise, NotConverged, Problem, Samples
+from recon_bench.core import NotConverged
 from recon_bench.operators import MaskedFourier, Matrix, ParallelBeam, RayTransform, evenly, norm
 from recon_bench.solvers import conjugate_gradients, dot, split_data, views
+from tests.test_baselines_direct import problem
 
 METHODS = {m.name: m for module in (landweber, cgls, kaczmarz, sgd, tikhonov) for m in module.METHODS}
-
-
-def problem(operator):
-    nothing = Samples(0, lambda index: None)
-    return Problem(operator, Noise("none"), 1.0, nothing, nothing)
 
 
 def ray(dtype=torch.float32):
@@ -216,3 +212,9 @@ def test_search_spaces_name_settings(name):
     fields = {field.name for field in dataclasses.fields(method.settings)}
     assert set(method.search) <= fields
     assert method.depth is None or method.depth in fields
+
+
+def test_more_iterations_than_it_takes_do_no_harm():
+    for A in (mri(), matrix(12, 20)):
+        y = noise(A)
+        assert torch.allclose(cgls.cgls(A, y, 40), cgls.cgls(A, y, 14), atol=1e-5)

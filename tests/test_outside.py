@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from baselines import astra_reference, fbp, skimage_reference
-from recon_bench.core import Noise, NotApplicable, Problem, Samples
+from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
+from tests.test_baselines_direct import problem
 
 METHODS = {m.name: m for module in (astra_reference, skimage_reference) for m in module.METHODS}
 SCANS = {
@@ -18,11 +19,6 @@ SCANS = {
     "moved detector": ParallelBeam(48, evenly(120), 81, shift=2.3),
     "limited range": ParallelBeam(48, evenly(120, stop=2.4), 71),
 }
-
-
-def problem(operator):
-    nothing = Samples(0, lambda index: None)
-    return Problem(operator, Noise("none"), 1.0, nothing, nothing)
 
 
 def blob(g):
