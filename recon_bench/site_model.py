@@ -156,12 +156,15 @@ def run(site: Site, result: Result) -> dict[str, Any]:
 
 
 def command(result: Result) -> str:
-    """The command that repeats one cell."""
+    """The command that repeats one cell, whatever has been measured already."""
     file = result.method["file"]
     method = result.method["name"] if file.startswith("baselines/") else file
     words = ["recon-bench", "run", "--tasks", result.task["name"], "--methods", method, "--measurements", result.kind]
     if result.rules["name"] != "full":
         words += ["--rules", result.rules["name"]]
+    if result.provenance["device"] != "cpu":
+        words += ["--device", result.provenance["device"]]
+    words += ["--threads", str(result.provenance["threads"]), "--force"]
     return shlex.join(words)
 
 

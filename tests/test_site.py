@@ -320,3 +320,12 @@ def test_the_vendored_library_carries_its_licence(site):
     assert "Apache License" in (vendor / "echarts-LICENSE.txt").read_text()
     [library] = vendor.glob("echarts-*.min.js")
     assert 'version="' + library.name.removeprefix("echarts-").removesuffix(".min.js") in library.read_text()
+
+
+def test_the_command_of_a_cell_is_understood(pages, tmp_path):
+    source = pages["method/fbp.html"].path.read_text()
+    commands = re.findall(r"<pre[^>]*><code>(recon-bench run .*?)</code>", source)
+    [command] = [line for line in commands if f"{TASK} " in line and "accuracy" in line and "quick" in line]
+    words = [*command.split()[1:], "--dry-run", "--results", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "recon_bench", *words], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
