@@ -44,8 +44,8 @@ CASES = (
 )
 LARGE = ParallelBeam(512, evenly(143), 729)
 REMARKS = (
-    "ours: milliseconds an image, fastest call; under a peer: how many times as long its fastest call in the same rounds"
-    " (and by the medians over rounds); required: of ASTRA.",
+    "ours: milliseconds per image, fastest call; under a peer: how many times as long its fastest of the same rounds "
+    "takes (and by the medians over rounds); required: of ASTRA.",
     "memory: bytes of the matrix and of the vectors, each counted once, a second, against a triad over 768 MiB in the "
     "same rounds; above 100 % where the matrix stays in a cache.",
 )
