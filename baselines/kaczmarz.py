@@ -86,7 +86,7 @@ METHODS = (
         "blocks: Elfving, Numer. Math. 35, 1980, doi:10.1007/BF01396365",
         build=build,
         settings=Settings(),
-        search={"sweeps": Log(1, 20, integer=True), "relaxation": Log(0.02, 1.5)},
+        search={"sweeps": Log(1, 20, integer=True), "relaxation": Log(0.05, 1.0)},
         depth="sweeps",
     ),
 )

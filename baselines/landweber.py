@@ -46,7 +46,7 @@ METHODS = (
         reference="Landweber, Amer. J. Math. 73, 1951, doi:10.2307/2372313",
         build=build,
         settings=Settings(),
-        search={"iterations": Log(2, 150, integer=True)},
+        search={"iterations": Log(5, 150, integer=True)},
         depth="iterations",
     ),
 )

@@ -122,7 +122,7 @@ METHODS = (
         summary="scikit-image's iradon_sart on views resampled to its bins; sweeps and relaxation tuned.",
         build=build_sart,
         settings=SartSettings(),
-        search={"iterations": Log(1, 8, integer=True), "relaxation": Log(0.02, 0.5)},
+        search={"iterations": Log(1, 8, integer=True), "relaxation": Log(0.05, 0.5)},
         depth="iterations",
     ),
 )

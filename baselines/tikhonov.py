@@ -21,7 +21,7 @@ from recon_bench.solvers import conjugate_gradients, operator_norm
 class Settings:
     """``weight``: of the penalty, relative to |A|^2; ``tolerance``: relative residual; ``iterations``: at most."""
 
-    weight: float = 0.01
+    weight: float = 0.003
     tolerance: float = 1e-4
     iterations: int = 400
 
@@ -72,7 +72,7 @@ METHODS = (
         reference="Tikhonov, Soviet Math. Doklady 4, 1963; solver: Hestenes & Stiefel 1952, doi:10.6028/jres.049.044",
         build=builder(lambda x: x),
         settings=Settings(),
-        search={"weight": Log(1e-5, 1.0)},
+        search={"weight": Log(1e-4, 0.1)},
     ),
     Method(
         name="tikhonov-gradient",
@@ -82,6 +82,6 @@ METHODS = (
         reference="Phillips, J. ACM 9, 1962, doi:10.1145/321105.321114; solver: doi:10.6028/jres.049.044",
         build=builder(laplacian),
         settings=Settings(),
-        search={"weight": Log(1e-4, 10.0)},
+        search={"weight": Log(1e-4, 0.1)},
     ),
 )

@@ -23,7 +23,7 @@ LARGEST = 6000  # measurements: 5490 of them take 10 s on one core, 1.2 GB while
 class Settings:
     """``rank``: singular triplets kept (fewer where A has fewer above rounding)."""
 
-    rank: int = 1500
+    rank: int = 2500
 
 
 def spectrum(A: Operator) -> tuple[Tensor, Tensor]:
@@ -104,6 +104,6 @@ METHODS = (
         reference="Hansen, BIT 27, 1987, doi:10.1007/BF01937276",
         build=build,
         settings=Settings(),
-        search={"rank": Log(50, 5000, integer=True)},
+        search={"rank": Log(200, 5400, integer=True)},
     ),
 )
