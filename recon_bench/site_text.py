@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +16,12 @@ TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciici
 
 
 def fixed(value: float | None, digits: int) -> str:
-    """``value`` with ``digits`` after the point, with more where it would read as zero; a real minus sign."""
+    """``value`` with ``digits`` after the point, more where only those show two that count; a real minus sign."""
     if value is None:
         return "–"
-    text = f"{value:.{digits}f}"
-    if value and float(text) == 0:
-        text = f"{value:.2g}"
-    return text.replace("-", "−")
+    if 0 < abs(value) < 10.0 ** (1 - digits):
+        digits = 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def significant(value: float) -> str:
@@ -69,7 +69,7 @@ def nested(value: Any) -> Markup:
         return Markup('<dl class="facts">{}</dl>').format(Markup("").join(rows))
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 12:
         return escape(f"{setting(value[:6])}, … {setting(value[-1])} ({len(value)} values)")
-    return escape(setting(value))
+    return doi(setting(value))
 
 
 def tex(text: str) -> str:

@@ -66,13 +66,18 @@ def visit(browser, site) -> Iterator:
         inside = parts.scheme == "file" and Path(unquote(parts.path)).resolve().is_relative_to(site)
         return not inside and parts.scheme != "data"
 
+    def failed(request) -> None:
+        # Leaving a page aborts the pictures that are still on their way.
+        if "ERR_ABORTED" not in (request.failure or ""):
+            complaints.append(f"failed: {request.url}")
+
     def visit(address: str, width: int = 1280, scheme: str = "light"):
         context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.on("requestfailed", failed)
         page.on("request", lambda request: complaints.append(f"left: {request.url}") if leaves(request) else None)
         page.goto(f"{site.as_uri()}/{address}")
         return page

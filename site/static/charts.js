@@ -18,7 +18,8 @@ function escapeText(text) {
 
 function number(value) {
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-3 || size >= 1e5) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  const rounded = Number(value.toPrecision(4));
+  return size !== 0 && (size < 1e-4 || size >= 1e5) ? rounded.toExponential() : String(rounded);
 }
 
 function axis(spec, c, place) {
@@ -78,9 +79,9 @@ function drawSeries(spec, c, width) {
     const main = {
       name: series.name, type: spec.kind === "curve" ? "line" : "scatter", data: points, z: 3, symbolSize: spec.kind === "curve" ? 7 : 11,
       symbol: SYMBOLS[(series.colour ?? index) % SYMBOLS.length], itemStyle: { color: colour }, lineStyle: { color: colour, width: 2 },
-      label: { show: spec.kind !== "curve", position: "right", offset: [1, 9], color: c.ink, fontSize: 11, formatter: (item) => item.data.point.name },
-      // A name that would leave the plot stands on the other side of its point.
-      labelLayout: ({ labelRect, rect }) => ({ hideOverlap: true, ...(labelRect.x + labelRect.width > width ? { x: rect.x - 4, align: "right" } : {}) }),
+      label: { show: spec.kind !== "curve", position: "right", color: c.ink, fontSize: 11, formatter: (item) => item.data.point.name },
+      // Names stand below the front's line, and on the other side of a point where they would leave the plot.
+      labelLayout: ({ labelRect, rect }) => ({ hideOverlap: true, dy: 9, ...(labelRect.x + labelRect.width > width ? { x: rect.x - 4, align: "right" } : {}) }),
       emphasis: { focus: "series", label: { show: true } },
     };
     const intervals = series.points.filter((point) => point.low != null);
