@@ -14,8 +14,8 @@ class Site:
     repeat = (1, 5, 20.0)
 
     def setup(self) -> None:
-        sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-        from helpers_results import write_tree
+        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+        from tests.helpers_results import write_tree
 
         self.folder = tempfile.TemporaryDirectory()
         self.results = write_tree(Path(self.folder.name) / "results")

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import assert_adjoint, assert_batches, assert_gradients, assert_norm, dense, noise, relative
 
 from recon_bench.data.ellipses import averaged, sinogram
 from recon_bench.operators import Identity, MaskedFourier, Matrix, ParallelBeam, RayTransform, evenly, norm
+from tests.helpers import assert_adjoint, assert_batches, assert_gradients, assert_norm, dense, noise, relative
 
 GEOMETRIES = {
     "even": ParallelBeam(16, evenly(7), 23),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from compare import Tables
 from tabulate import tabulate
+
+from tests.perf.compare import Tables
 
 TABLES = pytest.StashKey[Tables]()
 

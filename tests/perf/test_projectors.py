@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from compare import TRIAD_BYTES, Seconds, interleave
-from peers import PEERS
 
 from recon_bench import cache
 from recon_bench.core import Noise, Problem, Samples
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.registry import method
+from tests.perf.compare import TRIAD_BYTES, Seconds, interleave
+from tests.perf.peers import PEERS
 
 
 @dataclass(frozen=True)
