@@ -32,7 +32,7 @@ from baselines.convergence import CHECK_EVERY, relative_change, warn_not_converg
 from recon_bench.core import Log, Method, NotApplicable, Operator, Problem, Reconstructor
 from recon_bench.solvers import dot, remember
 
-BALANCE = 0.03  # step of x in units of its size, per unit of the dual of D x; 0.01 to 0.1 are about as fast
+BALANCE = 0.02  # step of x in units of its size, per unit of the dual of D x; 0.01 to 0.05 are about as fast
 RELAXATION = 1.9
 
 
@@ -163,7 +163,7 @@ def _method(isotropic: bool, nonneg: bool) -> Method:
         ),
         build=partial(build, isotropic=isotropic, nonneg=nonneg),
         settings=Settings(),
-        search={"weight": Log(3e-4, 3e-2)},
+        search={"weight": Log(2e-4, 5e-2)},
         depth="iterations",
     )
 
