@@ -111,7 +111,7 @@ def ledger_table(ledger: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[l
     shown = [name for name in ledger[0] if name not in ("error", "chosen")]
     rows = [
         ["–" if math.isnan(row[name]) else significant(row[name]) for name in shown]
-        + ["chosen" if row["chosen"] else row["error"] or ""]
+        + ["chosen" if row["chosen"] else ("" if pd.isna(row["error"]) else row["error"])]
         for row in ledger
     ]
     return [*shown, "outcome"], rows

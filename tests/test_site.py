@@ -329,3 +329,12 @@ def test_the_command_of_a_cell_is_understood(pages, tmp_path):
     words = [*command.split()[1:], "--dry-run", "--results", str(tmp_path)]
     done = subprocess.run([sys.executable, "-m", "recon_bench", *words], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_failed_evaluation_of_the_tuner_is_shown_with_its_reason(tmp_path):
+    root = small(tmp_path / "results", "fbp")
+    made = make_cell(TASK, 1, "fbp", "tuning")
+    failed = record("", at={"weight": 2.0}, error="the reconstruction holds NaN")
+    write(dataclasses.replace(made, records=[*made.records, failed], status="partial", reason="1 failed"), root)
+    text = Page(render(root, tmp_path / "site").parent / "method" / "fbp.html").text
+    assert "the reconstruction holds NaN" in text and "chosen" in text and "nan" not in text.replace("NaN", "")
