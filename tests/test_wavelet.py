@@ -65,10 +65,11 @@ def test_only_orthogonal_wavelets():
 def test_the_objective_of_ista_falls_at_every_step(ct):
     A, y = ct
     settings = wavelet.Settings(weight=5e-3, iterations=40, tolerance=0.0)
+    W = Wavelet(A.domain_shape)
     values = []
     with pytest.warns(NotConverged):
         wavelet.minimise(
-            A, y, settings, False, 1.05 * _norm(A), lambda i, x: values.append(objective(A, y, x, settings))
+            A, y, settings, False, W, wavelet.steps(A, W), lambda i, x: values.append(objective(A, y, x, settings))
         )
     values = torch.stack(values)
     assert (values.diff(dim=0) <= 1e-6 * values[:-1]).all()
@@ -89,7 +90,7 @@ def test_fista_is_nearer_to_the_common_minimum_after_as_many_steps(ct):
 def test_no_perturbation_lowers_the_objective(ct):
     A, y = ct
     settings = wavelet.Settings(weight=5e-3)
-    x = solve("fista", A, y, weight=5e-3, iterations=3000, tolerance=1e-7)
+    x = solve("fista", A, y, weight=5e-3, iterations=3000, tolerance=1e-6)
     least = objective(A, y, x, settings)
     for seed in range(5):
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
@@ -130,7 +131,3 @@ def test_too_few_iterations_are_told(ct, name):
     A, y = ct
     with pytest.warns(NotConverged, match=rf"{name.upper()} stopped after 3 iterations .* raise `iterations`"):
         solve(name, A, y, iterations=3)
-
-
-def _norm(A):
-    return float(torch.linalg.matrix_norm(A(torch.eye(32 * 32).reshape(-1, 32, 32)).flatten(1), 2))

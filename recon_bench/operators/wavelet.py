@@ -20,7 +20,8 @@ class Wavelet:
     """Coefficients of images ``(..., rows, columns)``, of the same shape; the adjoint is the inverse.
 
     ``name``: an orthogonal wavelet of PyWavelets; ``levels`` are fewer where the coarse part is down to one pixel. The
-    coarse part is the corner ``[..., :coarse[0], :coarse[1]]``; details of level k lie beyond the corner of level k.
+    coarse part is the corner ``[..., :coarse[0], :coarse[1]]``; ``level`` (rows, columns) tells for each coefficient
+    the level of its details, from 1, the finest, to the number of levels, and 0 in the coarse part.
     """
 
     domain_shape: tuple[int, ...]
@@ -33,16 +34,21 @@ class Wavelet:
         if not pywt.Wavelet(self.name).orthogonal:
             raise ValueError(f"expected an orthogonal wavelet (haar, db4, sym8, ...), got {self.name}")
         shape, matrices = tuple(self.domain_shape), []
-        for _ in range(self.levels):
+        level = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        for k in range(1, self.levels + 1):
             if min(shape) < 2:
                 break
             pair = (torch.from_numpy(analysis(self.name, n)).to(self.device, self.dtype) for n in shape)
             matrices.append(tuple(pair))
+            level[: shape[0], : shape[1]] = k
             shape = tuple((n + 1) // 2 for n in shape)
+        level[: shape[0], : shape[1]] = 0
         object.__setattr__(self, "coarse", shape)
+        object.__setattr__(self, "level", level)
         object.__setattr__(self, "_matrices", matrices)
 
     coarse: tuple[int, ...] = field(init=False)
+    level: Tensor = field(init=False, repr=False, compare=False)
     _matrices: list[tuple[Tensor, Tensor]] = field(init=False, repr=False, compare=False)
 
     @property
