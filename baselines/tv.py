@@ -115,7 +115,7 @@ def minimise(
         p.add_(metric.forward(A(ahead) - y).sub_(p).mul_(gain))
         _differences(ahead, d)
         d.mul_(share / 8).add_(q)
-        size = torch.linalg.vector_norm(d, dim=0) if isotropic else d.abs()
+        size = torch.hypot(*d.abs()) if isotropic else d.abs()
         q.lerp_(d.div_(size.div_(w).clamp_(min=1)), RELAXATION)
     warn_not_converged("TV", settings.iterations, relative_change(2 * new - ahead, new), settings.tolerance)
     return new
