@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import torch
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from recon_bench import clock
 
@@ -46,7 +47,7 @@ class Tables:
         self.remarks |= dict.fromkeys(remarks)
 
 
-def interleave(benchmark, ours: Call, peers: Mapping[str, Call], rounds: int) -> dict[str, Seconds]:
+def interleave(benchmark: BenchmarkFixture, ours: Call, peers: Mapping[str, Call], rounds: int) -> dict[str, Seconds]:
     """Times of "ours", of the peers by name, and of the "triad".
 
     The contestants take their turns in the set-up of each round, ours among them; pytest-benchmark's own figure, a
