@@ -5,17 +5,20 @@ for tomography by Sidky et al. (doi:10.1088/0031-9155/57/10/3065). With K = (A, 
 
     x+ = prox(x - tau K* u),    u+ = prox(u + Sigma K (2 x+ - x)),
 
-and converges while |Sigma^1/2 K| tau^1/2 < 1. Unpreconditioned it needs thousands of iterations on a ray transform,
-because A A* weighs the lowest frequencies of a view most. A step size may be a matrix (Pock and Chambolle,
-doi:10.1109/ICCV.2011.6126441); here it is diagonal in the Fourier domain of the detector, where the proximal map of the
-data term is diagonal as well: the ramp filter |f| / (|f| + f0). Two views share the frequencies below
-1 / (D sin(angle between them)), D the width of the image, so A A* grows as 1/|f| below about f0 = views / (pi D) and
-is flat above it, where every view is alone; with this filter it is flat throughout. Operators without views (masked
-Fourier: A A* = I) need no filter.
+and converges while |Sigma^1/2 K| tau^1/2 < 1. How fast depends on the steps.
 
-Scales: x is about alpha A*y with the least-squares alpha, and the dual of D x is at most w, so tau is their quotient
-times a constant; what tau leaves of the step budget is shared equally by the two parts of K. The weight is given
-relative to |A*y|_inf, which makes the reconstruction of c y that of y times c.
+Their scale decides most; with a poor one a ray transform needs thousands of iterations. x is about alpha A*y with the
+least-squares alpha, and the dual of D x is at most w, so tau is their quotient times a constant; what tau leaves of the
+step budget is shared equally by the two parts of K.
+
+A step may also be a matrix (Pock and Chambolle, doi:10.1109/ICCV.2011.6126441). Here that of the data term is diagonal
+in the Fourier domain of the detector, where its proximal map is diagonal as well: the ramp filter |f| / (|f| + f0).
+Two views share the frequencies below 1 / (D sin(angle between them)), D the width of the image, so A A* grows as 1/|f|
+below about f0 = views / (pi D) and is flat above it, where every view is alone; with this filter it is flat throughout.
+That saves another third of the iterations. Operators without views (masked Fourier: A A* = I) need no filter.
+
+The weight is relative to |A*y|_inf, which makes the reconstruction of c y that of y times c. At the default tolerance
+images are within 0.01 dB of their limit on the CT tasks, mostly after 100 to 150 iterations; MRI takes some 400.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ class Settings:
     """``weight`` of TV relative to |A*y|_inf; ``iterations`` are the most, when x still changes by ``tolerance``."""
 
     weight: float = 2e-3
-    iterations: int = 500
+    iterations: int = 1000
     tolerance: float = 1e-4
 
 

@@ -10,6 +10,7 @@ The folder is ``$RECON_BENCH_CACHE``, else ``$XDG_CACHE_HOME/recon_bench``, else
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -52,15 +53,20 @@ def load_or_build(key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]]
 
 def size() -> int:
     """Bytes held by the cache."""
-    return sum(path.stat().st_size for path in folder().rglob("*.npy"))
+    return sum(path.stat().st_size for entry in _entries() for path in entry.glob("*.npy"))
 
 
 def clear() -> int:
     """Delete every entry; gives the bytes freed. Processes that have an entry mapped keep it until they end."""
     freed = size()
-    for entry in folder().glob("*"):
+    for entry in _entries():
         shutil.rmtree(entry, ignore_errors=True)
     return freed
+
+
+def _entries() -> list[Path]:
+    """Our entries alone: whatever else the folder holds is not ours to count or delete."""
+    return [path for path in folder().glob("*") if re.fullmatch(r"[0-9a-f]{16}(-.*\.tmp)?", path.name)]
 
 
 def _load(entry: Path) -> dict[str, Tensor] | None:
@@ -68,7 +74,7 @@ def _load(entry: Path) -> dict[str, Tensor] | None:
         files = sorted(entry.glob("*.npy"))
         tensors = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c")) for path in files}
         return tensors or None
-    except (OSError, ValueError):  # vanished or damaged: it is built again
+    except (OSError, ValueError, EOFError):  # vanished or damaged: it is built again
         shutil.rmtree(entry, ignore_errors=True)
         return None
 

@@ -53,6 +53,8 @@ def run(
     ``budget``: seconds of estimated work after which the costliest cells are left out. Raises UnknownName for an
     unknown name and ResultError where results cannot be written.
     """
+    if overrides and results_folder.resolve() == SHIPPED.resolve():
+        raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
     setup = Setup(rules, device, threads, overrides or {})
     _check_overrides(setup, methods)
     available, absent = _available(tasks)
@@ -106,13 +108,13 @@ def _undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequenc
 
 
 def _within(todo: list[Planned], known: Sequence[Result], budget: float | None) -> tuple[list[Planned], list[Planned]]:
-    """The cells that fit the budget, cheapest first to fit, in their old order; and those that do not."""
+    """The cells that fit the budget of seconds, timings last and cheap ones first; and those that do not."""
     if budget is None:
         return todo, []
     spent, kept = 0.0, set()
-    for seconds, index in sorted((cell.estimate(known), index) for index, cell in enumerate(todo)):
-        spent += seconds
-        if spent <= budget:
+    for _, seconds, index in sorted((c.kind.name == "runtime", c.estimate(known), i) for i, c in enumerate(todo)):
+        if spent + seconds <= budget:
+            spent += seconds
             kept.add(index)
     return [c for i, c in enumerate(todo) if i in kept], [c for i, c in enumerate(todo) if i not in kept]
 

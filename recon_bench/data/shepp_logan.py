@@ -24,3 +24,17 @@ def shepp_logan() -> NDArray[np.float64]:
     ellipses = np.array(_TABLE)
     ellipses[:, 5] = np.radians(ellipses[:, 5])
     return ellipses
+
+
+def perturbed(rng: np.random.Generator) -> NDArray[np.float64]:
+    """The modified phantom, each ellipse moved by up to 0.03, stretched by up to 10 %, turned by up to 10 degrees.
+
+    The two ellipses of the skull change together, so that it keeps its thickness.
+    """
+    ellipses = shepp_logan()
+    change = rng.uniform(-1, 1, ellipses.shape)
+    change[1] = change[0]
+    ellipses[:, 1:3] *= 1 + 0.1 * change[:, 1:3]
+    ellipses[:, 3:5] += 0.03 * change[:, 3:5]
+    ellipses[:, 5] += np.deg2rad(10) * change[:, 5]
+    return ellipses

@@ -36,12 +36,19 @@ def linear(x: Tensor, forward: Map, adjoint: Map) -> Tensor:
     return _Linear.apply(x, forward, adjoint)
 
 
-def flatten_batch(x: Tensor, shape: tuple[int, ...], name: str) -> tuple[Tensor, tuple[int, ...]]:
-    """View ``x`` of ``(*batch, *shape)`` as ``(n, *shape)``; gives that and the batch dimensions, or a ValueError."""
+def flatten_batch(
+    x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str
+) -> tuple[Tensor, tuple[int, ...]]:
+    """View ``x`` of ``(*batch, *shape)`` as ``(n, *shape)``; gives that and the batch dimensions.
+
+    Raises ValueError for another shape and TypeError for another dtype.
+    """
     if tuple(x.shape[x.ndim - len(shape) :]) != shape or x.ndim < len(shape):
         raise ValueError(
             f"{name} expects (*batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}: "
             "leading dimensions are batch, the last ones must match"
         )
+    if x.dtype != dtype:
+        raise TypeError(f"{name} was built for {dtype}, got {x.dtype}: convert with .to({dtype})")
     batch = tuple(x.shape[: x.ndim - len(shape)])
     return x.reshape(-1, *shape), batch

@@ -53,12 +53,12 @@ class MaskedFourier:
         return [MaskedFourier(self.shape, self.columns[i::n], self.device, self.dtype) for i in range(n)]
 
     def _transform(self, x: Tensor) -> Tensor:
-        flat, batch = flatten_batch(x, self.domain_shape, "the Fourier transform")
+        flat, batch = flatten_batch(x, self.domain_shape, self.dtype, "the Fourier transform")
         k = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(flat, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
         return k.index_select(-1, self._index).reshape(*batch, *self.range_shape)
 
     def _transpose(self, y: Tensor) -> Tensor:
-        flat, batch = flatten_batch(y, self.range_shape, "the adjoint Fourier transform")
+        flat, batch = flatten_batch(y, self.range_shape, self.dtype, "the adjoint Fourier transform")
         k = flat.new_zeros(flat.shape[0], *self.shape).index_copy_(-1, self._index, flat)
         x = torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(k, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
         return x.reshape(*batch, *self.domain_shape)

@@ -23,7 +23,7 @@ class Identity:
         return self.domain_shape
 
     def __call__(self, x: Tensor) -> Tensor:
-        flatten_batch(x, self.domain_shape, "the identity")
+        flatten_batch(x, self.domain_shape, self.dtype, "the identity")
         return x
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -62,13 +62,15 @@ class Matrix:
 
     def split(self, n: int) -> list[Matrix]:
         """``n`` matrices, the i-th with the rows i, i + n, ... of the flattened range."""
+        if not 1 <= n <= len(self.matrix):
+            raise ValueError(f"cannot split {len(self.matrix)} rows into {n} parts: expected 1 to {len(self.matrix)}")
         parts = [self.matrix[i::n] for i in range(n)]
         return [Matrix(part, self.domain_shape, (part.shape[0],)) for part in parts]
 
     def _multiply(self, x: Tensor) -> Tensor:
-        flat, batch = flatten_batch(x, self.domain_shape, "the matrix")
+        flat, batch = flatten_batch(x, self.domain_shape, self.dtype, "the matrix")
         return (flat.flatten(1) @ self.matrix.t()).reshape(*batch, *self.range_shape)
 
     def _multiply_adjoint(self, y: Tensor) -> Tensor:
-        flat, batch = flatten_batch(y, self.range_shape, "the adjoint matrix")
+        flat, batch = flatten_batch(y, self.range_shape, self.dtype, "the adjoint matrix")
         return (flat.flatten(1) @ self.matrix.conj()).reshape(*batch, *self.domain_shape)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field, replace
 
 import numpy as np
 import scipy.sparse
@@ -26,6 +26,7 @@ from torch import Tensor
 from recon_bench import cache
 from recon_bench.operators.autograd import flatten_batch, linear
 
+PARTS = ("indptr", "indices", "data")  # of a CSR matrix
 _CACHED_FROM = 4_000_000  # weights above which a matrix is worth keeping on disk (about 0.2 s to build)
 
 
@@ -70,22 +71,23 @@ class RayTransform:
     geometry: ParallelBeam
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "device", torch.device(self.device))
-        g = self.geometry
-        if self.dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"a ray transform takes torch.float32 or torch.float64, got {self.dtype}")
-        forward, backward = _matrices(g, self.dtype)
-        object.__setattr__(self, "_forward", forward.to(self.device))
-        object.__setattr__(self, "_backward", backward.to(self.device))
-        object.__setattr__(self, "domain_shape", (g.size, g.size))
-        object.__setattr__(self, "range_shape", (len(g.angles), g.bins))
+    matrices: InitVar[tuple[Tensor, Tensor] | None] = None  # forward and transpose, where they are at hand
 
     domain_shape: tuple[int, ...] = field(init=False)
     range_shape: tuple[int, ...] = field(init=False)
     _forward: Tensor = field(init=False, repr=False, compare=False)
     _backward: Tensor = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self, matrices: tuple[Tensor, Tensor] | None) -> None:
+        object.__setattr__(self, "device", torch.device(self.device))
+        g = self.geometry
+        if self.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"a ray transform takes torch.float32 or torch.float64, got {self.dtype}")
+        forward, backward = matrices or _matrices(g, self.dtype)
+        object.__setattr__(self, "_forward", forward.to(self.device))
+        object.__setattr__(self, "_backward", backward.to(self.device))
+        object.__setattr__(self, "domain_shape", (g.size, g.size))
+        object.__setattr__(self, "range_shape", (len(g.angles), g.bins))
 
     def __call__(self, x: Tensor) -> Tensor:
         return linear(x, self._project, self._backproject)
@@ -98,11 +100,13 @@ class RayTransform:
         views = len(self.geometry.angles)
         if not 1 <= n <= views:
             raise ValueError(f"cannot split {views} views into {n} parts: expected 1 to {views}")
-        g = asdict(self.geometry) | {"angles": ()}
-        return [
-            RayTransform(ParallelBeam(**g | {"angles": self.geometry.angles[i::n]}), self.device, self.dtype)
-            for i in range(n)
-        ]
+        whole, bins = _scipy(self._forward), self.geometry.bins
+        parts = []
+        for i in range(n):
+            rows = (np.arange(views)[i::n, None] * bins + np.arange(bins)).ravel()
+            geometry = replace(self.geometry, angles=self.geometry.angles[i::n])
+            parts.append(RayTransform(geometry, self.device, self.dtype, _both(whole[rows])))
+        return parts
 
     def _project(self, x: Tensor) -> Tensor:
         return _apply(self._forward, x, self.domain_shape, self.range_shape, "the ray transform")
@@ -112,9 +116,7 @@ class RayTransform:
 
 
 def _apply(matrix: Tensor, x: Tensor, source: tuple[int, ...], target: tuple[int, ...], name: str) -> Tensor:
-    flat, batch = flatten_batch(x, source, name)
-    if flat.dtype != matrix.dtype:
-        raise TypeError(f"{name} was built for {matrix.dtype}, got {flat.dtype}: convert with .to({matrix.dtype})")
+    flat, batch = flatten_batch(x, source, matrix.dtype, name)
     flat = flat.reshape(flat.shape[0], -1)
     if flat.shape[0] == 1:
         return (matrix @ flat[0]).reshape(*batch, *target)
@@ -132,21 +134,38 @@ def _matrices(geometry: ParallelBeam, dtype: torch.dtype) -> tuple[Tensor, Tenso
         return {
             f"{name}_{part}": torch.from_numpy(getattr(matrix, part))
             for name, matrix in (("forward", forward), ("backward", backward))
-            for part in ("indptr", "indices", "data")
+            for part in PARTS
         }
 
     estimate = 2 * geometry.size**2 * len(geometry.angles)
     key = {"what": "joseph", "version": 1, "geometry": asdict(geometry), "dtype": str(dtype)}
     parts = cache.load_or_build(key, build) if estimate >= _CACHED_FROM else build()
     rays, pixels = len(geometry.angles) * geometry.bins, geometry.size**2
-    return _csr(parts, "forward", (rays, pixels)), _csr(parts, "backward", (pixels, rays))
+    forward, backward = ([parts[f"{name}_{part}"] for part in PARTS] for name in ("forward", "backward"))
+    return _csr(forward, (rays, pixels)), _csr(backward, (pixels, rays))
 
 
-def _csr(parts: dict[str, Tensor], name: str, shape: tuple[int, int]) -> Tensor:
-    indptr, indices, data = (parts[f"{name}_{part}"] for part in ("indptr", "indices", "data"))
+def _csr(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(indptr, indices, data, size=shape, check_invariants=False)
+        return torch.sparse_csr_tensor(*parts, size=shape, check_invariants=False)  # type: ignore[misc, arg-type]
+
+
+def _scipy(matrix: Tensor) -> scipy.sparse.csr_array:
+    parts = (matrix.values(), matrix.col_indices(), matrix.crow_indices())
+    return scipy.sparse.csr_array(tuple(part.cpu().numpy() for part in parts), shape=tuple(matrix.shape))
+
+
+def _both(matrix: scipy.sparse.csr_array) -> tuple[Tensor, Tensor]:
+    """A matrix and its transpose as torch CSR with int32 indices."""
+    forward, backward = (
+        _csr(
+            [torch.from_numpy(part) for part in (m.indptr.astype(np.int32), m.indices.astype(np.int32), m.data)],
+            m.shape,
+        )
+        for m in (matrix, matrix.T.tocsr())
+    )
+    return forward, backward
 
 
 def _transpose(g: ParallelBeam, dtype: torch.dtype) -> scipy.sparse.csr_array:

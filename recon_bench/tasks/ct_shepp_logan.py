@@ -1,7 +1,9 @@
 """Training on random ellipses, test on the modified Shepp-Logan phantom: the setting of learned primal-dual.
 
-Adler and Öktem 2018, doi:10.1109/TMI.2018.2799231. The published protocol has one noise draw and validates on the test
-phantom; here are 100 draws, and validation is on ellipses.
+Adler and Öktem 2018, doi:10.1109/TMI.2018.2799231. The published protocol has one noise draw, and chooses weights and
+cut-offs on the test phantom itself. Here are 100 draws, and validation is on phantoms of the same kind that are not the
+test phantom: its ellipses moved, stretched and turned at random. Random ellipses, being busier, would choose a lower
+cut-off for FBP and cost it 0.5 dB on the test phantom.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from functools import partial
 
 from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data.ellipses import EllipseLaw, sampled
-from recon_bench.data.shepp_logan import shepp_logan
+from recon_bench.data.shepp_logan import perturbed, shepp_logan
 from recon_bench.operators import RayTransform
 from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 from recon_bench.tasks.ct_ellipses import GEOMETRY
@@ -29,7 +31,12 @@ SEED = 2018
 
 def _ellipses(split: str, index: int) -> Array:
     image, _ = streams(SEED, split, index)
-    return shepp_logan() if split == "test" else LAW.draw(image)
+    match split:
+        case "train":
+            return LAW.draw(image)
+        case "validation":
+            return perturbed(image)
+    return shepp_logan()
 
 
 def _observe(split: str, index: int) -> Sample:
@@ -51,8 +58,8 @@ TASKS = (
         title="Shepp-Logan, 30 views, 5 % noise",
         description=(
             "The modified Shepp-Logan phantom on 128 x 128 pixels seen from 30 angles with white noise of 5 %, under "
-            "100 noise draws; training and validation are on random ellipses. Data are made by the reconstruction "
-            "operator itself, as published: an inverse crime, which flatters every method that uses the operator."
+            "100 noise draws; training is on random ellipses, validation on perturbed phantoms. Data are made by the "
+            "reconstruction operator itself, as published: an inverse crime, which flatters every method that uses it."
         ),
         make_operator=partial(RayTransform, GEOMETRY),
         observe=_observe,
@@ -60,7 +67,8 @@ TASKS = (
         noise=NOISE,
         data_range=1.0,
         card={
-            "images": "sampled at points; training and validation: random ellipses; test: modified Shepp-Logan phantom",
+            "images": "sampled at points; training: random ellipses; validation: the phantom with its ellipses moved "
+            "by up to 0.03, stretched by up to 10 % and turned by up to 10 degrees; test: modified Shepp-Logan phantom",
             "ellipses": dataclasses.asdict(LAW),
             "seed": SEED,
             "splits": "separate random streams; the test split is one phantom under 100 noise draws",
