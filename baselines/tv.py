@@ -18,7 +18,7 @@ below about f0 = views / (pi D) and is flat above it, where every view is alone;
 That saves another third of the iterations. Operators without views (masked Fourier: A A* = I) need no filter.
 
 The weight is relative to |A*y|_inf, which makes the reconstruction of c y that of y times c. At the default tolerance
-images of ct-ellipses-30 and ct-head-50 are within 0.01 dB of their limit, after 100 to 150 iterations; MRI takes some 400.
+images of ct-ellipses-30 and ct-head-50 are within 0.01 dB of their limit, after 100 to 150 iterations (MRI: some 400).
 """
 
 from __future__ import annotations
