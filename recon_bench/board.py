@@ -214,7 +214,10 @@ def _ranking(cells: Mapping[tuple[str, str], Result]) -> tuple[dict[str, int], d
             if missing := len(samples) - len(own):
                 problems[name] = f"{missing} of {len(samples)} images are missing"
     scored = [cell for (_, kind), cell in cells.items() if kind == RANKING_KIND]
-    return (ranks(values, **bootstrap(scored[0])) if samples else {}), problems
+    if not samples:
+        return {}, problems
+    (digits,) = (m["digits"] for m in scored[0].measurement["metrics"] if m["name"] == RANKING_METRIC)
+    return ranks(values, **bootstrap(scored[0]), resolution=0.5 * 10.0**-digits), problems
 
 
 def _head(
