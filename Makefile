@@ -32,7 +32,7 @@ run: .venv/run  ## quick suite: a few images of every task, then the site, then 
 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
 	$(BIN)/recon-bench run --measurements tuning accuracy --jobs $(JOBS)
-	$(BIN)/recon-bench run --measurements runtime --threads $(JOBS)
+	$(BIN)/recon-bench run --measurements runtime
 	$(MAKE) site
 
 site: .venv/run  ## render results/ to build/site

@@ -88,7 +88,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--methods", nargs="+", metavar="NAME", help="names or paths of Python files; default: all")
     run.add_argument("--measurements", nargs="+", metavar="NAME", help="default: all")
     run.add_argument("--device", default="cpu", help="a torch device; default: cpu")
-    run.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads of each process")
+    run.add_argument("--threads", type=int, help="CPU threads of each process; default: the cores shared by the jobs")
     run.add_argument("--jobs", type=int, default=1, help="processes at a time; timings are taken alone. Default: 1")
     run.add_argument("--set", action="append", default=[], metavar="METHOD.SETTING=VALUE", help="may be repeated")
     run.add_argument("--budget", type=float, metavar="SECONDS", help="leave out what does not fit in this time")
@@ -97,8 +97,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.threads < 1 or arguments.jobs < 1:
-        raise ValueError(f"expected at least 1 thread and 1 job, got {arguments.threads} and {arguments.jobs}")
+    threads = max(1, (os.cpu_count() or 1) // max(1, arguments.jobs)) if arguments.threads is None else arguments.threads
+    if threads < 1 or arguments.jobs < 1:
+        raise ValueError(f"expected at least 1 thread and 1 job, got {threads} and {arguments.jobs}")
     overrides = _overrides(arguments.set)
     from recon_bench import runner
 
@@ -109,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
         rules=RULES[arguments.rules],
         results_folder=arguments.results,
         device=arguments.device,
-        threads=arguments.threads,
+        threads=threads,
         jobs=arguments.jobs,
         overrides=overrides,
         budget=arguments.budget,
