@@ -97,7 +97,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    threads = max(1, (os.cpu_count() or 1) // max(1, arguments.jobs)) if arguments.threads is None else arguments.threads
+    shared = max(1, (os.cpu_count() or 1) // max(1, arguments.jobs))
+    threads = shared if arguments.threads is None else arguments.threads
     if threads < 1 or arguments.jobs < 1:
         raise ValueError(f"expected at least 1 thread and 1 job, got {threads} and {arguments.jobs}")
     overrides = _overrides(arguments.set)
