@@ -217,7 +217,7 @@ class _Run:
         return self.bad
 
     def _may_start(self, cell: Planned) -> bool:
-        """Whether there is room beside what runs: a timing runs alone, and a method's tuning comes before its scores."""
+        """Whether there is room beside what runs: timings run alone, a method is tuned before it is scored."""
         others = [item.cell for item in self.running]
         timing = any("runtime" in (cell.kind.name, other.kind.name) for other in others)
         same = any((cell.task.name, cell.method.name) == (other.task.name, other.method.name) for other in others)
