@@ -166,6 +166,7 @@ def _board(arguments: argparse.Namespace) -> int:
         data = [board_data(made) for made in boards]
         print(json.dumps(data[0] if len(arguments.tasks) == 1 else data, indent=1))
         return 0
+    _check_columns(boards, arguments.columns or ())
     for made in boards:
         print(f"\n{made.task}, version {made.version}, {made.rules['name']} rules\n")
         print(_board_table(made, arguments.columns))
@@ -183,16 +184,21 @@ def _images(boards: Sequence[Board], as_json: bool) -> int:
     return 0
 
 
+def _check_columns(boards: Sequence[Board], wanted: Sequence[str]) -> None:
+    known = list(dict.fromkeys(column.name for made in boards for column in made.columns))
+    if known and (unknown := set(wanted) - set(known)):
+        raise ValueError(f"there is no column {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+
+
 def _board_table(made: Board, wanted: Sequence[str] | None) -> str:
+    """The table of a board; a column that nothing has been measured for is left out."""
     known = {column.name: column for column in made.columns}
-    if unknown := set(wanted or ()) - set(known):
-        raise ValueError(f"{made.task} has no column {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
     from recon_bench.export import plain
 
     rows = []
     for row in plain(made.frame):
         line = {name: row[name] for name in ("rank", "method", "family", "images")}
-        for column in map(known.__getitem__, wanted or known):
+        for column in (known[name] for name in wanted or known if name in known):
             line[f"{column.name} {column.unit}".strip()] = _value(row, column.name, column.digits)
         rows.append({**line, "status": f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]})
     return tabulate(rows, headers="keys", disable_numparse=True, maxcolwidths=[None] * (len(rows[0]) - 1) + [48])
