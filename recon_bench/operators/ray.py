@@ -100,13 +100,17 @@ class RayTransform:
         views = len(self.geometry.angles)
         if not 1 <= n <= views:
             raise ValueError(f"cannot split {views} views into {n} parts: expected 1 to {views}")
-        whole, bins = _scipy(self._forward), self.geometry.bins
+        whole, bins = self.matrix(), self.geometry.bins
         parts = []
         for i in range(n):
             rows = (np.arange(views)[i::n, None] * bins + np.arange(bins)).ravel()
             geometry = replace(self.geometry, angles=self.geometry.angles[i::n])
             parts.append(RayTransform(geometry, self.device, self.dtype, _both(whole[rows])))
         return parts
+
+    def matrix(self) -> scipy.sparse.csr_array:
+        """The transform as a sparse matrix (views * bins, size * size) that shares its memory on the CPU."""
+        return _scipy(self._forward)
 
     def _project(self, x: Tensor) -> Tensor:
         return _apply(self._forward, x, self.domain_shape, self.range_shape, "the ray transform")
