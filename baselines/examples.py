@@ -41,24 +41,22 @@ def source(problem: Problem, network: nn.Module, images: int, crop: int) -> Draw
     The input is the data, or the prepared start of a post-processing network. ``images``: only the first so many of
     the training split; 0 for fresh ones, or for all.
     """
-    if problem.fresh is not None and not images:
-        fresh = problem.fresh
-
-        def draw(rng: np.random.Generator, n: int) -> Batch:
-            truth, data = fresh(rng, n)
-            return _prepared(problem, network, truth, data)
-    else:
-        draw = _from_split(problem, network, min(images or len(problem.train), len(problem.train)))
     if crop and not hasattr(network, "prepare"):
         raise ValueError("only post-processing networks can be trained on crops: set the recipe's crop to 0")
+    fresh = problem.fresh
+    if fresh is None or images:
+        draw = _from_split(problem, network, min(images or len(problem.train), len(problem.train)))
+    else:
+        draw = lambda rng, n: _prepared(problem, network, *fresh(rng, n))  # noqa: E731
     return _cropped(draw, crop) if crop else draw
 
 
 def _prepared(problem: Problem, network: nn.Module, truth: Tensor, data: Tensor) -> Batch:
     A = problem.operator
     truth, data = (part.to(A.device) / problem.data_range for part in (truth, data))
+    prepare = getattr(network, "prepare", lambda data, A: data)
     with torch.no_grad():
-        return (network.prepare(data, A) if hasattr(network, "prepare") else data), truth
+        return prepare(data, A), truth
 
 
 def _from_split(problem: Problem, network: nn.Module, count: int) -> Draw:
@@ -84,10 +82,8 @@ def _from_split(problem: Problem, network: nn.Module, count: int) -> Draw:
 def _cropped(draw: Draw, size: int) -> Draw:
     def cropping(rng: np.random.Generator, n: int) -> Batch:
         start, truth = draw(rng, n)
-        rows, columns = truth.shape[-2:]
-        if size > min(rows, columns):
-            raise ValueError(f"crops of {size} do not fit images of {rows} x {columns}: lower the recipe's crop")
-        corners = zip(rng.integers(rows - size + 1, size=n), rng.integers(columns - size + 1, size=n))
+        room = [max(0, length - size) + 1 for length in truth.shape[-2:]]
+        corners = rng.integers(room, size=(n, 2))
         where = [np.s_[..., i : i + size, j : j + size] for i, j in corners]
         return (
             torch.stack([image[w] for image, w in zip(start, where)]),

@@ -61,14 +61,17 @@ def untrained(network: Network, problem: Problem, settings: Any) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         made = network(problem, settings)
-    return made.to(problem.operator.device, memory_format=torch.channels_last)
+    return made.to(memory_format=torch.channels_last).to(problem.operator.device)  # type: ignore[call-overload]
 
 
 def _find(name: str, made: nn.Module, problem: Problem, settings: Any) -> tuple[str, weights.State]:
     """Weights as told by ``settings.weights``; else those of these very settings; else of the same shapes."""
     if settings.weights:
         chosen = settings.weights + (f"-seed{settings.seed}" if settings.seed else "")
-        return chosen, weights.load_named(chosen)
+        try:
+            return chosen, weights.load_named(chosen)
+        except weights.NoWeights as error:
+            raise NotApplicable(str(error)) from error
     variants = dict.fromkeys([variant(settings), ""])
     shapes = weights.architecture(made.state_dict())
     for name_of_variant in variants:
@@ -98,12 +101,12 @@ def _changes(settings: Any) -> dict[str, Any]:
 
 
 def parameters(network: nn.Module) -> dict[str, int]:
-    """How many parameters each layer of the live network has, by name and kind, in order."""
-    return {
-        f"{name} {layer}": sum(p.numel() for p in layer.parameters())
-        for name, layer in network.named_modules()
-        if not list(layer.children()) and list(layer.parameters())
-    }
+    """How many parameters each layer of the live network has, by name, kind and shape of its weights, in order."""
+    found = {}
+    for name, layer in network.named_modules():
+        if own := list(layer.parameters(recurse=False)):
+            found[f"{name} {type(layer).__name__} {tuple(own[0].shape)}"] = sum(p.numel() for p in own)
+    return found
 
 
 def to_channels(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Learned primal-dual: unrolled primal-dual iterations whose proximal maps are small networks, each with its own weights.
+"""Learned primal-dual: unrolled primal-dual iterations with small networks, each its own, as proximal maps.
 
 Adler and Öktem 2018, doi:10.1109/TMI.2018.2799231. One iteration is
 
@@ -22,7 +22,7 @@ from recon_bench.recipe import Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """``depth``: iterations, each one A and one adjoint; ``memory``: channels kept on either side; ``width``: hidden."""
+    """``depth``: iterations, each one A and one adjoint; ``memory``: channels on each side; ``width``: hidden ones."""
 
     depth: int = 10
     memory: int = 5
@@ -37,8 +37,8 @@ def block(channels: int, width: int, out: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for i in range(3):
         convolution = nn.Conv2d(sizes[i], sizes[i + 1], 3, padding=1)
-        nn.init.xavier_uniform_(convolution.weight)
-        nn.init.zeros_(convolution.bias)
+        for parameter, start in zip(convolution.parameters(), (nn.init.xavier_uniform_, nn.init.zeros_)):
+            start(parameter)
         layers += [convolution, nn.PReLU(width, init=0.0)]
     return nn.Sequential(*layers[:-1])
 

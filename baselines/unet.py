@@ -50,8 +50,8 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * out, out, 2, stride=2) for out in widths[-2::-1])
         self.merge = nn.ModuleList(block(2 * out, out) for out in widths[-2::-1])
         self.last = nn.Conv2d(width, channels, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
@@ -101,7 +101,7 @@ METHODS = (
         "unet",
         network,
         Settings(),
-        Recipe(steps=100_000, batch=4, beta2=0.999),
+        Recipe(steps=100_000, batch=4, beta2=0.999, crop=256),
         title="U-Net post-processing",
         family="post-processing",
         summary="A U-Net that corrects filtered backprojection (MRI: the zero-filled image), of width 32 at 4 scales.",

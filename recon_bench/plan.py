@@ -45,7 +45,7 @@ class Planned:
 
     @cached_property
     def method_hash(self) -> str:
-        return registry.method_hash(self.method)
+        return registry.method_hash(self.method, self.task.name, self.setup.rules.seeds)
 
     def overrides(self) -> dict[str, Any]:
         return dict(self.setup.overrides.get(self.method.name, {}))

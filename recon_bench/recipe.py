@@ -9,11 +9,11 @@ from dataclasses import dataclass
 class Recipe:
     """One training: Adam on the mean squared error, its rate falling to 0 along half a cosine.
 
-    ``steps`` of ``batch`` samples; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled down to
-    the global norm ``clip``. Every ``validate`` steps the first ``validation_images`` of the validation split are
-    reconstructed; the weights that did best are kept. ``crop``: side in pixels of the random crops that a
-    post-processing network is trained on, 0 for whole images. ``precision``: "auto" (bfloat16 autocast where the device
-    has the instructions), "bfloat16" or "float32". ``compile``: with torch.compile.
+    ``steps`` of ``batch`` samples; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
+    down to the global norm ``clip``. Every ``validate`` steps the first ``validation_images`` of the validation split
+    are reconstructed; the weights that did best are kept. ``crop``: post-processing networks are trained on random
+    crops of larger images, of this side in pixels; 0 for whole images. ``precision``: "auto" (bfloat16 autocast where
+    the device has the instructions), "bfloat16" or "float32". ``compile``: with torch.compile.
     """
 
     steps: int

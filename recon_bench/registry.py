@@ -15,12 +15,13 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from recon_bench import weights
 from recon_bench.core import Measurement, Method, Task
 
 Noun = TypeVar("Noun", Task, Method, Measurement)
@@ -88,9 +89,10 @@ def method(name: str) -> Method:
     return next(iter(found.values()))
 
 
-def method_hash(item: Method) -> str:
-    """First 16 hex digits of the sha256 of the method's file."""
-    return hashlib.sha256(Path(item.path).read_bytes()).hexdigest()[:16]
+def method_hash(item: Method, task: str = "", seeds: Sequence[int] = (0,)) -> str:
+    """First 16 hex digits of the sha256 of the method's file and, where it is learned, of its weights for ``task``."""
+    content = Path(item.path).read_bytes() + "".join(weights.seals(item, task, seeds)).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def with_settings(item: Method, changes: Mapping[str, Any]) -> Any:
@@ -98,15 +100,23 @@ def with_settings(item: Method, changes: Mapping[str, Any]) -> Any:
 
     Raises :class:`UnknownName` for a setting that the method does not have, ValueError for one that does not convert.
     """
-    defaults = dataclasses.asdict(item.settings) if item.settings is not None else {}
-    converted = {}
-    for key, value in changes.items():
-        default = _get(defaults, key, f"setting of {item.name}")
-        converted[key] = _convert(value, default, f"{item.name}.{key}") if isinstance(value, str) else value
-    return dataclasses.replace(item.settings, **converted) if converted else item.settings
+    return (
+        dataclasses.replace(item.settings, **converted(item.settings, changes, item.name)) if changes else item.settings
+    )
 
 
-def _convert(text: str, default: Any, name: str) -> Any:
+def converted(defaults: Any, changes: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """``changes`` of fields of the dataclass ``defaults``, text converted to the type of the default."""
+    known = dataclasses.asdict(defaults) if defaults is not None else {}
+    return {
+        key: _convert(value, _get(known, key, f"setting of {owner}"), f"{owner}.{key}")
+        for key, value in changes.items()
+    }
+
+
+def _convert(text: Any, default: Any, name: str) -> Any:
+    if not isinstance(text, str):
+        return text
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{name} is true or false, got {text!r}")

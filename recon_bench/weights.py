@@ -14,17 +14,16 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as format_tensors
 from torch import Tensor, nn
 
-from recon_bench.core import digest
+from recon_bench.core import Method, digest
 from recon_bench.results import sha256
 
 State = dict[str, Tensor]
@@ -80,7 +79,9 @@ def load_named(name: str) -> State:
     if len(content) < facts["bytes"]:
         raise WeightsError(f"{path}: is truncated: expected {facts['bytes']} bytes, found {len(content)}; {again}")
     if (found := sha256(content)) != facts["sha256"]:
-        raise WeightsError(f"{path}: was altered: expected sha256 {facts['sha256'][:12]}…, found {found[:12]}…; {again}")
+        raise WeightsError(
+            f"{path}: was altered: expected sha256 {facts['sha256'][:12]}…, found {found[:12]}…; {again}"
+        )
     try:
         state = parse_tensors(content)
     except SafetensorError as error:
@@ -117,7 +118,7 @@ def save(
     path = folder() / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
-    replace_file(path.with_suffix(".json"), json.dumps(card, indent=1).encode() + b"\n")
+    replace_file(path.with_suffix(".json"), _lines(card))
     facts = {
         "file": f"{name}.safetensors",
         "sha256": sha256(content),
@@ -130,8 +131,7 @@ def save(
         "architecture": architecture(state),
     }
     with _locked():
-        table = json.dumps(dict(sorted({**registry(), name: facts}.items())), indent=1)
-        replace_file(folder() / "registry.json", table.encode() + b"\n")
+        replace_file(folder() / "registry.json", _lines(dict(sorted({**registry(), name: facts}.items()))))
     return name
 
 
@@ -156,9 +156,14 @@ def architecture(state: Mapping[str, Tensor]) -> str:
     return digest({name: list(tensor.shape) for name, tensor in state.items()})
 
 
-def seals(method: str, task: str) -> list[str]:
-    """The hashes of all weights of a method for a task: what its results depend on besides its file."""
-    return [facts["sha256"] for facts in registry().values() if (facts["method"], facts["task"]) == (method, task)]
+def seals(method: Method, task: str, seeds: Sequence[int]) -> list[str]:
+    """Hashes of the weights that a learned method has for a task: its results depend on them as on its file."""
+    if method.network is None:
+        return []
+    known = registry()
+    base = method.settings.weights or full_name(method.name, task)
+    names = [base + f"-seed{seed}" * bool(seed) for seed in seeds]
+    return [known[name]["sha256"] for name in names if name in known]
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -172,6 +177,11 @@ def replace_file(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _lines(data: Mapping[str, Any]) -> bytes:
+    """JSON with one line for each key."""
+    return ("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(data[key])}" for key in data) + "\n}\n").encode()
 
 
 def _facts(name: str) -> dict[str, Any]:
@@ -193,6 +203,9 @@ def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """One process at a time changes the registry."""
-    with (folder() / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    handle = os.open(folder(), os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)

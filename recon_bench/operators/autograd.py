@@ -36,9 +36,7 @@ def linear(x: Tensor, forward: Map, adjoint: Map) -> Tensor:
     return _Linear.apply(x, forward, adjoint)
 
 
-def flatten_batch(
-    x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str
-) -> tuple[Tensor, tuple[int, ...]]:
+def flatten_batch(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> tuple[Tensor, tuple[int, ...]]:
     """View ``x`` of ``(*batch, *shape)`` as ``(n, *shape)``; gives that and the batch dimensions.
 
     Raises ValueError for another shape and TypeError for another dtype.

@@ -7,7 +7,6 @@ other side).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 
@@ -35,7 +34,7 @@ def filled(ellipses: Array, size: int) -> Array:
     jumps = np.broadcast_to(value, inside.shape)[inside]
     steps = np.bincount(row + first[inside], jumps, size * (size + 1))
     steps -= np.bincount(row + end[inside], jumps, size * (size + 1))
-    image = np.cumsum(steps.reshape(size, -1), axis=1)[:, :size]
+    image = np.cumsum(steps.reshape(size, -1), axis=1, dtype=np.float64)[:, :size]
     return np.round(image, 12) + 0.0  # what cancels is exactly zero
 
 
@@ -74,3 +73,8 @@ def ellipses(
         return torch.from_numpy(truth), torch.from_numpy(data.reshape(n, len(geometry.angles), geometry.bins))
 
     return fresh
+
+
+def mirrored(image: Array, mirroring: int) -> Array:
+    """``image`` upside down if ``mirroring`` is odd, left to right if it is 2 or 3."""
+    return image[:: -1 if mirroring % 2 else 1, :: -1 if mirroring > 1 else 1].copy()
