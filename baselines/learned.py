@@ -39,14 +39,14 @@ Network = Callable[[Problem, Any], nn.Module]
 
 def method(name: str, network: Network, settings: Any, recipe: Recipe, **facts: Any) -> Method:
     """A learned :class:`Method`; ``facts`` are its title, family, summary, reference and depth."""
-    ready = partial(build, name, network)
+    ready = partial(build, name, network, settings)
     return Method(name=name, build=ready, network=network, settings=settings, recipe=recipe, **facts)
 
 
-def build(name: str, network: Network, problem: Problem, settings: Any) -> Reconstructor:
-    """The reconstructor with trained weights, on the problem's device in float32."""
+def build(name: str, network: Network, default: Any, problem: Problem, settings: Any) -> Reconstructor:
+    """The reconstructor with trained weights, on the problem's device in float32; ``default`` settings name them."""
     made = untrained(network, problem, settings)
-    source, state = _find(name, made, problem, settings)
+    source, state = _find(name, made, problem, settings, default)
     weights.install(made, state, source)
     made.eval().requires_grad_(False)
 
@@ -64,7 +64,7 @@ def untrained(network: Network, problem: Problem, settings: Any) -> nn.Module:
     return made.to(memory_format=torch.channels_last).to(problem.operator.device)  # type: ignore[call-overload]
 
 
-def _find(name: str, made: nn.Module, problem: Problem, settings: Any) -> tuple[str, weights.State]:
+def _find(name: str, made: nn.Module, problem: Problem, settings: Any, default: Any) -> tuple[str, weights.State]:
     """Weights as told by ``settings.weights``; else those of these very settings; else of the same shapes."""
     if settings.weights:
         chosen = settings.weights + (f"-seed{settings.seed}" if settings.seed else "")
@@ -72,32 +72,25 @@ def _find(name: str, made: nn.Module, problem: Problem, settings: Any) -> tuple[
             return chosen, weights.load_named(chosen)
         except weights.NoWeights as error:
             raise NotApplicable(str(error)) from error
-    variants = dict.fromkeys([variant(settings), ""])
-    shapes = weights.architecture(made.state_dict())
-    for name_of_variant in variants:
-        full = weights.full_name(name, problem.task, settings.seed, name_of_variant)
-        facts = weights.registry().get(full)
-        if facts and (name_of_variant == variant(settings) or facts["architecture"] == shapes):
-            return full, weights.load(name, problem.task, settings.seed, name_of_variant)
-    raise NotApplicable(f"no weights for this task: {command(name, problem.task, settings)}")
-
-
-def command(name: str, task: str, settings: Any) -> str:
-    """The command that trains a method with these settings."""
-    changed = "".join(f" --set {key}={value}" for key, value in _changes(settings).items())
+    known, shapes = weights.registry(), weights.architecture(made.state_dict())
+    exact = variant(settings, default)
+    for part in dict.fromkeys([exact, ""]):
+        full = weights.full_name(name, problem.task, settings.seed, part)
+        if full in known and (part == exact or known[full]["architecture"] == shapes):
+            return full, weights.load(name, problem.task, settings.seed, part)
     seed = f" --seed {settings.seed}" if settings.seed else ""
-    return f"recon-bench train {name} --task {task}{seed}{changed}"
+    changed = "".join(f" --set {key}={value}" for key, value in _changes(settings, default).items())
+    raise NotApplicable(f"no weights for this task: recon-bench train {name} --task {problem.task}{seed}{changed}")
 
 
-def variant(settings: Any) -> str:
-    """What differs from the defaults, as part of a name: "depth5-width64"; the seed has its own part."""
-    return "-".join(f"{key}{value}" for key, value in _changes(settings).items())
+def variant(settings: Any, default: Any) -> str:
+    """What differs from the default settings, as part of a name: "depth5-width64"; the seed has its own part."""
+    return "-".join(f"{key}{value}" for key, value in _changes(settings, default).items())
 
 
-def _changes(settings: Any) -> dict[str, Any]:
-    default = dataclasses.asdict(type(settings)())
-    found = dataclasses.asdict(settings)
-    return {key: found[key] for key in found if found[key] != default[key] and key not in ("seed", "weights")}
+def _changes(settings: Any, default: Any) -> dict[str, Any]:
+    found, usual = dataclasses.asdict(settings), dataclasses.asdict(default)
+    return {key: found[key] for key in found if found[key] != usual[key] and key not in ("seed", "weights")}
 
 
 def parameters(network: nn.Module) -> dict[str, int]:

@@ -56,13 +56,14 @@ def train(
     if method.network is None or method.recipe is None:
         raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
     settings = settings or method.settings
-    variant = "-".join(filter(None, [learned.variant(settings), f"images{images}" * bool(images)]))
+    variant = "-".join(filter(None, [learned.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
     file = folder / f"{name}.pt"
     if file.exists() and not resume:
         raise TrainingError(f"{file}: is a training under way; add --resume to go on, or delete it to start again")
-    if not file.exists() and resume and name in weights.registry() and weights.card(name)["finished"]:
-        print(f"{name} is trained: {weights.card(name)['best']['psnr']:.2f} dB on validation images")
+    present = weights.card(name) if name in weights.registry() else None
+    if resume and not file.exists() and present and _enough(present, steps or (0 if minutes else method.recipe.steps)):
+        print(f"{name} is trained: {present['best']['psnr']:.2f} dB on validation images")
         return name
     kept = checkpoints.read(file, steps) if file.exists() else None
     budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else method.recipe.steps), "minutes": minutes}
@@ -89,10 +90,17 @@ def train(
     state = checkpoints.restore(run, kept) if kept else State()
     print(f"{name}: {sum(p.numel() for p in network.parameters()):,} parameters, {precision}, on {device}", flush=True)
     _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
-    saved = _publish(run, state)
-    if run.progress(state) >= 1:
+    done, best = run.progress(state) >= 1, max(psnr for _, psnr in state.validation)
+    if done or not present or best > present["best"]["psnr"]:  # never a half-trained network for a better one
+        _publish(run, state)
+    if done:
         file.unlink(missing_ok=True)
-    return saved
+    return name
+
+
+def _enough(present: Mapping[str, Any], steps: int) -> bool:
+    """Whether weights with the card ``present`` need no training of so many ``steps``."""
+    return present["finished"] and present["steps"] >= steps
 
 
 def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: float) -> None:
@@ -195,7 +203,7 @@ def _validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
     state.validation.append((state.step, value))
 
 
-def _publish(run: Run, state: State) -> str:
+def _publish(run: Run, state: State) -> None:
     """Keep the best weights, in half precision where that changes the validation PSNR by less than 0.01 dB."""
     truths, data = _validation_images(run.problem, run.recipe.validation_images)
     values = []
@@ -203,7 +211,7 @@ def _publish(run: Run, state: State) -> str:
         run.network.load_state_dict(candidate)
         values.append(_psnr(run, truths, data))
     change = values[1] - values[0]
-    return weights.save(
+    weights.save(
         run.method.name,
         run.problem.task,
         state.best,
