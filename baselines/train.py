@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baselines import cards, checkpoints, examples, learned
+from baselines import cards, checkpoints, examples, learned, trouble
 from baselines.checkpoints import Run, State, TrainingError
 from recon_bench import metrics, weights
 from recon_bench.core import Method, Problem, Task
@@ -72,8 +72,8 @@ def train(
     network = learned.untrained(method.network, problem, settings)
     if settings.weights:
         weights.install(network, weights.load_named(settings.weights), settings.weights)
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, recipe.beta2))
-    precision = _precision(recipe, problem.operator.device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True)
+    precision = learned.precision(recipe, problem.operator.device)
     run = Run(
         method,
         problem,
@@ -126,7 +126,7 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
             mean = float(total) / (state.step % REPORT or REPORT)
             total.zero_()
             if not math.isfinite(mean):
-                raise TrainingError(_not_finite(run, state))
+                raise TrainingError(trouble.not_finite(run, state))
             state.losses.append((state.step, mean))
             if state.step % recipe.validate == 0 or last:
                 _validate(run, state, truths, data)
@@ -159,9 +159,10 @@ def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tenso
     try:
         loss = _loss(run, forward, inputs, truth)
     except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
+        if not trouble.out_of_memory(error):
             raise
-        raise TrainingError(_too_large(run, forward, inputs, truth)) from error
+        fits = trouble.largest(len(truth) // 2, lambda n: _loss(run, forward, inputs[:n], truth[:n]))
+        raise TrainingError(trouble.too_large(len(truth), fits)) from error
     size = nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
     run.optimiser.step()
     return torch.where(torch.isfinite(size), loss, torch.nan)
@@ -220,46 +221,6 @@ def _publish(run: Run, state: State) -> None:
         run.variant,
         half=abs(change) < 0.01,
     )
-
-
-def _precision(recipe: Recipe, device: torch.device) -> str:
-    known = ("auto", "bfloat16", "float32")
-    if recipe.precision not in known:
-        raise ValueError(f"expected a precision of {', '.join(known)}, got {recipe.precision!r}")
-    if recipe.precision != "auto":
-        return recipe.precision
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if fast else "float32"
-
-
-def _not_finite(run: Run, state: State) -> str:
-    kept = f"the checkpoint {run.file} from before is kept" if run.file.exists() else "there is no checkpoint yet"
-    rate, clip = (f"{value / 3:.1g}" for value in (run.recipe.rate, run.recipe.clip))
-    return (
-        f"the loss is NaN or infinite by step {state.step}; {kept}. Lower the rate (--recipe rate={rate}) "
-        f"or the clip (--recipe clip={clip}), then the same command with --resume"
-    )
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
-
-
-def _too_large(run: Run, forward: Forward, inputs: Tensor, truth: Tensor) -> str:
-    """Says which batch fits, found by trying halves."""
-    size = len(truth) // 2
-    while size:
-        try:
-            _loss(run, forward, inputs[:size], truth[:size])
-            break
-        except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
-        size //= 2
-    fits = (
-        f"a batch of {size} fits: --recipe batch={size}" if size else "a single image does not fit: use a smaller crop"
-    )
-    return f"out of memory on {truth.device} with a batch of {len(truth)}; {fits}"
 
 
 @contextmanager
