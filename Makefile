@@ -65,9 +65,10 @@ check: .venv/dev  ## lint, types, and every committed result file against the sc
 perf: .venv/dev  ## compare our operators with ASTRA, scikit-image and deepinv, as ratios in one run
 	$(BIN)/pytest tests/perf --benchmark-only
 
-asv: .venv/dev  ## run the asv suite for the current commit and save it
-	$(BIN)/asv machine --yes
-	$(BIN)/asv run -E existing:$(CURDIR)/$(BIN)/python --set-commit-hash $$(git rev-parse HEAD)
+asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
+	@mkdir -p .asv
+	HOME=$(CURDIR)/.asv $(BIN)/asv machine --yes
+	HOME=$(CURDIR)/.asv $(BIN)/asv run -E existing:same --set-commit-hash $$(git rev-parse HEAD)
 
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv

@@ -143,17 +143,6 @@ class Scaled:
             return linear(x.to(dtype)) / self.norm
 
 
-def precision(recipe: Recipe, device: torch.device) -> str:
-    """In what a network is trained: "auto" is bfloat16 where the device has instructions for it."""
-    known = ("auto", "bfloat16", "float32")
-    if recipe.precision not in known:
-        raise ValueError(f"expected a precision of {', '.join(known)}, got {recipe.precision!r}")
-    if recipe.precision != "auto":
-        return recipe.precision
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if fast else "float32"
-
-
 def norm_of(problem: Problem) -> float:
     """The norm of the problem's operator, computed once for a problem."""
     return operator_norm(problem.operator)

@@ -73,7 +73,7 @@ def train(
     if settings.weights:
         weights.install(network, weights.load_named(settings.weights), settings.weights)
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True)
-    precision = learned.precision(recipe, problem.operator.device)
+    precision = _precision(recipe, problem.operator.device)
     run = Run(
         method,
         problem,
@@ -221,6 +221,17 @@ def _publish(run: Run, state: State) -> None:
         run.variant,
         half=abs(change) < 0.01,
     )
+
+
+def _precision(recipe: Recipe, device: torch.device) -> str:
+    """In what a network is trained: "auto" is bfloat16 where the device has instructions for it."""
+    known = ("auto", "bfloat16", "float32")
+    if recipe.precision not in known:
+        raise ValueError(f"expected a precision of {', '.join(known)}, got {recipe.precision!r}")
+    if recipe.precision != "auto":
+        return recipe.precision
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if fast else "float32"
 
 
 @contextmanager

@@ -11,7 +11,10 @@ The step of 1/|A|^2 suits the coarsest details of a ray transform and is some 30
 level has its own (Vonesch and Unser, doi:10.1109/TIP.2008.917103): the steps are 1/|A restricted to the level|^2,
 shrunk together until their inverses majorise A*A. Both norms are taken by a seeded power method.
 
-The weight is relative to |A*y|_inf, which makes the reconstruction of c y that of y times c.
+Both start from ten steps of conjugate gradients on the least squares, which find at once what proximal steps find in
+hundreds: on ct-ellipses-50 (weight 1e-3) ISTA is at 31.5 dB after 50 iterations, from zero at 24.7 dB after 200; FISTA
+is at 31.6 dB after 30, from zero at 31.5 dB after 150. The weight is relative to |A*y|_inf, which makes the
+reconstruction of c y that of y times c.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from torch import Tensor
 from baselines.convergence import CHECK_EVERY, relative_change, warn_not_converged
 from recon_bench.core import Choice, Log, Method, Operator, Problem, Reconstructor
 from recon_bench.operators.wavelet import Wavelet
-from recon_bench.solvers import dot, remember
+from recon_bench.solvers import conjugate_gradients, dot, remember
+
+START = 10  # steps of conjugate gradients, which find in a few what proximal steps find in hundreds
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class Settings:
     weight: float = 2e-3
     wavelet: str = "db4"
     levels: int = 4
-    iterations: int = 300
-    tolerance: float = 1e-4
+    iterations: int = 100
+    tolerance: float = 5e-4
 
 
 @torch.no_grad()
@@ -80,7 +85,8 @@ def minimise(
     """
     back = A.adjoint(y)
     threshold = step * settings.weight * back.abs().amax((-2, -1), keepdim=True)
-    last = c = ahead = torch.zeros_like(back)
+    start, _ = conjugate_gradients(lambda x: A.adjoint(A(x)), back, 2, START)
+    last = c = ahead = W(start)
     t = threshold.new_ones(len(y), 1, 1)
     for i in range(1, settings.iterations + 1):
         gradient = A.adjoint(A(W.adjoint(ahead)) - y)
@@ -112,7 +118,7 @@ def shrink(c: Tensor, threshold: Tensor, coarse: tuple[int, ...]) -> Tensor:
 
 
 def build(problem: Problem, settings: Settings, accelerated: bool) -> Reconstructor:
-    """The reconstructor starts from zero; real or complex, any device."""
+    """The reconstructor starts from a few steps of conjugate gradients; real or complex, any device."""
     basis = remember(lambda A: Wavelet(A.domain_shape, settings.wavelet, settings.levels, A.device, A.dtype))
     step = remember(lambda A: steps(A, basis(A)))
     step(problem.operator)

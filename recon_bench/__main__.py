@@ -6,7 +6,6 @@ Modules that need torch are imported inside the commands that use them, so that 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import shlex
@@ -23,8 +22,6 @@ from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import RULES
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from recon_bench.board import Board
 
 Rows = list[dict[str, Any]]
@@ -70,11 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     listing = add("list", _list, "list what there is", "json")
-    listing.add_argument("what", choices=("tasks", "methods", "measurements"))
-    add("show", _show, "show one task, method or measurement", "results", "json").add_argument("name")
+    listing.add_argument("what", choices=("tasks", "methods", "measurements", "rules"))
+    add("show", _show, "show one task, method, measurement or set of rules", "results", "json").add_argument("name")
     board = add("board", _board, "print leaderboards", "results", "rules", "json")
     board.add_argument("tasks", nargs="*", metavar="TASK", help="default: every task with results")
-    board.add_argument("--columns", nargs="+", metavar="NAME", help="measured columns to print; default: all")
+    shown = board.add_mutually_exclusive_group()
+    shown.add_argument("--columns", nargs="+", metavar="NAME", help="measured columns to print; default: all")
+    shown.add_argument("--images", action="store_true", help="print the raw value of every image instead")
     add("published", _published, "print published figures beside ours", "results", "json")
     add("check", _check, "validate all result files; exit status 1 if something is wrong", "results")
     site = add("site", _site, "render the site", "results")
@@ -148,19 +147,23 @@ def _show(arguments: argparse.Namespace) -> int:
     from recon_bench.catalog import card, flat
 
     found = card(arguments.name, _load(arguments.results) if arguments.results.is_dir() else [])
-    lines = tabulate(flat(found), tablefmt="plain", maxcolwidths=[None, 90], disable_numparse=True)
+    short = flat({name: value for name, value in found.items() if name != "ledger"})
+    lines = tabulate(short, tablefmt="plain", maxcolwidths=[None, 90], disable_numparse=True)
     print(json.dumps(found, indent=1) if arguments.json else lines)
     return 0
 
 
 def _board(arguments: argparse.Namespace) -> int:
     from recon_bench.board import board, task_names
+    from recon_bench.export import board_data
 
     results = _load(arguments.results)
     names = arguments.tasks or task_names(results, arguments.rules)
     boards = [board(results, name, arguments.rules) for name in names]
+    if arguments.images:
+        return _images(boards, arguments.json)
     if arguments.json:
-        data = [_board_data(made) for made in boards]
+        data = [board_data(made) for made in boards]
         print(json.dumps(data[0] if len(arguments.tasks) == 1 else data, indent=1))
         return 0
     for made in boards:
@@ -170,18 +173,24 @@ def _board(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _board_data(made: Board) -> dict[str, Any]:
-    columns = [dataclasses.asdict(column) for column in made.columns]
-    head = {"task": made.task, "version": made.version, "hash": made.hash, "rules": made.rules["name"]}
-    return {**head, "notes": made.notes, "columns": columns, "rows": _records(made.frame)}
+def _images(boards: Sequence[Board], as_json: bool) -> int:
+    from recon_bench.export import images, plain
+
+    rows = [{"task": made.task, **row} for made in boards for row in plain(images(made))]
+    if not as_json:
+        rows = [{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    _print_rows(rows, as_json)
+    return 0
 
 
 def _board_table(made: Board, wanted: Sequence[str] | None) -> str:
     known = {column.name: column for column in made.columns}
     if unknown := set(wanted or ()) - set(known):
         raise ValueError(f"{made.task} has no column {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
+    from recon_bench.export import plain
+
     rows = []
-    for row in _records(made.frame):
+    for row in plain(made.frame):
         line = {name: row[name] for name in ("rank", "method", "family", "images")}
         for column in map(known.__getitem__, wanted or known):
             line[f"{column.name} {column.unit}".strip()] = _value(row, column.name, column.digits)
@@ -198,9 +207,10 @@ def _value(row: Mapping[str, Any], name: str, digits: int) -> str:
 
 
 def _published(arguments: argparse.Namespace) -> int:
+    from recon_bench.export import plain
     from recon_bench.published import published
 
-    rows = _records(published(_load(arguments.results)))
+    rows = plain(published(_load(arguments.results)))
     if not arguments.json:
         for row in rows:
             digits = 3 if row["metric"] == "ssim" else 2
@@ -253,11 +263,6 @@ def _load(root: Path) -> list[Result]:
     for problem in problems:
         print(f"recon-bench: left out: {problem}", file=sys.stderr)
     return results
-
-
-def _records(frame: pd.DataFrame) -> Rows:
-    """Rows with None for what is missing."""
-    return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
 def _print_rows(rows: Rows, as_json: bool) -> None:

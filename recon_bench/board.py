@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recon_bench.columns import Column, bootstrap, scalars
+from recon_bench.columns import Column, bootstrap, chosen, scalars
 from recon_bench.columns import columns as columns_of
 from recon_bench.columns import summary as summary_of
 from recon_bench.results import Result, ResultError, latest, started
@@ -128,21 +128,16 @@ def raw(results: Iterable[Result], task: str, kind: str = RANKING_KIND, rules: s
     return pd.DataFrame(rows, columns=["method", "sample", "seed", *places, *metrics, "error", "note"])
 
 
-def ledger(results: Iterable[Result], task: str, method: str, rules: str = "full") -> pd.DataFrame:
-    """What the tuner tried for ``method``: evaluation, each setting, each metric, error, and which was chosen."""
-    tuned = [r for r in latest(current(results, task, rules)[0]) if (r.kind, r.method["name"]) == ("tuning", method)]
-    if not tuned or not tuned[0].records:
+def ledger(tuning: Result) -> pd.DataFrame:
+    """What the tuner tried: evaluation, each setting, each metric, error, and which the header says was chosen."""
+    if not tuning.records:
         return pd.DataFrame(columns=["evaluation", "error", "chosen"])
-    [result] = tuned
     rows = [
         {"evaluation": number, **record["at"], **record["values"], "error": record["error"]}
-        for number, record in enumerate(result.records, start=1)
+        for number, record in enumerate(tuning.records, start=1)
     ]
     frame = pd.DataFrame(rows)
-    metric = result.measurement["metrics"][0]
-    scores = frame.get(metric["name"], pd.Series(math.nan, index=frame.index, dtype=float))
-    best = scores.max() if metric["better"] == "higher" else scores.min()
-    return frame.assign(chosen=scores.eq(best) & ~scores.eq(best).cumsum().gt(1))
+    return frame.assign(chosen=frame.index == chosen(tuning))
 
 
 def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_METRIC) -> pd.Series:
@@ -158,38 +153,6 @@ def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_ME
 def task_names(results: Iterable[Result], rules: str = "full") -> list[str]:
     """Names of the tasks that have results under ``rules``."""
     return sorted({result.task["name"] for result in results if result.rules["name"] == rules})
-
-
-def tasks(results: Iterable[Result], rules: str = "full") -> pd.DataFrame:
-    """One row for each task with its leaders; see :func:`summary`."""
-    results = list(results)
-    return summary(board(results, name, rules) for name in task_names(results, rules))
-
-
-def summary(boards: Iterable[Board]) -> pd.DataFrame:
-    """One row for each board: task, version, methods, ranked, images, leaders, their best value, when measured."""
-    rows = []
-    for made in boards:
-        frame = made.frame
-        leaders = frame[frame["rank"] == 1]
-        best = {
-            name: leaders[name].iloc[0] if len(leaders) and name in frame else math.nan
-            for name in (RANKING_METRIC, f"{RANKING_METRIC}_low", f"{RANKING_METRIC}_high")
-        }
-        rows.append(
-            {
-                "task": made.task,
-                "version": made.version,
-                "methods": len(frame),
-                "ranked": int(frame["rank"].notna().sum()),
-                "images": int(frame["images"].max()),
-                "leaders": ", ".join(leaders["method"]),
-                **best,
-                "measured": max(started(cell)[0] for cell in made.cells.values()),
-            }
-        )
-    columns = ["task", "version", "methods", "ranked", "images", "leaders", RANKING_METRIC]
-    return pd.DataFrame(rows, columns=[*columns, f"{RANKING_METRIC}_low", f"{RANKING_METRIC}_high", "measured"])
 
 
 def _size_notes(cells: Mapping[tuple[str, str], Result]) -> list[str]:
@@ -214,7 +177,10 @@ def _ranking(cells: Mapping[tuple[str, str], Result]) -> tuple[dict[str, int], d
             if missing := len(samples) - len(own):
                 problems[name] = f"{missing} of {len(samples)} images are missing"
     scored = [cell for (_, kind), cell in cells.items() if kind == RANKING_KIND]
-    return (ranks(values, **bootstrap(scored[0])) if samples else {}), problems
+    if not samples:
+        return {}, problems
+    (digits,) = (m["digits"] for m in scored[0].measurement["metrics"] if m["name"] == RANKING_METRIC)
+    return ranks(values, **bootstrap(scored[0]), resolution=0.5 * 10.0**-digits), problems
 
 
 def _head(

@@ -9,6 +9,7 @@ The folder is ``$RECON_BENCH_CACHE``, else ``$XDG_CACHE_HOME/recon_bench``, else
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -60,6 +61,8 @@ def clear() -> int:
     """Delete every entry; gives the bytes freed. Processes that have an entry mapped keep it until they end."""
     freed = size()
     for entry in _entries():
+        with contextlib.suppress(OSError):  # renamed first: a reader finds the whole entry or none
+            entry = entry.rename(entry.with_name(f"{entry.name[:16]}-{os.getpid()}.tmp"))
         shutil.rmtree(entry, ignore_errors=True)
     return freed
 

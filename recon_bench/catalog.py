@@ -1,4 +1,4 @@
-"""Cards of tasks, methods and measurements as plain data, for `recon-bench list` and `show`."""
+"""Cards of tasks, methods, measurements and rules as plain data, for `recon-bench list` and `show`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recon_bench import registry, task_cards, weights
-from recon_bench.board import task_names
+from recon_bench import export, registry, task_cards, weights
+from recon_bench.board import ledger, task_names
+from recon_bench.columns import chosen
 from recon_bench.core import Measurement, Method, NotApplicable, Task
 from recon_bench.results import Result, latest
+from recon_bench.rules import RULES
 from recon_bench.selection import current
 
 
 def rows(what: str) -> list[dict[str, Any]]:
-    """One row for each of the registered "tasks", "methods" or "measurements"."""
+    """One row for each of the registered "tasks", "methods" or "measurements", or for each of the "rules"."""
     match what:
         case "tasks":
             return [_task_row(task) for task in registry.tasks().values()]
@@ -25,12 +27,16 @@ def rows(what: str) -> list[dict[str, Any]]:
             return [_method_row(method) for method in registry.methods().values()]
         case "measurements":
             return [_measurement_row(measurement) for measurement in registry.measurements().values()]
+        case "rules":
+            meanings = {"version": "Version", "hash": "Hash of all that follows", **export.RULES}
+            sets = RULES.values()
+            return [{"rule": n, "meaning": m, **{r.name: getattr(r, n) for r in sets}} for n, m in meanings.items()]
         case _:
-            raise ValueError(f"expected tasks, methods or measurements, got {what!r}")
+            raise ValueError(f"expected tasks, methods, measurements or rules, got {what!r}")
 
 
 def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
-    """All about the task, measurement or method called ``name``; ``results`` say where a method was tuned.
+    """All about the task, measurement, method or rules called ``name``; ``results`` say how a method was tuned.
 
     Raises ValueError, with the nearest name, where nothing is called so.
     """
@@ -40,10 +46,12 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
         return _measurement_card(registry.measurement(name))
     if name in registry.methods() or ".py" in name:
         return _method_card(registry.method(name), results)
-    known = [*registry.tasks(), *registry.methods(), *registry.measurements()]
+    if name in RULES:
+        return {**dataclasses.asdict(RULES[name]), "hash": RULES[name].hash}
+    known = [*registry.tasks(), *registry.methods(), *registry.measurements(), *RULES]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list tasks|methods|measurements` lists all")
+    raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list tasks|methods|measurements|rules` lists all")
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -85,7 +93,15 @@ def _method_card(method: Method, results: Sequence[Result]) -> dict[str, Any]:
     card["file"] = os.path.relpath(method.path)
     card["settings"] = dataclasses.asdict(method.settings) if method.settings is not None else {}
     card["search"] = {name: dataclasses.asdict(space) for name, space in method.search.items()}
-    return card | _training(method) | {"tuned": _tuned(method.name, results)}
+    card |= _training(method)
+    cells = [cell for task in task_names(results) for cell in latest(current(results, task)[0])]
+    own = {r.task["name"]: r for r in cells if (r.method["name"], r.kind) == (method.name, "tuning")}
+    card["tuned"] = {
+        task: {name: r.method["settings"][name] for name in r.method["tuned"]}
+        for task, r in own.items()
+        if chosen(r) is not None
+    }
+    return card | {"ledger": {task: export.plain(ledger(tuning)) for task, tuning in own.items()}}
 
 
 def _training(method: Method) -> dict[str, Any]:
@@ -111,10 +127,3 @@ def _layers(method: Method) -> dict[str, int]:
             with contextlib.suppress(NotApplicable):
                 return learned.parameters(learned.untrained(method.network, task.problem(), method.settings))
     return {}
-
-
-def _tuned(method: str, results: Sequence[Result]) -> dict[str, Any]:
-    """The settings that tuning chose, by task."""
-    cells = [cell for task in task_names(results) for cell in latest(current(results, task)[0])]
-    own = [cell for cell in cells if cell.method["name"] == method and cell.kind == "tuning" and cell.status == "ok"]
-    return {cell.task["name"]: {name: cell.method["settings"][name] for name in cell.method["tuned"]} for cell in own}

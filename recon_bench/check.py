@@ -7,19 +7,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from recon_bench.columns import chosen
 from recon_bench.results import Result, ResultError, card_files, parse, result_files, sha256, to_result, violations
+
+Cards = dict[tuple[str, str], dict[str, Any]]
+TIE = 0.005  # dB: half the last digit shown, below which the tuner prefers less depth
 
 
 def check(root: Path) -> list[str]:
     """Everything that is wrong below ``root``, one line each; an empty list is good news."""
     problems: list[str] = []
-    known: set[tuple[str, str]] = set()
+    cards: Cards = {}
     pictures: set[Path] = set()
     for path in card_files(root):
         card = _checked(path, "card", problems)
         if card is None:
             continue
-        known.add((card["name"], card["hash"]))
+        cards[card["name"], card["hash"]] = card
         if path != root / card["name"] / f"task-{card['hash']}.json":
             problems.append(f"{path}: holds the card of task {card['name']} with hash {card['hash']}; rename it")
         problems += _check_pictures(path, card["images"], pictures)
@@ -29,7 +33,7 @@ def check(root: Path) -> list[str]:
         if data is None:
             continue
         result = to_result(data, path)
-        problems += [f"{path}: {text}" for text in _inconsistencies(result, root, known)]
+        problems += [f"{path}: {text}" for text in _inconsistencies(result, root, cards)]
         problems += _check_pictures(path, result.images, pictures)
         content = sha256(json.dumps([result.task, result.method, result.records, result.provenance]).encode())
         if content in contents:
@@ -40,12 +44,13 @@ def check(root: Path) -> list[str]:
     return problems
 
 
-def _inconsistencies(result: Result, root: Path, known: set[tuple[str, str]]) -> Iterator[str]:
+def _inconsistencies(result: Result, root: Path, cards: Cards) -> Iterator[str]:
     """What the schema cannot say: the content against its place, its own header, and plain sense."""
     expected = result.folder(root) / f"{result.stem}.json"
     if result.path != expected:
         yield f"its content belongs to {expected}; expected the same place and name"
-    if (result.task["name"], result.task["hash"]) not in known:
+    card = cards.get((result.task["name"], result.task["hash"]))
+    if card is None:
         yield f"no card task-{result.task['hash']}.json in {root / result.task['name']}; add the card of that version"
     if (result.status == "ok") != (result.reason is None):
         yield f"status is {result.status!r}, reason is {result.reason!r}; expected a reason unless the status is 'ok'"
@@ -54,7 +59,39 @@ def _inconsistencies(result: Result, root: Path, known: set[tuple[str, str]]) ->
         yield f"status is 'ok' but {len(failed)} of {len(result.records)} records have an error"
     if result.status == "ok" and not result.records:
         yield "status is 'ok' but there are no records"
+    if result.status == "ok" and card is not None and result.kind == "accuracy":
+        yield from _wrong_count(result, card)
+    yield from _wrong_rules(result)
+    yield from _wrong_choice(result)
     yield from _odd_records(result)
+
+
+def _wrong_count(result: Result, card: Mapping[str, Any]) -> Iterator[str]:
+    expected = min(result.rules["images"], card["sizes"]["test"]) * len(result.rules["seeds"])
+    found = sum(not record["sample"].startswith("volume:") for record in result.records)
+    if found != expected:
+        yield f"status is 'ok' with {found} images; rules and task card ask for {expected}, counting every seed"
+
+
+def _wrong_rules(result: Result) -> Iterator[str]:
+    fields = {name: value for name, value in result.rules.items() if name != "hash"}
+    found = sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())[:16]
+    if found != result.rules["hash"]:
+        yield f"the rules say that their hash is {result.rules['hash']}; their fields give {found}"
+
+
+def _wrong_choice(result: Result) -> Iterator[str]:
+    """The settings in the header of a tuning must be some that it tried, as good as the best of its scores."""
+    metric = result.measurement["metrics"][0]
+    scores = {i: r["values"][metric["name"]] for i, r in enumerate(result.records) if metric["name"] in r["values"]}
+    if result.kind != "tuning" or result.status not in ("ok", "timeout") or not scores:
+        return
+    sign = 1 if metric["better"] == "higher" else -1
+    index, best = chosen(result), sign * max(sign * score for score in scores.values())
+    if index is None:
+        yield f"the settings {json.dumps(result.method['settings'])} are none that its ledger says were tried"
+    elif sign * scores[index] < sign * best - TIE:
+        yield f"its settings scored {scores[index]:g}; expected the best of the ledger, {best:g}, give or take {TIE}"
 
 
 def _odd_records(result: Result) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The only timer and the only memory reader: synchronised, so that what is timed is what ran.
+"""The only timer: synchronised, so that what is timed is what ran.
 
 ``seconds`` times one call; a GPU is synchronised before and after. Warm-up and repeats are the caller's, by the rules.
 """

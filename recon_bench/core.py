@@ -4,7 +4,7 @@ A *task* yields (truth, data); a *method* turns a *problem* into a function ``(y
 (task, method, rules) into *records*. Nothing here is inherited from: protocols describe what is expected, frozen
 dataclasses carry it, and whatever varies is a field. A perturbed task is ``dataclasses.replace(task, ...)``.
 
-A method sees a :class:`Problem`, never a :class:`Task`: it can reach neither the test images nor the scorer.
+A method is handed a :class:`Problem`, never a :class:`Task`: neither the test images nor the scorer.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class Method:
     ``build(problem, settings)`` gives the reconstructor; it may train, factorise or load, or raise
     :class:`NotApplicable`. ``settings`` is an instance of a frozen dataclass with the defaults; ``search`` names the
     fields that the shared tuner may choose, within the same budget for every method; ``depth`` names the field that
-    counts applications of the pair (A, adjoint), the axis that iterations, layers and solver steps share.
+    limits applications of the pair (A, adjoint), the axis that iterations, layers and solver steps share.
     ``reference`` is a citation with its DOI. A learned method has a ``network(problem, settings)``, untrained, and the
     ``recipe`` to train it (``baselines/learned.py``). ``path`` is filled in by the registry.
     """

@@ -42,7 +42,7 @@ def result(item: Running, late: bool, command: str) -> tuple[Result, list[str]]:
     records, made, end = worker.read(item.folder / "journal.jsonl")
     status, reason = _status(item, records, end, late)
     settings, tuned = item.settings, item.tuned
-    if cell.kind.name == "tuning" and status == "ok":
+    if cell.kind.name == "tuning" and status in ("ok", "timeout"):
         chosen = tuning.chosen(cell.method, records)
         settings, tuned = settings | chosen, sorted(chosen)
     found = Result(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +38,10 @@ class Planned:
     name: str
     kind: Measurement
     setup: Setup
+    method_hash: str  # taken when the run is planned: the code that runs is imported then
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.name} · {self.kind.name}"
-
-    @cached_property
-    def method_hash(self) -> str:
-        return registry.method_hash(self.method, self.task.name, self.setup.rules.seeds)
 
     def overrides(self) -> dict[str, Any]:
         return dict(self.setup.overrides.get(self.method.name, {}))
@@ -62,26 +58,30 @@ class Planned:
         return values, sorted(tuned.keys() - overrides.keys())
 
     def _tuned(self, known: Iterable[Result]) -> dict[str, Any]:
-        """The newest tuning of this method on this task; of this very file and these rules where there is one."""
+        """What the newest tuning of this very method on this task chose, under these rules where there is one.
+
+        A tuning that ran out of time counts with what it had tried.
+        """
         found = [
             result
             for result in known
-            if (result.kind, result.method["name"]) == ("tuning", self.method.name)
+            if (result.kind, result.method["hash"]) == ("tuning", self.method_hash)
+            and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
-            and result.status == "ok"
         ]
         if not found:
             return {}
-        best = max(found, key=lambda r: (r.method["hash"] == self.method_hash, self._same_rules(r), started(r)))
-        return {name: best.method["settings"][name] for name in self.method.search if name in best.method["settings"]}
+        best = max(found, key=lambda r: (self._same_rules(r), started(r)))
+        return {name: best.method["settings"][name] for name in best.method["tuned"]}
 
     def _same_rules(self, result: Result) -> bool:
         return bool(result.rules["hash"] == self.setup.rules.hash)
 
     def done_by(self, result: Result, settings: Mapping[str, Any]) -> bool:
-        """Whether ``result`` is this cell's, so that it need not run again."""
+        """Whether ``result`` is this cell's, so that it need not run again. What failed is tried again."""
         same = (
             result.kind == self.kind.name
+            and result.status != "failed"
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
             and result.method["hash"] == self.method_hash
@@ -123,11 +123,13 @@ class Planned:
 def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], setup: Setup) -> list[Planned]:
     """Every cell that is asked for: task by task, tuning before what needs it. ``methods`` are names or files."""
     found = []
+    code = {name: registry.method_hash(registry.method(name)) for name in methods}
     for task in tasks:
         for kind in sorted(kinds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
             for name in methods:
                 method = registry.method(name)
                 if kind == tuning.MEASUREMENT.name and not (method.search and setup.rules.tuning_evaluations):
                     continue
-                found.append(Planned(task, method, name, registry.measurement(kind), setup))
+                hashed = registry.trained_hash(code[name], method, task.name, setup.rules.seeds)
+                found.append(Planned(task, method, name, registry.measurement(kind), setup, hashed))
     return found

@@ -42,7 +42,8 @@ def _reconstruct(
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always", NotConverged)
         x = reconstruct(y.clone(), operator)
-    notes = [str(w.message) for w in caught if issubclass(w.category, NotConverged)]
+    where = "" if len(samples) == 1 else f" (at least one of {len(samples)} images together)"
+    notes = [f"{w.message}{where}" for w in caught if issubclass(w.category, NotConverged)]
     expected = (len(samples), *operator.domain_shape)
     if not isinstance(x, Tensor) or tuple(x.shape) != expected:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__

@@ -8,6 +8,7 @@ An import error in one of them is raised, not swallowed.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import functools
@@ -22,8 +23,9 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from recon_bench import weights
-from recon_bench.core import Measurement, Method, Task
+from recon_bench.core import Measurement, Method, Task, digest
 
+ROOT = Path(__file__).resolve().parent.parent
 Noun = TypeVar("Noun", Task, Method, Measurement)
 
 
@@ -82,17 +84,46 @@ def method(name: str) -> Method:
     if not path.endswith(".py"):
         return _get(methods(), name, "method")
     found = _by_name(_methods_of(_load_file(Path(path))))
-    if inside:
-        return _get(found, inside, f"method of {path}")
-    if len(found) != 1:
+    if not inside and len(found) != 1:
         raise UnknownName(f"{path} has the methods {', '.join(found)}: choose one as {path}:NAME")
-    return next(iter(found.values()))
+    item = _get(found, inside, f"method of {path}") if inside else next(iter(found.values()))
+    taken = methods().get(item.name)
+    if taken and Path(taken.path).resolve() != Path(item.path).resolve():
+        raise UnknownName(f"{path}: the name {item.name!r} is taken by {taken.path}: choose another")
+    return item
 
 
-def method_hash(item: Method, task: str = "", seeds: Sequence[int] = (0,)) -> str:
-    """First 16 hex digits of the sha256 of the method's file and, where it is learned, of its weights for ``task``."""
-    content = Path(item.path).read_bytes() + "".join(weights.seals(item, task, seeds)).encode()
-    return hashlib.sha256(content).hexdigest()[:16]
+def method_hash(item: Method) -> str:
+    """First 16 hex digits of the sha256 of the method's file and of the shared solvers it is built on.
+
+    Those are the modules of ``baselines`` and ``recon_bench.solvers``, followed through their imports: a change in one
+    of them makes it another method. What else the package changes is told by versions and commits.
+    """
+    content = hashlib.sha256()
+    for path in [Path(item.path), *sorted(_shared(Path(item.path), set()))]:
+        content.update(path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+def trained_hash(code: str, item: Method, task: str, seeds: Sequence[int]) -> str:
+    """``code``, the hash of the method, with the weights that a learned method has for ``task`` under ``seeds``."""
+    seals = weights.seals(item, task, seeds)
+    return digest([code, *seals]) if seals else code
+
+
+def _shared(path: Path, seen: set[Path]) -> set[Path]:
+    """``seen`` and the shared modules that ``path`` imports, directly or through them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            file = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+            shared = name == "recon_bench.solvers" or name.startswith("baselines.")
+            if shared and file not in seen and file.is_file():
+                seen = _shared(file, seen | {file})
+    return seen
 
 
 def with_settings(item: Method, changes: Mapping[str, Any]) -> Any:

@@ -88,14 +88,6 @@ def write_card(card: Json, root: Path) -> Path:
     return _write(root / str(card["name"]) / f"task-{card['hash']}.json", card, "card")
 
 
-def read(path: Path) -> Result:
-    """Read one result file; raises :class:`ResultError` where it is unreadable, edited or against the schema."""
-    data = parse(path)
-    for violation in violations(data):
-        raise ResultError(f"{path}: {violation}. Restore the file from git or run its cell again.")
-    return to_result(data, path)
-
-
 def load(root: Path) -> tuple[list[Result], list[str]]:
     """All results below ``root`` in order of path, and one line for each file that could not be used.
 

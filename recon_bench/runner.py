@@ -9,13 +9,14 @@ result with a status and a reason; what it had finished is kept. An interrupted 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,6 +31,7 @@ from recon_bench.plan import Planned, Setup, cells
 from recon_bench.results import Result, ResultError
 from recon_bench.rules import Rules
 
+PARTIAL = ".partial"
 SHIPPED = provenance.REPOSITORY / "results"
 
 
@@ -55,9 +57,12 @@ def run(
     """
     if overrides and results_folder.resolve() == SHIPPED.resolve():
         raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
+    provenance.commit()  # of the code that is imported now, whatever is edited while it runs
     setup = Setup(rules, device, threads, overrides or {})
     _check_overrides(setup, methods)
     available, absent = _available(tasks)
+    if tasks and absent:
+        raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
     wanted = cells(available, methods or list(registry.methods()), kinds or list(registry.measurements()), setup)
     known, problems = results.load(results_folder)
     for problem in problems:
@@ -71,9 +76,45 @@ def run(
         for cell in todo:
             print(f"  {cell}")
         return 0
-    bad = _Run(results_folder, known, shipped, jobs, command).all(todo)
-    _leftovers(later, absent)
+    with _alone(results_folder):
+        bad = _Run(results_folder, known, shipped, jobs, command).all(_with_cards(todo, results_folder))
+    _leftovers(later)
     return bad
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One run at a time in a results folder: two would write the same journals."""
+    folder = root / PARTIAL
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ResultError(f"{folder}: cannot be made ({error.strerror}); choose another with --results") from error
+    try:
+        _lock(lock, root)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(handle: int, root: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ResultError(f"{root}: another run is writing there; wait for it or choose another --results") from None
+
+
+def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
+    """The cells whose tasks have, or now get, a card; a task that cannot be read is left out with the reason."""
+    broken: dict[str, str] = {}
+    for task in {cell.task.name: cell.task for cell in todo}.values():
+        try:
+            task_cards.write(task, root)
+        except ValueError as error:  # damaged data; a full disk is a ResultError or OSError and ends the run
+            broken[task.name] = str(error)
+            print(f"without {task.name}: {error}", file=sys.stderr)
+    return [cell for cell in todo if cell.task.name not in broken]
 
 
 def _check_overrides(setup: Setup, methods: Sequence[str]) -> None:
@@ -134,7 +175,7 @@ def _announce(
         print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
 
 
-def _leftovers(later: list[Planned], absent: dict[str, str]) -> None:
+def _leftovers(later: list[Planned]) -> None:
     if not later:
         return
     print(f"\nLeft to `make run-all` because they would take longer ({len(later)} cells):")
@@ -176,14 +217,13 @@ class _Run:
                 for item in self.running:
                     _kill(item.process)
         with contextlib.suppress(OSError):
-            (self.root / ".partial").rmdir()
+            (self.root / PARTIAL).rmdir()
         return self.bad
 
     def _start(self, cell: Planned, context: Any) -> None:
-        task_cards.write(cell.task, self.root)
         settings, tuned = cell.settings([*self.known, *self.shipped])
         identity = [cell.task.hash, cell.method.name, cell.method_hash, cell.kind.hash, cell.setup.rules.hash]
-        folder = self.root / ".partial" / digest([*identity, settings, cell.setup.device, cell.setup.threads])
+        folder = self.root / PARTIAL / digest([*identity, settings, cell.setup.device, cell.setup.threads])
         if cell.kind.name == "runtime":  # half of a timing is no timing
             shutil.rmtree(folder, ignore_errors=True)
         try:

@@ -73,4 +73,4 @@ def machine_notes(compared: Iterable[Result], elsewhere: Mapping[str, list[str]]
 def _where(result: Result) -> str:
     made = result.provenance
     processor = made["machine"]["gpu" if made["device"].startswith("cuda") else "cpu"]
-    return f"{processor}, {made['device']}, {made['threads']} threads"
+    return f"{processor}, {made['device']}, {made['threads']} thread{'' if made['threads'] == 1 else 's'}"

@@ -7,24 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from recon_bench.export import RULES
 from recon_bench.results import Result
 from recon_bench.site_methods import methods
 from recon_bench.site_model import Site, commit, records
 from recon_bench.site_text import fixed
-
-RULES = {
-    "images": "Test images scored (none: all)",
-    "tuning_evaluations": "Settings each method may try",
-    "tuning_images": "Validation images each try is scored on",
-    "seeds": "Seeds of methods that draw random numbers",
-    "warmup": "Reconstructions before the clock starts",
-    "repeats": "Timed reconstructions, of which the median counts",
-    "batch_pixels": "Pixels reconstructed at once, at most",
-    "cell_minutes": "Minutes after which a cell is stopped",
-    "bootstrap": "Bootstrap draws of an interval",
-    "confidence": "Confidence of an interval",
-}
-
 
 VERDICTS = {"yes": ("agrees", "good"), "no": ("disagrees", "bad")}
 

@@ -7,8 +7,9 @@ import math
 
 import pandas as pd
 
-from recon_bench.board import RANKING_KIND, Board, raw
+from recon_bench.board import Board
 from recon_bench.columns import Column
+from recon_bench.export import board_data, images
 from recon_bench.site_model import records
 from recon_bench.site_text import fixed, tex
 
@@ -17,19 +18,11 @@ def downloads(board: Board, title: str) -> dict[str, str]:
     """Text of each download by the ending of its file name."""
     return {
         ".csv": board.frame.to_csv(index=False),
-        ".json": as_json(board, title),
+        ".json": json.dumps({"title": title, **board_data(board)}, indent=1, ensure_ascii=False, allow_nan=False)
+        + "\n",
         ".tex": as_latex(board, title),
-        ".images.csv": raw(board.cells.values(), board.task, RANKING_KIND, board.rules["name"]).to_csv(index=False),
+        ".images.csv": images(board).to_csv(index=False),
     }
-
-
-def as_json(board: Board, title: str) -> str:
-    """The whole board; null where there is no value."""
-    rows = [{key: _plain(value) for key, value in row.items()} for row in records(board.frame)]
-    columns = [vars(column) for column in board.columns]
-    head = {"task": board.task, "title": title, "version": board.version, "hash": board.hash, "rules": board.rules}
-    content = {**head, "notes": board.notes, "columns": columns, "rows": rows}
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_latex(board: Board, title: str) -> str:
@@ -59,10 +52,3 @@ def _latex_value(row: dict[str, float], column: Column, best: float) -> str:
         return "--"
     text = fixed(value, column.digits).replace("−", "-")
     return f"$\\mathbf{{{text}}}$" if value == best else f"${text}$"
-
-
-def _plain(value: object) -> object:
-    """``value`` as JSON may hold it."""
-    if pd.isna(value):  # type: ignore[call-overload]
-        return None
-    return value.item() if hasattr(value, "item") else value

@@ -59,7 +59,7 @@ def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]])
 
 def tuning(result: Result, identifier: str) -> dict[str, Any]:
     """What the tuner tried, with a chart where it had one number to choose."""
-    frame = ledger([result], result.task["name"], result.method["name"], result.rules["name"])
+    frame = ledger(result)
     evaluations = records(frame)
     metric = result.measurement["metrics"][0]["name"]
     settings = [c for c in frame.columns if c not in ("evaluation", "error", "chosen", metric)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from recon_bench import export
 from recon_bench.board import Board
 from recon_bench.columns import Column
 from recon_bench.results import Result
@@ -19,7 +19,7 @@ from recon_bench.site_text import fixed
 
 # Columns that wait in the chooser until they are asked for.
 EXTRA = frozenset({"nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"}) | frozenset(
-    {"setup_seconds", "seconds_per_image", "batch_seconds", "fbp_seconds"}
+    {"setup_seconds", "batch_seconds", "fbp_seconds"}
 )
 PICTURES = (".webp", ".png")
 
@@ -125,47 +125,22 @@ def cell(board: Board, row: Mapping[str, Any], column: Column) -> dict[str, Any]
 
 
 def run(site: Site, result: Result) -> dict[str, Any]:
-    """Where a result comes from and the command that repeats it."""
+    """Where a result comes from and the command that repeats it, for a reader."""
     assert result.path is not None
-    made = result.provenance
-    machine = made["machine"]
-    parts = [
-        machine["cpu"],
-        f"{machine['cores']} cores",
-        f"{machine['memory_gib']:g} GiB",
-        machine["gpu"],
-        machine["system"],
-    ]
-    return {
+    found = export.run(result)
+    machine = found["machine"]
+    parts = [machine["cpu"], f"{machine['cores']} cores", f"{machine['memory_gib']:g} GiB"]
+    parts += [machine["gpu"], machine["system"]]
+    return found | {
         "kind": result.kind,
-        "title": result.measurement["title"],
-        "command": command(result),
-        "recorded": made["command"],
-        "status": result.status,
-        "reason": result.reason,
+        "command": found["reproduce"],
+        "recorded": found["command"],
         "href": "../" + site.file(result.path),
         "file": f"results/{result.path.relative_to(site.root).as_posix()}",
-        "started": made["started"].replace("T", " ").replace("Z", " UTC"),
-        "seconds": made["seconds"],
+        "started": found["started"].replace("T", " ").replace("Z", " UTC"),
         "machine": ", ".join(part for part in parts if part),
-        "device": made["device"],
-        "threads": made["threads"],
-        "commit": commit(made),
-        "hashes": {name: getattr(result, name)["hash"] for name in ("task", "rules", "measurement", "method")},
+        "commit": commit(result.provenance),
     }
-
-
-def command(result: Result) -> str:
-    """The command that repeats one cell, whatever has been measured already."""
-    file = result.method["file"]
-    method = result.method["name"] if file.startswith("baselines/") else file
-    words = ["recon-bench", "run", "--tasks", result.task["name"], "--methods", method, "--measurements", result.kind]
-    if result.rules["name"] != "full":
-        words += ["--rules", result.rules["name"]]
-    if result.provenance["device"] != "cpu":
-        words += ["--device", result.provenance["device"]]
-    words += ["--threads", str(result.provenance["threads"]), "--force"]
-    return shlex.join(words)
 
 
 def commit(made: Mapping[str, Any]) -> str:

@@ -62,11 +62,13 @@ def ranks(
     confidence: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
+    resolution: float = 0.0,
 ) -> dict[str, int]:
     """Rank of each method by the mean of its values (n,), one value for each image in the same order.
 
     Going down from the best mean, a method shares the rank of the best of the group above it unless the interval of
-    their paired difference excludes zero; then it opens a group, ranked by the number of methods above (1, 1, 3).
+    their paired difference excludes zero and the difference is at least ``resolution`` (rounding errors differ
+    significantly, too); then it opens a group, ranked by the number of methods above (1, 1, 3).
     Methods with a NaN among their values are left out: they have failed on an image.
     """
     sign = -1.0 if better == "higher" else 1.0
@@ -75,15 +77,12 @@ def ranks(
     found: dict[str, int] = {}
     leader = ""
     for position, name in enumerate(order, start=1):
-        tied = leader and not _significant(complete[leader], complete[name], confidence, draws, seed)
+        gap = difference(complete[leader or name], complete[name], confidence, draws, seed)
+        significant = gap.low > 0 or gap.high < 0
+        tied = leader and (not significant or abs(gap.value) < resolution)
         found[name] = found[leader] if tied else position
         leader = leader if tied else name
     return found
-
-
-def _significant(first: Array, second: Array, confidence: float, draws: int, seed: int) -> bool:
-    gap = difference(first, second, confidence, draws, seed)
-    return gap.low > 0 or gap.high < 0
 
 
 @lru_cache(maxsize=64)

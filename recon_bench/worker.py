@@ -56,9 +56,12 @@ def work(job: Job) -> None:
     _die_with_parent()
     _redirect_output(job.folder / "log.txt")
     torch.set_num_threads(job.threads)
-    done, _, _ = read(job.journal)
+    done, _, end = read(job.journal)
+    if end is not None:  # finished before, but the runner died before it wrote the result
+        return
     try:
         with job.journal.open("a", encoding="utf-8") as file:
+            file.write("\n" if done else "")  # a line that a kill cut short must not swallow the next one
             for entry in _entries(job, {record.key: record for record in done}):
                 file.write(json.dumps(entry) + "\n")
                 file.flush()
@@ -132,9 +135,12 @@ def _die_with_parent() -> None:
 
 
 def _redirect_output(log: Path) -> None:
-    """Send everything the method prints, also from C, to ``log``; where it cannot be opened, nowhere."""
+    """Send everything the method prints, also from C, to ``log``."""
     sys.stdout.flush()
     sys.stderr.flush()
-    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    except OSError:
+        os._exit(DISK_ERROR)
     os.dup2(target, 1)
     os.dup2(target, 2)

@@ -210,8 +210,8 @@ def make_records(task: str, method: str, kind: str, images: int, position: int, 
     if status in ("not-applicable", "failed"):
         return []
     if kind == "tuning":
-        weights = np.logspace(-3, 0, 12)
-        return [record("", {"psnr": 25 - float(np.log10(w / 0.01) ** 2)}, {"weight": float(w)}) for w in weights]
+        weights = [float(f"{w:.4g}") for w in np.logspace(-3, 2 / 3, 12)]  # 0.01, the best, is among them
+        return [record("", {"psnr": 25 - float(np.log10(w / 0.01) ** 2)}, {"weight": w}) for w in weights]
     if kind == "runtime":
         return _runtime_records(position, rng)
     records = [_accuracy_record(method, number, images, position, rng) for number in range(images)]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recon_bench.board import FIXED, board, curves, ledger, pareto, raw, summary, task_names, tasks
+from recon_bench.board import FIXED, board, curves, ledger, pareto, raw, task_names
 from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import QUICK
 from tests.helpers_results import (
@@ -209,11 +209,41 @@ def test_raw_values_of_every_record(results):
 
 
 def test_the_ledger_counts_each_evaluation_and_marks_one(results):
-    found = ledger(results, TASK, "fbp")
+    tuning = board(results, TASK).cells["fbp", "tuning"]
+    found = ledger(tuning)
     assert found["evaluation"].tolist() == list(range(1, 13))
     assert found["chosen"].sum() == 1
-    assert found.loc[found["chosen"], "psnr"].item() == found["psnr"].max()
-    assert ledger(results, TASK, "tsvd").empty
+    assert found.loc[found["chosen"], "weight"].item() == tuning.method["settings"]["weight"]
+    assert ledger(dataclasses.replace(tuning, records=[])).empty
+
+
+def tuned(settings: dict, *tries: tuple[dict, float | None]) -> pd.Series:
+    """Which of the tries (settings by number, score) a ledger marks that chose ``settings``."""
+    made = make_cell(TASK, 1, "fbp", "tuning")
+    records = [record("validation", {} if score is None else {"psnr": score}, at) for at, score in tries]
+    return ledger(dataclasses.replace(made, method={**made.method, "settings": settings}, records=records))["chosen"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "tries", "expected"),
+    [
+        ({"sweeps": 2}, [({"sweeps": 2.0}, 20.0), ({"sweeps": 9.0}, 20.004)], [True, False]),  # the header decides
+        ({"sweeps": 3}, [({"sweeps": 2.0}, 20.0), ({"sweeps": 9.0}, 20.004)], [False, False]),
+        ({"sweeps": 2}, [({"sweeps": 2.0}, None), ({"sweeps": 9.0}, 20.0)], [False, False]),
+        (
+            {"filter": "hann", "cutoff": 0.8},
+            [
+                ({"filter": 0.0, "cutoff": 0.8}, 1.0),
+                ({"filter": 4.0, "cutoff": 0.8}, 2.0),
+                ({"filter": 4.0, "cutoff": 0.5}, 3.0),
+            ],
+            [False, True, False],
+        ),
+        ({"order": 8}, [({"order": 0.0}, 1.0), ({"order": 2.0}, 2.0)], [False, True]),  # a choice among numbers
+    ],
+)
+def test_the_ledger_marks_what_the_header_says(settings, tries, expected):
+    assert tuned(settings, *tries).tolist() == expected
 
 
 def test_no_row_beats_one_of_the_front_in_both():
@@ -233,20 +263,9 @@ def test_no_row_beats_one_of_the_front_in_both():
     assert not pareto(frame, cost="bytes").any()
 
 
-def test_tasks_have_their_leaders(results):
-    found = tasks(results).set_index("task")
-    assert set(found.index) == set(task_names(results))
-    made = board(results, TASK)
-    assert found.loc[TASK, "leaders"] == ", ".join(made.frame.query("rank == 1")["method"])
-    assert found.loc[TASK, "methods"] == len(METHODS)
-    assert found.loc[TASK, "ranked"] == len(METHODS) - len(TROUBLE)
-    assert summary([]).empty
-
-
 def test_a_task_where_nothing_worked():
     made = board([make_cell(TASK, 1, "sgd", "accuracy")], TASK)
     assert made.frame["status"].tolist() == ["failed"] and made.columns == ()
-    assert summary([made])["leaders"].tolist() == [""]
 
 
 def test_an_unknown_task_names_the_nearest(results):

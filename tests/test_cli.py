@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -6,7 +7,8 @@ import sys
 import pytest
 
 from recon_bench.__main__ import main
-from tests.helpers_results import METHODS, NOT_CONVERGED, TROUBLE, write_tree
+from recon_bench.results import write
+from tests.helpers_results import METHODS, NOT_CONVERGED, NOTED, TROUBLE, make_cell, record, write_tree
 
 TASK = "ct-ellipses-30"
 
@@ -44,6 +46,44 @@ def test_board_as_table_and_as_json_have_the_same_rows(ask):
             assert f"{row['psnr']:.2f} ({row['psnr_low']:.2f} to {row['psnr_high']:.2f})" in table
     assert any(NOT_CONVERGED in row["notes"] for row in data["rows"])
     assert all(note in table for note in data["notes"])
+
+
+def test_board_as_json_has_the_run_behind_every_value(ask):
+    data = json.loads(ask("board", TASK, "--json")[1])
+    assert set(data["runs"]) == set(METHODS)
+    for method, runs in data["runs"].items():
+        assert set(runs) == {"accuracy", "runtime", "tuning"}
+        for kind, run in runs.items():
+            wanted = {"started", "seconds", "machine", "device", "threads", "packages", "python", "commit", "clean"}
+            assert wanted | {"command", "settings", "tuned", "notes", "file"} <= run.keys()
+            assert f"--tasks {TASK} --methods {method} --measurements {kind}" in run["reproduce"]
+    assert NOT_CONVERGED in data["runs"][NOTED]["accuracy"]["notes"][0]
+    assert set(data["front"]) <= set(METHODS) and data["front"]
+
+
+def test_board_as_json_has_ledgers_and_curves(ask, tmp_path, capsys):
+    data = json.loads(ask("board", TASK, "--json")[1])
+    [chosen] = [row for row in data["ledger"]["fbp"] if row["chosen"]]
+    assert chosen["weight"] == data["runs"]["fbp"]["tuning"]["settings"]["weight"]
+    assert len(data["ledger"]["fbp"]) == 12 and data["ledger"]["tsvd"] == [] and data["curves"] == []
+    root = write_tree(tmp_path / "results", tasks=(TASK,), methods=("fbp",), images=2)
+    made = make_cell(TASK, 2, "fbp", "accuracy", images=2)
+    points = [record("", {"psnr": 10.0 * depth}, {"depth": depth}) for depth in (1, 2)]
+    measurement = {**made.measurement, "hash": "0" * 16}
+    write(dataclasses.replace(made, kind="depth", measurement=measurement, records=points), root)
+    assert main(["board", TASK, "--json", "--results", str(root)]) == 0
+    curves = json.loads(capsys.readouterr().out)["curves"]
+    assert [(point["at"], point["value"]) for point in curves] == [(1, 10), (2, 20)]
+
+
+def test_raw_values_of_every_image(ask, root):
+    rows = json.loads(ask("board", TASK, "--images", "--json")[1])
+    [path] = root.glob(f"{TASK}/cgls/accuracy-*.json")
+    expected = [(r["sample"], r["values"]["psnr"]) for r in json.loads(path.read_text())["records"]]
+    assert [(row["sample"], row["psnr"]) for row in rows if row["method"] == "cgls"] == expected
+    table = ask("board", TASK, "--images")[1]
+    assert all(f"{value:.6g}" in table for _, value in expected)
+    assert "holds NaN" in table
 
 
 def first_method(line: str) -> str | None:
@@ -98,6 +138,18 @@ def test_show_a_method_with_its_settings_and_where_it_was_tuned(ask):
     assert card["settings"] and card["search"].keys() <= card["settings"].keys()
     assert card["tuned"][TASK] == {"weight": 0.01}  # what the synthetic results say
     assert "doi" in ask("show", "fbp")[1]
+
+    [chosen] = [row for row in card["ledger"][TASK] if row["chosen"]]
+    assert chosen["weight"] == 0.01
+
+
+def test_rules_are_listed_and_shown(ask):
+    rows = {row["rule"]: row for row in json.loads(ask("list", "rules", "--json", results=False)[1])}
+    for name in ("full", "quick"):
+        card = json.loads(ask("show", name, "--json")[1])
+        assert card.keys() - {"name"} == rows.keys()  # every rule has a meaning
+        assert all(rows[rule][name] == card[rule] for rule in rows)
+    assert rows["hash"]["full"] in ask("list", "rules", results=False)[1]
 
 
 def test_show_a_measurement(ask):
@@ -164,7 +216,7 @@ def test_site_is_rendered_where_it_was_asked_for(ask, tmp_path):
 
 def test_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RECON_BENCH_CACHE", str(tmp_path / "cache"))
-    entry = tmp_path / "cache" / "entry"
+    entry = tmp_path / "cache" / ("0" * 16)
     entry.mkdir(parents=True)
     (entry / "matrix.npy").write_bytes(b"0" * 2**20)
     assert main(["cache", "show"]) == 0

@@ -9,12 +9,12 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
-from helpers_scans import to_kspace, write_fastmri, write_lodopab
 
 from recon_bench.data.lodopab import MU_MAX, SIZES
 from recon_bench.data.reading import DataError
 from recon_bench.operators import RayTransform
 from recon_bench.tasks import fastmri, lodopab
+from tests.helpers_scans import to_kspace, write_fastmri, write_lodopab
 
 LODOPAB, FASTMRI = lodopab.TASKS[0], fastmri.TASKS[0]
 

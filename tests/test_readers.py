@@ -9,12 +9,12 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
-from helpers_scans import to_kspace, write_dicom, write_fastmri, write_lodopab, write_nifti
 
 from recon_bench.data import fastmri, lodopab
 from recon_bench.data.dicom import open_dicom
 from recon_bench.data.nifti import open_nifti
 from recon_bench.data.reading import DataError
+from tests.helpers_scans import to_kspace, write_dicom, write_fastmri, write_lodopab, write_nifti
 
 
 def truncate(path: Path, part: float = 0.5) -> Path:

@@ -47,6 +47,21 @@ def test_the_hash_follows_the_file(tmp_path):
     assert registry.method_hash(registry.method(str(copy))) != before
 
 
+def test_the_hash_follows_shared_solvers_but_not_the_rest(tmp_path):
+    plain, shared = (tmp_path / name for name in ("plain.py", "shared.py"))
+    plain.write_text(Path(ONE).read_text())
+    shared.write_text("from recon_bench.solvers import dot\nfrom baselines import fbp\n" + Path(ONE).read_text())
+    used = registry._shared(shared, set())
+    assert {path.name for path in used} == {"solvers.py", "fbp.py"} and not registry._shared(plain, set())
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path):
+    impostor = tmp_path / "impostor.py"
+    impostor.write_text(Path(ONE).read_text().replace('name="one"', 'name="fbp"'))
+    with pytest.raises(registry.UnknownName, match=r"the name 'fbp' is taken by .*fbp\.py"):
+        registry.method(str(impostor))
+
+
 @pytest.mark.parametrize("method", registry.methods().values(), ids=lambda method: method.name)
 def test_every_method_says_what_it_is(method):
     assert method.title and method.summary and method.reference

@@ -1,6 +1,8 @@
 """Cells end to end: each in its own process, whatever happens becoming a row; resumed and reused."""
 
 import dataclasses
+import json
+import multiprocessing
 import os
 import re
 import signal
@@ -11,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from recon_bench import check, results, runner
+from recon_bench import check, registry, results, runner
+from recon_bench.core import Record
+from recon_bench.measurements.tuning import chosen
 from recon_bench.registry import UnknownName
 from recon_bench.results import ResultError
 from recon_bench.rules import Rules
+from recon_bench.worker import Job, read, work
 
 ONE = str(Path(__file__).parent / "methods" / "one.py")
 TASK = "ct-shepp-logan-30"
@@ -40,7 +45,7 @@ def test_a_method_in_one_file_is_tuned_scored_and_timed(tmp_path):
     assert len(by_kind["accuracy"].records) == 3 and by_kind["accuracy"].images.keys() == {"worst", "median", "best"}
     timed = {record["sample"]: record["values"] for record in by_kind["runtime"].records}
     assert timed["operator"] == {"applications": 1.5}  # one adjoint and two forward projections
-    assert {"setup", "reconstruct-0", "reconstruct-1", "batch", "fbp-0"} <= timed.keys()
+    assert {"setup", "reconstruct-0", "reconstruct-1", "batch-0", "fbp-0"} <= timed.keys()
     assert check.check(tmp_path) == []
 
 
@@ -123,6 +128,46 @@ def test_a_killed_run_goes_on_from_the_images_it_had_finished(tmp_path):
     extremes = 3  # reconstructions of the pictures
     assert len(list(calls.iterdir())) - before < 2 + extremes + 1
     assert not list(journals.glob("*"))
+
+
+def test_a_journal_cut_in_the_middle_of_a_line_loses_only_that_line(tmp_path):
+    job = Job(TASK, ONE, "accuracy", {}, RULES, "cpu", 1, tmp_path)
+    whole = [json.dumps({"record": dataclasses.asdict(Record(f"test-{i:04d}", {"psnr": 1.0}))}) for i in range(2)]
+    job.journal.write_text(whole[0] + "\n" + whole[1][:20])
+    process = multiprocessing.get_context("forkserver").Process(target=work, args=(job,))
+    process.start()
+    process.join()
+    records, pictures, end = read(job.journal)
+    assert sorted(record.sample for record in records) == ["test-0000", "test-0001", "test-0002"]
+    assert end == {"end": "ok", "reason": None} and len(pictures) == 3
+    (kept,) = [record for record in records if record.sample == "test-0000"]
+    assert kept.values == {"psnr": 1.0}  # what was finished was not done again
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path):
+    with runner._alone(tmp_path), pytest.raises(ResultError, match="another run is writing there"):
+        run(tmp_path)
+
+
+def test_a_tuning_that_runs_out_of_time_counts_with_what_it_tried(tmp_path):
+    rules = dataclasses.replace(RULES, cell_minutes=0.05, tuning_evaluations=100)
+    tuned = {result.kind: result for result in run(tmp_path, ("tuning", "accuracy"), rules, trouble="slow")}
+    assert tuned["tuning"].status == "timeout" and 0 < len(tuned["tuning"].records) < 100
+    assert tuned["accuracy"].method["tuned"] == ["scale"]
+
+
+def test_the_tuner_takes_the_cheaper_of_equals():
+    method = dataclasses.replace(registry.method("cgls"))
+    ledger = [Record("validation", {"psnr": 20 + 1e-4 * n}, {"iterations": float(n)}) for n in (1, 7, 20)]
+    assert chosen(method, ledger) == {"iterations": 1}
+    ledger.append(Record("validation", {"psnr": 21.0}, {"iterations": 30.0}))
+    assert chosen(method, ledger) == {"iterations": 30}
+
+
+def test_a_task_without_its_data_says_what_to_download(tmp_path, monkeypatch):
+    monkeypatch.delenv("RECON_BENCH_LODOPAB", raising=False)
+    with pytest.raises(ValueError, match="RECON_BENCH_LODOPAB"):
+        runner.run(["lodopab"], ["fbp"], [], RULES, tmp_path)
 
 
 def test_unknown_names_are_refused_before_anything_runs(tmp_path):

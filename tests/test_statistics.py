@@ -68,6 +68,13 @@ def test_equal_methods_share_a_rank():
     assert ranks({"a": values, "b": values.copy(), "c": values - 1}) == {"a": 1, "b": 1, "c": 3}
 
 
+def test_differences_below_the_resolution_are_ties_however_regular():
+    values = images(6)
+    rounded = {"a": values, "b": values - 1e-6, "c": values - 0.01}
+    assert ranks(rounded) == {"a": 1, "b": 2, "c": 3}
+    assert ranks(rounded, resolution=0.005) == {"a": 1, "b": 1, "c": 3}
+
+
 def test_ranks_turn_with_the_direction():
     values = {"good": images(7), "bad": images(7) - 2}
     assert ranks(values, "higher") == {"good": 1, "bad": 2}

@@ -102,14 +102,16 @@ def test_a_damaged_registry_says_so(folder):
 
 
 def test_results_are_measured_again_when_weights_change():
-    item = dataclasses.replace(registry.method("unet"))
-    before = registry.method_hash(item, "toy")
+    item = registry.method("unet")
+    code = registry.method_hash(item)
+    assert registry.trained_hash(code, item, "toy", (0,)) == code
     keep(UNET)
-    after = registry.method_hash(item, "toy")
-    assert before != after == registry.method_hash(item, "toy")
-    assert registry.method_hash(item, "other") == before
+    trained = registry.trained_hash(code, item, "toy", (0,))
+    assert trained != code
+    assert registry.trained_hash(code, item, "other", (0,)) == code
     keep(UNET, variant="images10")
-    assert registry.method_hash(item, "toy") == after
+    assert registry.trained_hash(code, item, "toy", (0,)) == trained
+    assert registry.trained_hash("another", item, "toy", (0,)) != trained
 
 
 def test_shipped_weights_are_whole(monkeypatch):

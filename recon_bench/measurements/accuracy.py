@@ -25,25 +25,22 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     size = cell.rules.batch(torch.Size(operator.domain_shape).numel())
     for seed in cell.rules.seeds:
         reconstruct = cell.method.build(problem, seeded(cell.settings, seed))
-        records = {}
-        for start in range(0, count, size):
-            todo = []
-            for index in range(start, min(start + size, count)):
-                key = Record(sample=_name(index), seed=seed).key
-                if key in done:
-                    records[index] = done[key]
-                else:
-                    todo.append(index)
-            if not todo:
-                continue
+        keys = {index: Record(sample=_name(index), seed=seed).key for index in range(count)}
+        records = {index: done[key] for index, key in keys.items() if key in done}
+        for todo in _batches([index for index in keys if index not in records], size):
             samples = [test[index] for index in todo]
             outcomes = reconstruct_each(reconstruct, operator, samples, cell.device)
             for index, sample, outcome in zip(todo, samples, outcomes):
                 records[index] = _score(cell.task, operator, _name(index), sample, outcome, seed)
                 yield records[index]
-        yield from _volumes(test, records, done, seed)
+        if count == len(test) and test[0].volume:  # part of a volume would not be the volume's figure
+            yield from _volumes(test, records, done, seed)
         if seed == cell.rules.seeds[0]:
             _save_extremes(cell, reconstruct, operator, test, records, save)
+
+
+def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 def _name(index: int) -> str:

@@ -6,15 +6,18 @@ images. The result's header holds the chosen settings. Nothing of the test split
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from recon_bench import metrics, pictures, registry, tuning
+from recon_bench import metrics, pictures, tuning
 from recon_bench.core import Cell, Measurement, Method, Metric, Problem, Record, Sample, SavePicture
 from recon_bench.reconstruct import reconstruct_each, seeded
+
+TIE = 0.005  # dB: half the last digit shown; rounding must not choose twenty iterations where one does
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
@@ -38,7 +41,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
 
 def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuning.Point) -> Record:
     changes = tuning.value(cell.method.search, point)
-    settings = seeded(registry.with_settings(cell.method, changes), cell.rules.seeds[0])
+    settings = seeded(dataclasses.replace(cell.settings, **changes), cell.rules.seeds[0])
     reconstruct = cell.method.build(problem, settings)
     size = cell.rules.batch(torch.Size(problem.operator.domain_shape).numel())
     values, note = [], None
@@ -54,12 +57,17 @@ def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuning
 
 
 def chosen(method: Method, records: list[Record]) -> dict[str, Any]:
-    """The settings of the best evaluation in a ledger; empty where none succeeded."""
+    """The settings of the best evaluation in a ledger; empty where none succeeded.
+
+    Evaluations within TIE of the best are equal: of those the one with the least depth wins, then the best.
+    """
     scored = [record for record in records if "psnr" in record.values]
     if not scored:
         return {}
-    best = max(scored, key=lambda record: record.values["psnr"])
-    return tuning.value(method.search, best.at)
+    best = max(record.values["psnr"] for record in scored)
+    equal = [record for record in scored if record.values["psnr"] >= best - TIE]
+    winner = min(equal, key=lambda record: (record.at.get(method.depth or "", 0.0), -record.values["psnr"]))
+    return tuning.value(method.search, winner.at)
 
 
 MEASUREMENT = Measurement(
