@@ -51,7 +51,7 @@ def train(
     ``settings.seed`` decides everything random; ``settings.weights`` names weights to start from. ``changes`` of the
     method's recipe. ``steps``: the budget, by default the recipe's unless ``minutes`` are given; ``minutes`` with
     ``steps`` end this session alone, to be resumed. ``images``: use only the first so many of the training split, 0
-    for the task's law. Raises :class:`TrainingError`, ValueError, NotApplicable.
+    for the task's law. Raises :class:`TrainingError`, ValueError, NotApplicable; KeyboardInterrupt once all is kept.
     """
     if method.network is None or method.recipe is None:
         raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
@@ -89,12 +89,16 @@ def train(
     )
     state = checkpoints.restore(run, kept) if kept else State()
     print(f"{name}: {sum(p.numel() for p in network.parameters()):,} parameters, {precision}, on {device}", flush=True)
-    _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
+    interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
     done, best = run.progress(state) >= 1, max(psnr for _, psnr in state.validation)
     if done or not present or best > present["best"]["psnr"]:  # never a half-trained network for a better one
         _publish(run, state)
     if done:
         file.unlink(missing_ok=True)
+    else:
+        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
+    if interrupted:
+        raise KeyboardInterrupt
     return name
 
 
@@ -103,8 +107,8 @@ def _enough(present: Mapping[str, Any], steps: int) -> bool:
     return present["finished"] and present["steps"] >= steps
 
 
-def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: float) -> None:
-    """Train until the budget is spent, ``stop_after`` seconds have gone by, or a signal asks to stop."""
+def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: float) -> bool:
+    """Train until the budget is spent, ``stop_after`` seconds have gone by, or a signal asks to stop: then True."""
     recipe = run.recipe
     forward = _forward(run)
     draw = examples.source(run.problem, run.network, run.images, recipe.crop)
@@ -142,6 +146,7 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
                 break
     if not state.best:  # stopped before the first validation
         _validate(run, state, truths, data)
+    return bool(asked)
 
 
 def _forward(run: Run) -> Forward:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from functools import partial
 
 import numpy as np
@@ -71,7 +72,7 @@ def reconstruct(method, task=TOY, **settings):
 
 
 class Failing(torch.nn.Module):
-    """A network that misbehaves as told: "nan" in its loss after some calls, or too large for memory."""
+    """A network that misbehaves as told: "nan" in its loss or a "stop" after some calls, or too large for "memory"."""
 
     def __init__(self, trouble):
         super().__init__()
@@ -82,6 +83,8 @@ class Failing(torch.nn.Module):
         self.calls += self.training
         if self.trouble == "memory" and len(y) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        if self.trouble == "stop" and self.calls == 25:
+            signal.raise_signal(signal.SIGINT)
         x = self.weight * learned.Scaled(A, 1000.0).adjoint(y)
         return x * torch.nan if self.trouble == "nan" and self.calls > 25 else x
 

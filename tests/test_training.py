@@ -124,6 +124,24 @@ def test_nan_stops_the_training_and_keeps_the_last_good_checkpoint(home):
     assert weights.card("toy/failing")["recipe"]["rate"] == 1e-4
 
 
+def test_an_interrupted_training_is_kept(home, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        go(home, failing("stop"))
+    (checkpoint,) = (home / "checkpoints").rglob("*.pt")
+    assert torch.load(checkpoint)["state"]["step"] == 30
+    assert weights.card("toy/failing")["steps"] == 30 and not weights.card("toy/failing")["finished"]
+    assert "stopped after 30 steps; the same command with --resume goes on" in capsys.readouterr().out
+    go(home, failing(""), resume=True)
+    assert weights.card("toy/failing")["finished"]
+
+
+def test_a_stopped_training_does_not_replace_better_weights(home):
+    name = go(home, UNET, steps=60)
+    before = weights.load_named(name)
+    go(home, UNET, steps=600, minutes=1e-6, changes={"rate": 1e-9})
+    assert all(torch.equal(tensor, before[key]) for key, tensor in weights.load_named(name).items())
+
+
 def test_a_rate_that_is_too_large_is_found_out(home):
     with pytest.raises(train.TrainingError, match="NaN or infinite by step"):
         go(home, PRIMAL_DUAL, changes={"rate": 1e30})
