@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+BUDGET ?= 100
 QUICK := build/quick
 DEVICE ?= cpu
 
@@ -33,14 +34,14 @@ browser: .venv/dev
 	  || echo "No Chromium: the tests that open the site in a browser will say so."
 
 run: .venv/run  ## quick suite: a few images of every task, then the site, then the ranking
-	$(BIN)/recon-bench run --rules quick --budget 130 --threads $(THREADS) --results $(QUICK)/results || true
-	$(BIN)/recon-bench site --results $(QUICK)/results --out $(QUICK)/site
-	@$(BIN)/recon-bench board --rules quick --results $(QUICK)/results
-	@echo "Open $(CURDIR)/$(QUICK)/site/index.html (this quick run); make site renders the committed full results."
+	$(BIN)/recon-bench run --rules quick --budget $(BUDGET) --jobs $(JOBS) --results $(QUICK)/results
+	@$(BIN)/recon-bench site --results $(QUICK)/results --out $(QUICK)/site
+	@$(BIN)/recon-bench board --rules quick --results $(QUICK)/results --columns psnr ssim seconds
+	@echo "Open $(CURDIR)/$(QUICK)/site/index.html; make site renders the committed full results."
 
-run-all: .venv/run  ## full suite into results/ (hours on two cores; resumes where it stopped)
-	$(BIN)/recon-bench run --measurements tuning accuracy --jobs $(THREADS) --threads 1 || true
-	$(BIN)/recon-bench run --measurements runtime --threads $(THREADS) || true
+run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
+	$(BIN)/recon-bench run --measurements tuning accuracy --jobs $(JOBS)
+	$(BIN)/recon-bench run --measurements runtime
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda; resumes where it stopped)
@@ -63,6 +64,8 @@ check: .venv/dev  ## lint, types, and every committed result file against the sc
 	$(BIN)/recon-bench check
 
 perf: .venv/dev  ## compare our operators with ASTRA, scikit-image and deepinv, as ratios in one run
+	-$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt einops natsort requests torchmetrics \
+	  && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps deepinv  # with its needs it would replace torch
 	$(BIN)/pytest tests/perf --benchmark-only
 
 asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/

@@ -90,7 +90,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--methods", nargs="+", metavar="NAME", help="names or paths of Python files; default: all")
     run.add_argument("--measurements", nargs="+", metavar="NAME", help="default: all")
     run.add_argument("--device", default="cpu", help="a torch device; default: cpu")
-    run.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads of each process")
+    run.add_argument("--threads", type=int, help="CPU threads of each process; default: the cores shared by the jobs")
     run.add_argument("--jobs", type=int, default=1, help="processes at a time; timings are taken alone. Default: 1")
     run.add_argument("--set", action="append", default=[], metavar="METHOD.SETTING=VALUE", help="may be repeated")
     run.add_argument("--budget", type=float, metavar="SECONDS", help="leave out what does not fit in this time")
@@ -99,8 +99,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.threads < 1 or arguments.jobs < 1:
-        raise ValueError(f"expected at least 1 thread and 1 job, got {arguments.threads} and {arguments.jobs}")
+    shared = max(1, (os.cpu_count() or 1) // max(1, arguments.jobs))
+    threads = shared if arguments.threads is None else arguments.threads
+    if threads < 1 or arguments.jobs < 1:
+        raise ValueError(f"expected at least 1 thread and 1 job, got {threads} and {arguments.jobs}")
     overrides = _overrides(arguments.set)
     from recon_bench import runner
 
@@ -111,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
         rules=RULES[arguments.rules],
         results_folder=arguments.results,
         device=arguments.device,
-        threads=arguments.threads,
+        threads=threads,
         jobs=arguments.jobs,
         overrides=overrides,
         budget=arguments.budget,
@@ -166,6 +168,7 @@ def _board(arguments: argparse.Namespace) -> int:
         data = [board_data(made) for made in boards]
         print(json.dumps(data[0] if len(arguments.tasks) == 1 else data, indent=1))
         return 0
+    _check_columns(boards, arguments.columns or ())
     for made in boards:
         print(f"\n{made.task}, version {made.version}, {made.rules['name']} rules\n")
         print(_board_table(made, arguments.columns))
@@ -183,16 +186,21 @@ def _images(boards: Sequence[Board], as_json: bool) -> int:
     return 0
 
 
+def _check_columns(boards: Sequence[Board], wanted: Sequence[str]) -> None:
+    known = list(dict.fromkeys(column.name for made in boards for column in made.columns))
+    if known and (unknown := set(wanted) - set(known)):
+        raise ValueError(f"there is no column {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+
+
 def _board_table(made: Board, wanted: Sequence[str] | None) -> str:
+    """The table of a board; a column that nothing has been measured for is left out."""
     known = {column.name: column for column in made.columns}
-    if unknown := set(wanted or ()) - set(known):
-        raise ValueError(f"{made.task} has no column {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
     from recon_bench.export import plain
 
     rows = []
     for row in plain(made.frame):
         line = {name: row[name] for name in ("rank", "method", "family", "images")}
-        for column in map(known.__getitem__, wanted or known):
+        for column in (known[name] for name in wanted or known if name in known):
             line[f"{column.name} {column.unit}".strip()] = _value(row, column.name, column.digits)
         rows.append({**line, "status": f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]})
     return tabulate(rows, headers="keys", disable_numparse=True, maxcolwidths=[None] * (len(rows[0]) - 1) + [48])

@@ -28,7 +28,7 @@ def rows(what: str) -> list[dict[str, Any]]:
         case "measurements":
             return [_measurement_row(measurement) for measurement in registry.measurements().values()]
         case "rules":
-            meanings = {"version": "Version", "hash": "Hash of all that follows", **export.RULES}
+            meanings = {"version": "Version", "hash": "Hash of all fields", **export.RULES}
             sets = RULES.values()
             return [{"rule": n, "meaning": m, **{r.name: getattr(r, n) for r in sets}} for n, m in meanings.items()]
         case _:

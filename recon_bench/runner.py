@@ -201,15 +201,11 @@ class _Run:
     def all(self, todo: Sequence[Planned]) -> int:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["recon_bench.worker", "recon_bench.preload"])
-        previous = ""
         with tqdm(total=len(todo), unit="cell", disable=None) as self.bar:
             try:
                 for cell in todo:
-                    stage = f"{cell.task.name} {cell.kind.name}"
-                    alone = cell.kind.name == "runtime"
-                    while self.running and (stage != previous or alone or len(self.running) >= self.jobs):
+                    while self.running and not self._may_start(cell):
                         self._wait()
-                    previous = stage
                     self._start(cell, context)
                 while self.running:
                     self._wait()
@@ -219,6 +215,13 @@ class _Run:
         with contextlib.suppress(OSError):
             (self.root / PARTIAL).rmdir()
         return self.bad
+
+    def _may_start(self, cell: Planned) -> bool:
+        """Whether there is room beside what runs: timings run alone, a method is tuned before it is scored."""
+        others = [item.cell for item in self.running]
+        timing = any("runtime" in (cell.kind.name, other.kind.name) for other in others)
+        same = any((cell.task.name, cell.method.name) == (other.task.name, other.method.name) for other in others)
+        return len(others) < self.jobs and not timing and not same
 
     def _start(self, cell: Planned, context: Any) -> None:
         settings, tuned = cell.settings([*self.known, *self.shipped])

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,12 +124,13 @@ def read(journal: Path) -> tuple[list[Record], dict[str, dict[str, str]], dict[s
 
 
 def _die_with_parent() -> None:
-    parent = os.getppid()
+    """End with the runner, however it ends; the server that forked this process may outlive both."""
+    runner = multiprocessing.parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
+        if runner is not None:
+            runner.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -146,6 +146,7 @@ def test_the_board_shows_what_board_computes(tree, site):
     assert data["rows"][-1]["psnr"] is None and data["rows"][-1]["reason"]
     page = (site / "board" / f"{TASK}.html").read_text()
     assert f"[{best['psnr_low']:.2f}, {best['psnr_high']:.2f}]" in page
+    assert all(run["reproduce"] in page for runs in data["runs"].values() for run in runs.values())
 
 
 def test_raw_values_of_every_image_can_be_downloaded(tree, site):

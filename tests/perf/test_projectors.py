@@ -59,9 +59,9 @@ def test_projector(case, direction, benchmark, tables):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(case.batch, case.size, case.size, generator=generator)
     y = A(x)
-    ours, matrix = (lambda: A(x), A._forward) if direction == "forward" else (lambda: A.adjoint(y), A._backward)
+    ours, matrices = (lambda: A(x), A._forward) if direction == "forward" else (lambda: A.adjoint(y), [A._backward])
     row = compare(case, direction, ours, (x.numpy(), y.numpy()), benchmark)
-    arrays = (matrix.crow_indices(), matrix.col_indices(), matrix.values(), x, y)
+    arrays = [part for m in matrices for part in (m.crow_indices(), m.col_indices(), m.values())] + [x, y]
     rate = sum(array.nbytes for array in arrays) / row.seconds["ours"].fastest
     memory = TRIAD_BYTES / row.seconds["triad"].fastest
     row.cells["memory"] = f"{rate / 1e9:.0f} of {memory / 1e9:.0f} GB/s: {rate / memory:.0%}"
