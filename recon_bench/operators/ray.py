@@ -168,8 +168,15 @@ def _matrices(geometry: ParallelBeam, dtype: torch.dtype) -> tuple[list[Tensor],
 
 
 def _strips(backward: scipy.sparse.csr_array) -> list[Tensor]:
-    """The forward matrix in strips, from its transpose."""
-    return [_torch(backward[i : i + _STRIP].T.tocsr()) for i in range(0, backward.shape[0], _STRIP)]
+    """The forward matrix in strips, from its transpose, whose rows are cut without a copy."""
+    strips = []
+    for i in range(0, backward.shape[0], _STRIP):
+        rows = backward.indptr[i : i + _STRIP + 1]
+        inside = slice(rows[0], rows[-1])
+        arrays = (backward.data[inside], backward.indices[inside], rows - rows[0])
+        part = scipy.sparse.csr_array(arrays, shape=(len(rows) - 1, backward.shape[1]))
+        strips.append(_torch(part.T.tocsr()))
+    return strips
 
 
 def _csr(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
@@ -184,7 +191,7 @@ def _scipy(matrix: Tensor) -> scipy.sparse.csr_array:
 
 
 def _torch(matrix: scipy.sparse.csr_array) -> Tensor:
-    arrays = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data)
+    arrays = (matrix.indptr.astype(np.int32, copy=False), matrix.indices.astype(np.int32, copy=False), matrix.data)
     return _csr([torch.from_numpy(array) for array in arrays], matrix.shape)
 
 
