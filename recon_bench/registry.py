@@ -93,6 +93,12 @@ def method(name: str) -> Method:
     return item
 
 
+def ready() -> list[str]:
+    """Methods that a run takes by itself: all but the learned ones that have no weights for any task yet."""
+    trained = {facts["method"] for facts in weights.registry().values()}
+    return [name for name, item in methods().items() if item.network is None or name in trained]
+
+
 def method_hash(item: Method) -> str:
     """First 16 hex digits of the sha256 of the method's file and of the shared solvers it is built on.
 

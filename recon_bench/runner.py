@@ -50,7 +50,7 @@ def run(
     dry_run: bool = False,
     command: str = "",
 ) -> int:
-    """Run what is asked for and not done yet; empty lists mean everything. Gives the number of cells that ended badly.
+    """Run what is asked for and not done yet; empty lists mean everything that can run. Gives the number of cells that ended badly.
 
     ``budget``: seconds of estimated work after which the costliest cells are left out. Raises UnknownName for an
     unknown name and ResultError where results cannot be written.
@@ -63,7 +63,7 @@ def run(
     available, absent = _available(tasks)
     if tasks and absent:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
-    wanted = cells(available, methods or list(registry.methods()), kinds or list(registry.measurements()), setup)
+    wanted = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
     known, problems = results.load(results_folder)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
