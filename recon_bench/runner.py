@@ -50,9 +50,9 @@ def run(
     dry_run: bool = False,
     command: str = "",
 ) -> int:
-    """Run what is asked for and not done yet; empty lists mean everything that can run. Gives the number of cells that ended badly.
+    """Run what is asked for and not done yet; gives the number of cells that ended badly.
 
-    ``budget``: seconds of estimated work after which the costliest cells are left out. Raises UnknownName for an
+    Empty lists mean everything, but for learned methods that have no weights yet. ``budget``: seconds of estimated work after which the costliest cells are left out. Raises UnknownName for an
     unknown name and ResultError where results cannot be written.
     """
     if overrides and results_folder.resolve() == SHIPPED.resolve():
