@@ -52,8 +52,9 @@ def run(
 ) -> int:
     """Run what is asked for and not done yet; gives the number of cells that ended badly.
 
-    Empty lists mean everything, but for learned methods that have no weights yet. ``budget``: seconds of estimated work after which the costliest cells are left out. Raises UnknownName for an
-    unknown name and ResultError where results cannot be written.
+    Empty lists mean everything, but for learned methods that have no weights yet. ``budget``: seconds of estimated
+    work after which the costliest cells are left out. Raises UnknownName, also for a setting, ValueError for a task
+    without its data, and ResultError where results cannot be written.
     """
     if overrides and results_folder.resolve() == SHIPPED.resolve():
         raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
