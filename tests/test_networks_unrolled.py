@@ -133,7 +133,7 @@ def test_training_improves_and_its_weights_are_found(name, tmp_path, monkeypatch
     small = dataclasses.replace(method.settings, **SMALL[name])
     facts = {"title": name, "family": "unrolled", "summary": "A toy.", "reference": "none", "depth": None}
     method = learned.method(name, method.network, small, RECIPE, **facts)
-    train.train(method, TOY, steps=90, folder=tmp_path)
+    train.train(method, TOY, steps=200, folder=tmp_path)
     truth, y = (torch.stack([getattr(s, part) for s in TOY.samples("test")]) for part in ("truth", "data"))
     with torch.no_grad():
         start = made(name)(y / TOY.data_range, PROBLEM.operator) * TOY.data_range
