@@ -4,6 +4,15 @@ BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 BUDGET ?= 100
 QUICK := build/quick
+DEVICE ?= cpu
+
+# method:task[:seed], in order of worth
+TRAININGS := \
+  learned-primal-dual:ct-ellipses-30 unet:ct-ellipses-30 \
+  learned-primal-dual:ct-shepp-logan-30 unet:ct-shepp-logan-30 \
+  unet:mri-brain-4x unet:mri-brain-8x unet:ct-head-50 unet:ct-head-143 learned-primal-dual:ct-head-50 \
+  unet:ct-ellipses-50 unet:ct-ellipses-143 \
+  unet:ct-ellipses-30:1 unet:ct-ellipses-30:2 learned-primal-dual:ct-ellipses-30:1 learned-primal-dual:ct-ellipses-30:2
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -35,6 +44,12 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 	$(BIN)/recon-bench run --measurements runtime
 	$(MAKE) site
 
+train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda; resumes where it stopped)
+	@for item in $(TRAININGS); do \
+	  set -- $$(echo $$item | tr : ' '); \
+	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --device $(DEVICE) --threads $(THREADS) --resume || exit 1; \
+	done
+
 site: .venv/run  ## render results/ to build/site
 	$(BIN)/recon-bench site --out build/site
 	@echo "Open $(CURDIR)/build/site/index.html"
@@ -61,4 +76,4 @@ asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv
 
-.PHONY: help browser run run-all site test check perf asv clean
+.PHONY: help browser run run-all train-all site test check perf asv clean

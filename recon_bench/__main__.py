@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from recon_bench import training
 from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import RULES
 
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     site.add_argument("--out", type=Path, default=Path("build/site"), metavar="DIR", help="default: build/site")
     cache = add("cache", _cache, "show or clear the folder of built operators")
     cache.add_argument("action", choices=("show", "clear"))
+    training.add_arguments(add("train", training.command, "train a learned method, keep its weights and training card"))
     _add_run(add("run", _run, "measure methods on tasks", "results", "rules"))
     return parser
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recon_bench import export, registry, task_cards
+from recon_bench import export, registry, task_cards, weights
 from recon_bench.board import ledger, task_names
 from recon_bench.columns import chosen
-from recon_bench.core import Measurement, Method, Task
+from recon_bench.core import Measurement, Method, NotApplicable, Task
 from recon_bench.results import Result, latest
 from recon_bench.rules import RULES
 from recon_bench.selection import current
@@ -92,6 +93,7 @@ def _method_card(method: Method, results: Sequence[Result]) -> dict[str, Any]:
     card["file"] = os.path.relpath(method.path)
     card["settings"] = dataclasses.asdict(method.settings) if method.settings is not None else {}
     card["search"] = {name: dataclasses.asdict(space) for name, space in method.search.items()}
+    card |= _training(method)
     cells = [cell for task in task_names(results) for cell in latest(current(results, task)[0])]
     own = {r.task["name"]: r for r in cells if (r.method["name"], r.kind) == (method.name, "tuning")}
     card["tuned"] = {
@@ -100,3 +102,28 @@ def _method_card(method: Method, results: Sequence[Result]) -> dict[str, Any]:
         if chosen(r) is not None
     }
     return card | {"ledger": {task: export.plain(ledger(tuning)) for task, tuning in own.items()}}
+
+
+def _training(method: Method) -> dict[str, Any]:
+    """Of a learned method: its recipe, the layers of its live network with their parameters, its weights by task."""
+    if method.network is None:
+        return {}
+    layers = _layers(method)
+    kept = [name for name, facts in weights.registry().items() if facts["method"] == method.name]
+    return {
+        "recipe": dataclasses.asdict(method.recipe) if method.recipe else {},
+        "parameters": sum(layers.values()),
+        "layers": layers,
+        "weights": {name: {key: weights.card(name)[key] for key in ("best", "steps", "finished")} for name in kept},
+    }
+
+
+def _layers(method: Method) -> dict[str, int]:
+    """Parameters per layer of the untrained network, on the first task that the method can run on."""
+    from baselines import learned
+
+    for task in registry.tasks().values():
+        if task.missing() is None and method.network is not None:
+            with contextlib.suppress(NotApplicable):
+                return learned.parameters(learned.untrained(method.network, task.problem(), method.settings))
+    return {}

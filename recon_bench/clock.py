@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -27,3 +29,11 @@ def seconds(call: Callable[[], T], device: torch.device) -> tuple[float, T]:
     result = call()
     synchronise(device)
     return time.perf_counter() - start, result
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory in use so far: allocated by torch on a GPU, else resident in this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

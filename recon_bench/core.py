@@ -18,13 +18,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from recon_bench.recipe import Recipe
 from recon_bench.rules import Rules
 
 Reconstructor = Callable[[Tensor, "Operator"], Tensor]
 SavePicture = Callable[[str, Any, str], None]
+Fresh = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
 
 
 class NotApplicable(Exception):
@@ -117,13 +120,18 @@ class Samples(Sequence[Sample]):
 
 @dataclass(frozen=True)
 class Problem:
-    """All that a method may know: the operator A0, the noise, the data range, training and validation samples."""
+    """All that a method may know: the operator A0, the noise, the data range, training and validation samples.
+
+    ``task`` is a name and nothing more: trained weights are found by it. ``fresh`` as in :class:`Task`.
+    """
 
     operator: Operator
     noise: Noise
     data_range: float
     train: Samples
     validation: Samples
+    task: str = ""
+    fresh: Fresh | None = None
 
     @property
     def complex(self) -> bool:
@@ -148,7 +156,9 @@ class Task:
     splits are "train", "validation" and "test", ``sizes`` says how many each has. ``card`` is everything that
     defines the task as JSON data; ``fingerprint()`` digests what the card only names (drawn phantoms, scans, masks,
     first noise values) in a way that does not depend on the machine. ``missing()`` says what to download and where
-    to put it, or None. ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors.
+    to put it, or None. ``fresh(rng, n)`` gives n new training samples of the law of the training split, made the same
+    way but fast, as truths ``(n, *domain_shape)`` and data ``(n, *range_shape)``; None where there is no law to draw
+    from. ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors.
     """
 
     name: str
@@ -167,6 +177,7 @@ class Task:
     error_display: tuple[float, float] = (-0.2, 0.2)
     ssim: Ssim = Ssim()
     missing: Callable[[], str | None] = lambda: None
+    fresh: Fresh | None = None
 
     def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         """What a method is handed."""
@@ -176,6 +187,8 @@ class Task:
             data_range=self.data_range,
             train=self.samples("train"),
             validation=self.samples("validation"),
+            task=self.name,
+            fresh=self.fresh,
         )
 
     def samples(self, split: str) -> Samples:
@@ -221,7 +234,8 @@ class Method:
     :class:`NotApplicable`. ``settings`` is an instance of a frozen dataclass with the defaults; ``search`` names the
     fields that the shared tuner may choose, within the same budget for every method; ``depth`` names the field that
     limits applications of the pair (A, adjoint), the axis that iterations, layers and solver steps share.
-    ``reference`` is a citation with its DOI. ``path`` is filled in by the registry.
+    ``reference`` is a citation with its DOI. A learned method has a ``network(problem, settings)``, untrained, and the
+    ``recipe`` to train it (``baselines/learned.py``). ``path`` is filled in by the registry.
     """
 
     name: str
@@ -235,6 +249,8 @@ class Method:
     settings: Any
     search: Mapping[str, Log | Choice] = field(default_factory=dict)
     depth: str | None = None
+    network: Callable[[Problem, Any], nn.Module] | None = None
+    recipe: Recipe | None = None
     path: str = ""
 
 

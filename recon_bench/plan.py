@@ -123,12 +123,13 @@ class Planned:
 def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], setup: Setup) -> list[Planned]:
     """Every cell that is asked for: task by task, tuning before what needs it. ``methods`` are names or files."""
     found = []
-    hashes = {name: registry.method_hash(registry.method(name)) for name in methods}
+    code = {name: registry.method_hash(registry.method(name)) for name in methods}
     for task in tasks:
         for kind in sorted(kinds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
             for name in methods:
                 method = registry.method(name)
                 if kind == tuning.MEASUREMENT.name and not (method.search and setup.rules.tuning_evaluations):
                     continue
-                found.append(Planned(task, method, name, registry.measurement(kind), setup, hashes[name]))
+                hashed = registry.trained_hash(code[name], method, task.name, setup.rules.seeds)
+                found.append(Planned(task, method, name, registry.measurement(kind), setup, hashed))
     return found

@@ -15,7 +15,7 @@ import torch
 
 from recon_bench.core import digest
 
-PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "PyWavelets", "astra-toolbox", "recon-bench")
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "PyWavelets", "safetensors", "astra-toolbox", "recon-bench")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

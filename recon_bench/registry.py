@@ -16,13 +16,14 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from recon_bench.core import Measurement, Method, Task
+from recon_bench import weights
+from recon_bench.core import Measurement, Method, Task, digest
 
 ROOT = Path(__file__).resolve().parent.parent
 Noun = TypeVar("Noun", Task, Method, Measurement)
@@ -92,6 +93,12 @@ def method(name: str) -> Method:
     return item
 
 
+def ready() -> list[str]:
+    """Methods that a run takes by itself: all but the learned ones that have no weights for any task yet."""
+    trained = {facts["method"] for facts in weights.registry().values()}
+    return [name for name, item in methods().items() if item.network is None or name in trained]
+
+
 def method_hash(item: Method) -> str:
     """First 16 hex digits of the sha256 of the method's file and of the shared solvers it is built on.
 
@@ -102,6 +109,12 @@ def method_hash(item: Method) -> str:
     for path in [Path(item.path), *sorted(_shared(Path(item.path), set()))]:
         content.update(path.read_bytes())
     return content.hexdigest()[:16]
+
+
+def trained_hash(code: str, item: Method, task: str, seeds: Sequence[int]) -> str:
+    """``code``, the hash of the method, with the weights that a learned method has for ``task`` under ``seeds``."""
+    seals = weights.seals(item, task, seeds)
+    return digest([code, *seals]) if seals else code
 
 
 def _shared(path: Path, seen: set[Path]) -> set[Path]:
@@ -124,15 +137,23 @@ def with_settings(item: Method, changes: Mapping[str, Any]) -> Any:
 
     Raises :class:`UnknownName` for a setting that the method does not have, ValueError for one that does not convert.
     """
-    defaults = dataclasses.asdict(item.settings) if item.settings is not None else {}
-    converted = {}
-    for key, value in changes.items():
-        default = _get(defaults, key, f"setting of {item.name}")
-        converted[key] = _convert(value, default, f"{item.name}.{key}") if isinstance(value, str) else value
-    return dataclasses.replace(item.settings, **converted) if converted else item.settings
+    return (
+        dataclasses.replace(item.settings, **converted(item.settings, changes, item.name)) if changes else item.settings
+    )
 
 
-def _convert(text: str, default: Any, name: str) -> Any:
+def converted(defaults: Any, changes: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """``changes`` of fields of the dataclass ``defaults``, text converted to the type of the default."""
+    known = dataclasses.asdict(defaults) if defaults is not None else {}
+    return {
+        key: _convert(value, _get(known, key, f"setting of {owner}"), f"{owner}.{key}")
+        for key, value in changes.items()
+    }
+
+
+def _convert(text: Any, default: Any, name: str) -> Any:
+    if not isinstance(text, str):
+        return text
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{name} is true or false, got {text!r}")

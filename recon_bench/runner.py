@@ -50,10 +50,11 @@ def run(
     dry_run: bool = False,
     command: str = "",
 ) -> int:
-    """Run what is asked for and not done yet; empty lists mean everything. Gives the number of cells that ended badly.
+    """Run what is asked for and not done yet; gives the number of cells that ended badly.
 
-    ``budget``: seconds of estimated work after which the costliest cells are left out. Raises UnknownName for an
-    unknown name and ResultError where results cannot be written.
+    Empty lists mean everything, but for learned methods that have no weights yet. ``budget``: seconds of estimated
+    work after which the costliest cells are left out. Raises UnknownName, also for a setting, ValueError for a task
+    without its data, and ResultError where results cannot be written.
     """
     if overrides and results_folder.resolve() == SHIPPED.resolve():
         raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
@@ -63,7 +64,7 @@ def run(
     available, absent = _available(tasks)
     if tasks and absent:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
-    wanted = cells(available, methods or list(registry.methods()), kinds or list(registry.measurements()), setup)
+    wanted = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
     known, problems = results.load(results_folder)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)

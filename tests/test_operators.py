@@ -119,6 +119,14 @@ def test_the_parts_of_a_split_are_together_the_operator(name, parts):
     torch.testing.assert_close(sum(part.adjoint(part(x)) for part in split), A.adjoint(A(x)))
 
 
+@pytest.mark.parametrize("size", [8, 300])  # in one strip and in two
+def test_the_sparse_matrix_is_the_ray_transform(size):
+    A = RayTransform(ParallelBeam(size, evenly(3, offset=0.1), 2 * size), dtype=torch.float64)
+    x = noise(A.domain_shape, A)
+    y = torch.from_numpy(A.matrix() @ x.numpy().ravel())
+    torch.testing.assert_close(y.reshape(A.range_shape), A(x))
+
+
 @pytest.mark.parametrize("name", ["ray", "fourier"])
 @pytest.mark.parametrize("parts", [0, 100])
 def test_an_impossible_split_is_refused(name, parts):

@@ -69,3 +69,10 @@ def test_every_method_says_what_it_is(method):
     assert set(method.search) <= fields
     assert method.depth is None or method.depth in fields
     assert dataclasses.is_dataclass(method.settings) and type(method.settings).__dataclass_params__.frozen
+
+
+def test_a_learned_method_waits_for_its_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path))
+    assert "unet" in registry.methods() and "unet" not in registry.ready() and "fbp" in registry.ready()
+    (tmp_path / "registry.json").write_text('{"ct-ellipses-30/unet": {"method": "unet"}}')
+    assert "unet" in registry.ready()

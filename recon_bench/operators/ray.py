@@ -113,6 +113,10 @@ class RayTransform:
             parts.append(RayTransform(geometry, self.device, self.dtype, pair))
         return parts
 
+    def matrix(self) -> scipy.sparse.csr_array:
+        """The transform as a sparse matrix (views * bins, size * size), in one piece: a copy."""
+        return scipy.sparse.hstack([_scipy(strip) for strip in self._forward], format="csr")
+
     def _project(self, x: Tensor) -> Tensor:
         return _apply(self._forward, x, self.domain_shape, self.range_shape, "the ray transform")
 

@@ -13,6 +13,7 @@ from functools import partial
 from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data.ellipses import EllipseLaw, Stream, sampled
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
+from recon_bench.tasks import fresh
 from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 
 LAW = EllipseLaw(
@@ -74,5 +75,6 @@ TASKS = (
             "reference": "Otero Baguer, Leuschner, Schmidt 2020, doi:10.1088/1361-6420/aba415",
         },
         fingerprint=_fingerprint,
+        fresh=fresh.ellipses(LAW.draw, normalised, FINE, GEOMETRY.size, NOISE.level),
     ),
 )

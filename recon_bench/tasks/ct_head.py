@@ -7,12 +7,17 @@ line integrals are -log(counts / photons) with nothing to convert.
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data.scans import Blocks, head_ct, sha256, slices
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
-from recon_bench.tasks.common import count_photons, describe, first_draws, project, sample, streams
+from recon_bench.tasks.common import Array, count_photons, describe, first_draws, project, sample, streams
+from recon_bench.tasks.fresh import mirrored
 
 PIXEL_MM = 0.957
 WATER_PER_MM = 0.02
@@ -26,6 +31,23 @@ def _observe(fine: ParallelBeam, split: str, index: int) -> Sample:
     truth = head_ct()[slices(BLOCKS[split])[index]]
     _, noise = streams(SEED, split, index)
     return sample(split, index, truth, count_photons(project(truth, fine), NOISE.level, noise), volume="head")
+
+
+@cache
+def _clean(fine: ParallelBeam, index: int, mirroring: int) -> tuple[Array, Array]:
+    """A training slice, mirrored, and its line integrals; kept, because they take long."""
+    truth = mirrored(head_ct()[slices(BLOCKS["train"])[index]], mirroring)
+    return truth.astype(np.float32), project(truth, fine).astype(np.float32)
+
+
+def _fresh(fine: ParallelBeam, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Training slices, mirrored at random, with new noise."""
+    choice, noise = rng.spawn(2)
+    samples = []
+    for index, mirroring in choice.integers((len(slices(BLOCKS["train"])), 4), size=(n, 2)):
+        truth, clean = _clean(fine, int(index), int(mirroring))
+        samples.append(sample("train", index, truth, count_photons(clean.astype(np.float64), NOISE.level, noise)))
+    return torch.stack([s.truth for s in samples]), torch.stack([s.data for s in samples])
 
 
 def _fingerprint() -> str:
@@ -67,6 +89,7 @@ def _task(views: int) -> Task:
             "reference": "photons and water as in Adler, Öktem 2018, doi:10.1109/TMI.2018.2799231",
         },
         fingerprint=_fingerprint,
+        fresh=partial(_fresh, fine),
         display=(0.8, 1.4),
         error_display=(-0.15, 0.15),
     )

@@ -15,6 +15,7 @@ from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data.ellipses import EllipseLaw, sampled
 from recon_bench.data.shepp_logan import perturbed, shepp_logan
 from recon_bench.operators import RayTransform
+from recon_bench.tasks import fresh
 from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 from recon_bench.tasks.ct_ellipses import GEOMETRY
 
@@ -79,6 +80,7 @@ TASKS = (
             "reference": "Adler, Öktem 2018, doi:10.1109/TMI.2018.2799231",
         },
         fingerprint=_fingerprint,
+        fresh=fresh.ellipses(LAW.draw, lambda image: image, GEOMETRY, GEOMETRY.size, NOISE.level),
         display=(0.0, 0.5),
         error_display=(-0.1, 0.1),
     ),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data.scans import Blocks, brain_mri, pad, sha256, slices
 from recon_bench.operators import MaskedFourier
 from recon_bench.tasks.common import first_draws, rounded, sample, streams
+from recon_bench.tasks.fresh import mirrored
 
 SIZE = 256
 NOISE = Noise("complex-gaussian", 0.1)
@@ -52,8 +55,24 @@ def complex_gaussian(clean: NDArray[np.complex128], level: float, rng: np.random
 def _observe(columns: tuple[int, ...], split: str, index: int) -> Sample:
     phase, noise = streams(SEED, split, index)
     truth = pad(brain_mri()[slices(BLOCKS[split])[index]], SIZE) * smooth_phase(SIZE, phase)
-    k = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(truth), norm="ortho"))[:, list(columns)]
+    k = _measured(columns, truth)
     return sample(split, index, truth, complex_gaussian(k, NOISE.level, noise), volume="colin27")
+
+
+def _measured(columns: tuple[int, ...], truth: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(truth), norm="ortho"))[:, list(columns)]
+
+
+def _fresh(columns: tuple[int, ...], rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Training slices, mirrored at random, with new phases and new noise."""
+    train = slices(BLOCKS["train"])
+    choice, phase, noise = rng.spawn(3)
+    samples = []
+    for index, mirroring in choice.integers((len(train), 4), size=(n, 2)):
+        truth = pad(mirrored(brain_mri()[train[index]], mirroring), SIZE) * smooth_phase(SIZE, phase)
+        data = complex_gaussian(_measured(columns, truth), NOISE.level, noise)
+        samples.append(sample("train", index, truth, data))
+    return torch.stack([s.truth for s in samples]), torch.stack([s.data for s in samples])
 
 
 def _fingerprint() -> str:
@@ -100,6 +119,7 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
             "doi:10.1097/00004728-199803000-00032",
         },
         fingerprint=_fingerprint,
+        fresh=partial(_fresh, columns),
         display=(0.0, 0.7),
         error_display=(-0.1, 0.1),
     )

@@ -1,0 +1,63 @@
+"""The card of a training: everything about it as data; and the line that is printed while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from baselines import learned
+from baselines.checkpoints import Run, State
+from recon_bench import clock, provenance
+
+CURVE = 400  # points of the loss curve on a card
+
+
+def card(run: Run, state: State) -> dict[str, Any]:
+    """The training as data: what was trained on what, for how long, and how it went."""
+    device = run.problem.operator.device
+    step, best = max(state.validation, key=lambda point: point[1])
+    thin = max(1, len(state.losses) // CURVE)
+    fresh = run.problem.fresh is not None and not run.images
+    layers = learned.parameters(run.network)
+    head, clean = provenance.commit()
+    return {
+        "method": run.method.name,
+        "task": run.problem.task,
+        "seed": run.settings.seed,
+        "settings": dataclasses.asdict(run.settings),
+        "recipe": dataclasses.asdict(run.recipe),
+        "budget": {"steps": run.steps, "minutes": run.minutes},
+        "finished": run.progress(state) >= 1,
+        "steps": state.step,
+        "samples": state.step * run.recipe.batch,
+        "data": "fresh samples" if fresh else "images of the training split",
+        "images": run.images or (None if fresh else len(run.problem.train)),
+        "seconds": round(state.seconds, 1),
+        "seconds_making_data": round(state.spent.making, 1),
+        "seconds_waiting_for_data": round(state.spent.waiting, 1),
+        "device": str(device),
+        "machine": provenance.machine(str(device)),
+        "threads": torch.get_num_threads(),
+        "precision": run.precision,
+        "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
+        "peak_bytes": max(state.peak_bytes, clock.peak_bytes(device)),
+        "best": {"step": step, "psnr": round(best, 4)},
+        "loss": [(at, float(f"{value:.4g}")) for at, value in state.losses[::thin]],
+        "validation": [(at, round(value, 4)) for at, value in state.validation],
+        "parameters": sum(layers.values()),
+        "layers": layers,
+        "packages": provenance.packages(),
+        "commit": head,
+        "clean": clean,
+    }
+
+
+def line(run: Run, state: State) -> str:
+    left = (1 / max(run.progress(state), 1e-9) - 1) * state.seconds
+    clock_left = f"{left / 3600:.1f} h" if left > 5400 else f"{left / 60:.0f} min"
+    of = f"/{run.steps}" if run.steps else ""
+    psnr = f", validation {state.validation[-1][1]:.2f} dB" if state.validation else ""
+    making = state.spent.making / max(state.seconds, 1e-9)
+    return f"step {state.step}{of}, loss {state.losses[-1][1]:.3g}{psnr}, {clock_left} left, data {making:.0%}"

@@ -1,0 +1,260 @@
+"""The only training loop: Adam on the mean squared error, for every learned method on every task.
+
+Read from top to bottom: `train` prepares, `_session` is the loop, the rest are its parts. A training may take many
+sessions. Batch i depends on (seed, i) alone and the learning rate on how much of the budget is spent, so a training
+that is killed and resumed gives, with the same threads, bit for bit the weights of one that was not. The budget is in
+steps, or in minutes where only minutes are given (then the rate follows the clock, and nothing repeats exactly).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from baselines import cards, checkpoints, examples, learned, trouble
+from baselines.checkpoints import Run, State, TrainingError
+from recon_bench import metrics, weights
+from recon_bench.core import Method, Problem, Task
+from recon_bench.recipe import Recipe
+
+REPORT = 10  # steps between looks at the loss; checkpoints are written at these steps alone
+CHECKPOINTS = Path("build/training")
+Forward = Callable[[Tensor], Tensor]
+
+
+def train(
+    method: Method,
+    task: Task,
+    settings: Any = None,
+    changes: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    steps: int = 0,
+    minutes: float = 0.0,
+    images: int = 0,
+    resume: bool = False,
+    folder: Path = CHECKPOINTS,
+    checkpoint_seconds: float = 120.0,
+) -> str:
+    """Train ``method`` on ``task``, keep weights and card, and give their name.
+
+    ``settings.seed`` decides everything random; ``settings.weights`` names weights to start from. ``changes`` of the
+    method's recipe. ``steps``: the budget, by default the recipe's unless ``minutes`` are given; ``minutes`` with
+    ``steps`` end this session alone, to be resumed. ``images``: use only the first so many of the training split, 0
+    for the task's law. Raises :class:`TrainingError`, ValueError, NotApplicable; KeyboardInterrupt once all is kept.
+    """
+    if method.network is None or method.recipe is None:
+        raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
+    settings = settings or method.settings
+    variant = "-".join(filter(None, [learned.variant(settings, method.settings), f"images{images}" * bool(images)]))
+    name = weights.full_name(method.name, task.name, settings.seed, variant)
+    file = folder / f"{name}.pt"
+    if file.exists() and not resume:
+        raise TrainingError(f"{file}: is a training under way; add --resume to go on, or delete it to start again")
+    present = weights.card(name) if name in weights.registry() else None
+    if resume and not file.exists() and present and _enough(present, steps or (0 if minutes else method.recipe.steps)):
+        print(f"{name} is trained: {present['best']['psnr']:.2f} dB on validation images")
+        return name
+    kept = checkpoints.read(file, steps) if file.exists() else None
+    budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else method.recipe.steps), "minutes": minutes}
+    recipe = Recipe(**(kept["recipe"] if kept else dataclasses.asdict(method.recipe)) | dict(changes or {}))
+    problem = task.problem(device)
+    network = learned.untrained(method.network, problem, settings)
+    if settings.weights:
+        weights.install(network, weights.load_named(settings.weights), settings.weights)
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True)
+    precision = _precision(recipe, problem.operator.device)
+    run = Run(
+        method,
+        problem,
+        settings,
+        recipe,
+        images,
+        **budget,
+        network=network,
+        optimiser=optimiser,
+        precision=precision,
+        variant=variant,
+        file=file,
+    )
+    state = checkpoints.restore(run, kept) if kept else State()
+    print(f"{name}: {sum(p.numel() for p in network.parameters()):,} parameters, {precision}, on {device}", flush=True)
+    interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
+    done, best = run.progress(state) >= 1, max(psnr for _, psnr in state.validation)
+    if done or not present or best > present["best"]["psnr"]:  # never a half-trained network for a better one
+        _publish(run, state)
+    if done:
+        file.unlink(missing_ok=True)
+    else:
+        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
+    if interrupted:
+        raise KeyboardInterrupt
+    return name
+
+
+def _enough(present: Mapping[str, Any], steps: int) -> bool:
+    """Whether weights with the card ``present`` need no training of so many ``steps``."""
+    return present["finished"] and present["steps"] >= steps
+
+
+def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: float) -> bool:
+    """Train until the budget is spent, ``stop_after`` seconds have gone by, or a signal asks to stop: then True."""
+    recipe = run.recipe
+    forward = _forward(run)
+    draw = examples.source(run.problem, run.network, run.images, recipe.crop)
+    truths, data = _validation_images(run.problem, recipe.validation_images)
+    started, before, written = time.monotonic(), state.seconds, time.monotonic()
+    total = torch.zeros((), device=run.problem.operator.device)
+    with (
+        _bar(run, state) as bar,
+        _signals() as asked,
+        examples.batches(draw, run.settings.seed, state.step, recipe.batch, state.spent) as stream,
+    ):
+        while run.progress(state) < 1:
+            total += _step(run, state, forward, *next(stream))
+            state.step += 1
+            state.seconds = before + time.monotonic() - started
+            last = run.progress(state) >= 1
+            if state.step % REPORT and not last:
+                continue
+            mean = float(total) / (state.step % REPORT or REPORT)
+            total.zero_()
+            if not math.isfinite(mean):
+                raise TrainingError(trouble.not_finite(run, state))
+            state.losses.append((state.step, mean))
+            if state.step % recipe.validate == 0 or last:
+                _validate(run, state, truths, data)
+                tqdm.write(cards.line(run, state))
+                sys.stdout.flush()
+            bar.n = run.progress(state)
+            bar.set_description_str(cards.line(run, state))
+            enough = asked or time.monotonic() - started > stop_after
+            if last or enough or time.monotonic() - written > checkpoint_seconds:
+                checkpoints.write(run, state)
+                written = time.monotonic()
+            if enough:
+                break
+    if not state.best:  # stopped before the first validation
+        _validate(run, state, truths, data)
+    return bool(asked)
+
+
+def _forward(run: Run) -> Forward:
+    """What is trained: inputs to images. For post-processing the examples have prepared the start."""
+    A = run.problem.operator
+    call: Forward = getattr(run.network, "refine", lambda y: run.network(y, A))
+    return torch.compile(call) if run.recipe.compile else call
+
+
+def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tensor) -> Tensor:
+    """One step of Adam; gives the loss, or NaN where the loss or its gradient is not finite."""
+    rate = run.recipe.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, run.progress(state))))
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    try:
+        loss = _loss(run, forward, inputs, truth)
+    except (RuntimeError, MemoryError) as error:
+        if not trouble.out_of_memory(error):
+            raise
+        fits = trouble.largest(len(truth) // 2, lambda n: _loss(run, forward, inputs[:n], truth[:n]))
+        raise TrainingError(trouble.too_large(len(truth), fits)) from error
+    size = nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
+    run.optimiser.step()
+    return torch.where(torch.isfinite(size), loss, torch.nan)
+
+
+def _loss(run: Run, forward: Forward, inputs: Tensor, truth: Tensor) -> Tensor:
+    """The mean squared error of a batch, with its gradients in the network."""
+    run.network.train()
+    run.optimiser.zero_grad(set_to_none=True)
+    with torch.autocast(truth.device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
+        x = forward(inputs)
+    error = x - truth
+    loss = (error.abs() if error.is_complex() else error).square().mean()
+    loss.backward()
+    return loss.detach()
+
+
+def _validation_images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
+    samples = [problem.validation[i] for i in range(min(count, len(problem.validation)))]
+    parts = ([s.truth for s in samples], [s.data for s in samples])
+    truth, data = (torch.stack(part).to(problem.operator.device) / problem.data_range for part in parts)
+    return truth, data
+
+
+@torch.no_grad()
+def _psnr(run: Run, truths: Tensor, data: Tensor) -> float:
+    """Mean PSNR of the network as it is used: one image at a time, in float32."""
+    run.network.eval()
+    images = torch.cat([run.network(y[None], run.problem.operator) for y in data])
+    if images.is_complex():
+        images, truths = images.abs(), truths.abs()
+    return float(metrics.psnr(truths, images, 1.0).mean())
+
+
+def _validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
+    value = _psnr(run, truths, data)
+    if not state.best or value > max(psnr for _, psnr in state.validation):
+        state.best = {key: tensor.detach().cpu().clone() for key, tensor in run.network.state_dict().items()}
+    state.validation.append((state.step, value))
+
+
+def _publish(run: Run, state: State) -> None:
+    """Keep the best weights, in half precision where that changes the validation PSNR by less than 0.01 dB."""
+    truths, data = _validation_images(run.problem, run.recipe.validation_images)
+    values = []
+    for candidate in (state.best, weights.halved(state.best)):
+        run.network.load_state_dict(candidate)
+        values.append(_psnr(run, truths, data))
+    change = values[1] - values[0]
+    weights.save(
+        run.method.name,
+        run.problem.task,
+        state.best,
+        cards.card(run, state) | {"half_precision_change_db": round(change, 5)},
+        run.settings.seed,
+        run.variant,
+        half=abs(change) < 0.01,
+    )
+
+
+def _precision(recipe: Recipe, device: torch.device) -> str:
+    """In what a network is trained: "auto" is bfloat16 where the device has instructions for it."""
+    known = ("auto", "bfloat16", "float32")
+    if recipe.precision not in known:
+        raise ValueError(f"expected a precision of {', '.join(known)}, got {recipe.precision!r}")
+    if recipe.precision != "auto":
+        return recipe.precision
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+@contextmanager
+def _bar(run: Run, state: State) -> Iterator[Any]:
+    with tqdm(
+        total=1.0, initial=run.progress(state), disable=None, bar_format="{percentage:3.0f}%|{bar:20}| {desc}"
+    ) as bar:
+        yield bar
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that is no longer empty once somebody asked to stop (Ctrl-C, or the end of a job)."""
+    asked: list[int] = []
+    watched = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, lambda got, _: asked.append(got)) for number in watched]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(watched, previous):
+            signal.signal(number, handler)

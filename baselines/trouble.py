@@ -1,0 +1,43 @@
+"""What a training says when it cannot go on: a loss that is not finite, a batch that does not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from baselines.checkpoints import Run, State
+
+
+def not_finite(run: Run, state: State) -> str:
+    """What is kept and what to lower."""
+    kept = f"the checkpoint {run.file} from before is kept" if run.file.exists() else "there is no checkpoint yet"
+    rate, clip = (f"{value / 3:.1g}" for value in (run.recipe.rate, run.recipe.clip))
+    return (
+        f"the loss is NaN or infinite by step {state.step}; {kept}. Lower the rate (--recipe rate={rate}) "
+        f"or the clip (--recipe clip={clip}), then the same command with --resume"
+    )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is one of the ways to run out of memory."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+def largest(size: int, attempt: Callable[[int], object]) -> int:
+    """``size`` or the first of its halves whose ``attempt`` fits into memory; 0 where none does."""
+    while size:
+        try:
+            attempt(size)
+            return size
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        size //= 2
+    return 0
+
+
+def too_large(batch: int, fits: int) -> str:
+    """Says which batch fits."""
+    advice = f"a batch of {fits} fits: --recipe batch={fits}" if fits else "a single image does not fit: lower the crop"
+    return f"out of memory with a batch of {batch}; {advice}"

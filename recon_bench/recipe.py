@@ -1,0 +1,28 @@
+"""How a network is trained: the numbers that the training loop reads. Data; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training: Adam on the mean squared error, its rate falling to 0 along half a cosine.
+
+    ``steps`` of ``batch`` samples; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
+    down to the global norm ``clip``. Every ``validate`` steps the first ``validation_images`` of the validation split
+    are reconstructed; the weights that did best are kept. ``crop``: post-processing networks are trained on random
+    crops of larger images, of this side in pixels; 0 for whole images. ``precision``: "auto" (bfloat16 autocast where
+    the device has the instructions), "bfloat16" or "float32". ``compile``: with torch.compile.
+    """
+
+    steps: int
+    batch: int
+    rate: float = 1e-3
+    beta2: float = 0.99
+    clip: float = 1.0
+    validate: int = 500
+    validation_images: int = 16
+    crop: int = 0
+    precision: str = "auto"
+    compile: bool = False

@@ -1,0 +1,65 @@
+"""The command `recon-bench train`. What needs torch is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Sequence
+
+
+def add_arguments(train: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    train.add_argument("method", help="name or path of a Python file")
+    train.add_argument("--task", required=True, metavar="NAME")
+    train.add_argument("--steps", type=int, default=0, help="the budget; default: the recipe's, or --minutes alone")
+    train.add_argument("--minutes", type=float, default=0.0, help="the budget, or with --steps the end of this session")
+    train.add_argument("--device", default="cpu", help="a torch device; default: cpu")
+    train.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads")
+    train.add_argument("--seed", type=int, default=0, help="default: 0")
+    train.add_argument("--images", type=int, default=0, help="only the first so many of the training split")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
+    train.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
+    train.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE", help="may be repeated")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Train; ValueError says in one line what is wrong."""
+    if min(arguments.steps, arguments.minutes, arguments.images, arguments.seed) < 0 or arguments.threads < 1:
+        raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
+    import torch
+
+    from baselines.train import train
+    from recon_bench import registry
+    from recon_bench.core import NotApplicable
+
+    method, task = registry.method(arguments.method), registry.task(arguments.task)
+    if reason := task.missing():
+        raise ValueError(reason)
+    torch.set_num_threads(arguments.threads)
+    changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
+    settings = registry.with_settings(method, _pairs(arguments.set))
+    try:
+        name = train(
+            method,
+            task,
+            settings=settings if method.network is None else dataclasses.replace(settings, seed=arguments.seed),
+            changes=changes,
+            device=arguments.device,
+            steps=arguments.steps,
+            minutes=arguments.minutes,
+            images=arguments.images,
+            resume=arguments.resume,
+        )
+    except NotApplicable as why:
+        raise ValueError(f"{method.name} cannot be trained on {task.name}: {why}") from why
+    print(f"kept as {name}")
+    return 0
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    """`["depth=5"]` as `{"depth": "5"}`."""
+    for text in given:
+        if not all(text.partition("=")[::2]):
+            raise ValueError(f"expected NAME=VALUE, as in depth=5, got {text!r}")
+    return dict(text.split("=", 1) for text in given)

@@ -1,0 +1,211 @@
+"""Trained weights that come with the project, found by name and believed only when they are what the registry says.
+
+``baselines/weights/registry.json`` maps a name such as ``ct-ellipses-30/unet`` to the facts of one file: sha256, bytes,
+method, task, seed, settings and architecture. Beside each ``<name>.safetensors`` stands its training card, ``.json``.
+A name is ``task/method``, followed by what differs from the defaults: ``-depth5``, ``-images320``, ``-seed1``.
+
+Everything is written under a temporary name and then renamed, the registry last: a kill leaves what was there before.
+``$RECON_BENCH_WEIGHTS`` names another folder, as for trying things out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as format_tensors
+from torch import Tensor, nn
+
+from recon_bench.core import Method, digest
+from recon_bench.results import sha256
+
+State = dict[str, Tensor]
+SHIPPED = Path(__file__).resolve().parent.parent / "baselines" / "weights"
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; the text says what was expected, what came and what to do."""
+
+
+class NoWeights(WeightsError):
+    """Nothing of that name is in the registry."""
+
+
+def folder() -> Path:
+    """Where weights are kept."""
+    return Path(os.environ.get("RECON_BENCH_WEIGHTS") or SHIPPED)
+
+
+def full_name(method: str, task: str, seed: int = 0, variant: str = "") -> str:
+    """The name of weights: ``task/method[-variant][-seedN]``."""
+    return "-".join([f"{task}/{method}"] + [variant] * bool(variant) + [f"seed{seed}"] * bool(seed))
+
+
+def registry() -> dict[str, dict[str, Any]]:
+    """Facts of all weights by name; empty where there is no registry."""
+    path = folder() / "registry.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read ({error}); get the file again") from error
+
+
+def load(method: str, task: str, seed: int = 0, variant: str = "") -> State:
+    """The weights of a method for a task in float32, on the CPU. Raises :class:`NoWeights` or :class:`WeightsError`."""
+    name = full_name(method, task, seed, variant)
+    facts = _facts(name)
+    for what, asked in (("task", task), ("method", method)):
+        if facts[what] != asked:
+            raise WeightsError(f"{name}: expected weights of the {what} {asked}, these are for {facts[what]}")
+    return load_named(name)
+
+
+def load_named(name: str) -> State:
+    """The weights called ``name``, whatever task or method they are for: for who asks for just these."""
+    facts = _facts(name)
+    path = folder() / facts["file"]
+    again = "get the file again (git checkout), or train it again"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); {again}") from error
+    if len(content) < facts["bytes"]:
+        raise WeightsError(f"{path}: is truncated: expected {facts['bytes']} bytes, found {len(content)}; {again}")
+    if (found := sha256(content)) != facts["sha256"]:
+        raise WeightsError(
+            f"{path}: was altered: expected sha256 {facts['sha256'][:12]}…, found {found[:12]}…; {again}"
+        )
+    try:
+        state = parse_tensors(content)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: is no safetensors file ({error}); {again}") from error
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def install(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Put ``state`` into ``network``; WeightsError naming the tensors that differ where it has another architecture."""
+    if differing := _differences(network.state_dict(), state):
+        more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
+        raise WeightsError(
+            f"the weights {name} are of another architecture: {'; '.join(differing[:4])}{more}. "
+            "Use the settings they were trained with, or train the network with these"
+        )
+    network.load_state_dict(state)
+
+
+def save(
+    method: str,
+    task: str,
+    state: Mapping[str, Tensor],
+    card: Mapping[str, Any],
+    seed: int = 0,
+    variant: str = "",
+    half: bool = True,
+) -> str:
+    """Keep weights (floating point numbers in half precision, unless told not to) and their card; gives their name.
+
+    ``card`` is JSON data with at least ``settings``.
+    """
+    name = full_name(method, task, seed, variant)
+    content = format_tensors(halved(state) if half else {key: value.contiguous() for key, value in state.items()})
+    path = folder() / f"{name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, content)
+    replace_file(path.with_suffix(".json"), _lines(card))
+    facts = {
+        "file": f"{name}.safetensors",
+        "sha256": sha256(content),
+        "bytes": len(content),
+        "method": method,
+        "task": task,
+        "seed": seed,
+        "variant": variant,
+        "settings": card["settings"],
+        "architecture": architecture(state),
+    }
+    with _locked():
+        replace_file(folder() / "registry.json", _lines(dict(sorted({**registry(), name: facts}.items()))))
+    return name
+
+
+def card(name: str) -> dict[str, Any]:
+    """The training card of the weights called ``name``."""
+    path = (folder() / _facts(name)["file"]).with_suffix(".json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read ({error}); get the file again") from error
+
+
+def halved(state: Mapping[str, Tensor]) -> State:
+    """``state`` on the CPU with floating point numbers in half precision."""
+    return {
+        key: (value.half() if value.is_floating_point() else value).cpu().contiguous() for key, value in state.items()
+    }
+
+
+def architecture(state: Mapping[str, Tensor]) -> str:
+    """Digest of the names and shapes of all tensors."""
+    return digest({name: list(tensor.shape) for name, tensor in state.items()})
+
+
+def seals(method: Method, task: str, seeds: Sequence[int]) -> list[str]:
+    """Hashes of the weights that a learned method has for a task: its results depend on them as on its file."""
+    if method.network is None:
+        return []
+    known = registry()
+    base = method.settings.weights or full_name(method.name, task)
+    names = [base + f"-seed{seed}" * bool(seed) for seed in seeds]
+    return [known[name]["sha256"] for name in names if name in known]
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``path`` so that it holds either what it held or all of ``content``, at any moment."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _lines(data: Mapping[str, Any]) -> bytes:
+    """JSON with one line for each key."""
+    return ("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(data[key])}" for key in data) + "\n}\n").encode()
+
+
+def _facts(name: str) -> dict[str, Any]:
+    known = registry()
+    if name not in known:
+        raise NoWeights(f"no weights {name} in {folder()}; there are: {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    lines = []
+    for key in sorted(expected.keys() | found.keys()):
+        wanted, got = (tuple(s[key].shape) if key in s else "nothing" for s in (expected, found))
+        if wanted != got:
+            lines.append(f"{key}: expected {wanted}, found {got}")
+    return lines
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    """One process at a time changes the registry."""
+    handle = os.open(folder(), os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

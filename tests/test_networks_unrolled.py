@@ -1,0 +1,262 @@
+"""Unrolled gradients, unrolled ISTA, ResNet, MoDL: sizes, depth, gradients, batches, image sizes, data consistency."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from baselines import learned, modl, train, unet, unrolled
+from recon_bench import metrics, registry
+from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
+from recon_bench.reconstruct import Counting
+from tests.helpers_training import RECIPE, TOY
+
+PROBLEM = TOY.problem()
+FOURIER = dataclasses.replace(PROBLEM, operator=MaskedFourier((20, 27), (3, 9, 12, 13, 14, 20)))
+SMALL = {
+    "unrolled-gradient": {"depth": 2, "width": 8},
+    "unrolled-gradient-tied": {"depth": 2, "width": 8},
+    "unrolled-ista": {"depth": 2, "filters": 20},
+    "unrolled-ista-tied": {"depth": 2, "filters": 20},
+    "resnet": {"blocks": 2, "width": 8},
+    "modl": {"depth": 9, "inner": 2, "width": 16},
+}
+every = pytest.mark.parametrize("name", SMALL)
+steps = pytest.mark.parametrize("name", list(SMALL)[:4])
+both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
+
+
+def made(name, problem=PROBLEM, **settings):
+    """An untrained network, small unless told."""
+    method = registry.method(name)
+    return learned.untrained(method.network, problem, dataclasses.replace(method.settings, **SMALL[name] | settings))
+
+
+def examples(problem, count=2):
+    """Truth and data: discs for CT, noise for MRI."""
+    if problem.complex:
+        parts = torch.randn(count, *problem.operator.domain_shape, 2, generator=torch.Generator().manual_seed(0))
+        truth = torch.view_as_complex(parts)
+        return truth, problem.operator(truth)
+    samples = [problem.train[i] for i in range(count)]
+    truth, y = (torch.stack([getattr(s, name) for s in samples]) / problem.data_range for name in ("truth", "data"))
+    return truth, y
+
+
+def size(name, problem=PROBLEM, **settings):
+    return sum(learned.parameters(made(name, problem, **settings)).values())
+
+
+def loss_of(network, truth, y, A):
+    return (network(y, A) - truth).abs().square().mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "real", "complex"),
+    [
+        ("unrolled-gradient", 99_220, 104_990),
+        ("unrolled-gradient-tied", 9_922, 10_499),
+        ("unrolled-ista", 17_920, 35_200),
+        ("unrolled-ista-tied", 1_792, 3_520),
+        ("resnet", 99_210, 104_980),
+        ("modl", 112_002, 113_155),
+    ],
+)
+def test_the_default_networks_have_the_sizes_that_their_files_state(name, real, complex):
+    method = registry.method(name)
+    for problem, expected in ((PROBLEM, real), (FOURIER, complex)):
+        layers = learned.parameters(learned.untrained(method.network, problem, method.settings))
+        assert sum(layers.values()) == expected
+
+
+@pytest.mark.parametrize("name", ["unrolled-gradient", "unrolled-ista"])
+@both
+def test_tied_steps_share_the_parameters_of_one(name, problem):
+    one = size(name, problem, depth=1)
+    assert [size(name, problem, depth=depth) for depth in (2, 7)] == [2 * one, 7 * one]
+    assert [size(f"{name}-tied", problem, depth=depth) for depth in (1, 7)] == [one, one]
+
+
+def test_modl_has_one_size_at_any_depth():
+    assert size("modl", depth=3) == size("modl", depth=30)
+
+
+@steps
+@both
+@pytest.mark.parametrize("depth", [1, 3, 10])
+def test_depth_counts_applications_of_the_pair(name, problem, depth):
+    counting = Counting(problem.operator)
+    made(name, problem, depth=depth)(examples(problem)[1], counting)
+    assert counting.pairs == depth + 0.5  # the quick reconstruction that it starts from is an adjoint
+
+
+@pytest.mark.parametrize(("depth", "inner", "blocks"), [(2, 1, 1), (20, 4, 4), (23, 4, 4), (18, 2, 6)])
+def test_the_depth_of_modl_counts_the_misfit_and_conjugate_gradients_of_every_block(depth, inner, blocks):
+    counting = Counting(PROBLEM.operator)
+    made("modl", depth=depth, inner=inner)(examples(PROBLEM)[1], counting)
+    assert counting.pairs == blocks * (1 + inner) <= depth
+
+
+def test_single_coil_mri_needs_one_step_of_conjugate_gradients():
+    counting = Counting(FOURIER.operator)
+    made("modl", FOURIER, depth=20, inner=4)(examples(FOURIER)[1], counting)
+    assert counting.pairs == 4 * 2
+
+
+def test_resnet_never_sees_the_data_again():
+    counting = Counting(PROBLEM.operator)
+    made("resnet")(examples(PROBLEM)[1], counting)
+    assert counting.pairs == 0.5
+
+
+@every
+@both
+def test_one_step_of_training_lowers_the_loss_and_gradients_reach_every_parameter(name, problem):
+    network, (truth, y) = made(name, problem), examples(problem)
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3)
+    before = loss_of(network, truth, y, problem.operator)
+    before.backward()
+    optimiser.step()
+    optimiser.zero_grad()
+    after = loss_of(network, truth, y, problem.operator)
+    assert after < before
+    after.backward()  # only now: a last layer of zeros stops the gradients of the first step
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, parameter_name
+
+
+@every
+def test_training_improves_and_its_weights_are_found(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    method = registry.method(name)
+    small = dataclasses.replace(method.settings, **SMALL[name])
+    facts = {"title": name, "family": "unrolled", "summary": "A toy.", "reference": "none", "depth": None}
+    method = learned.method(name, method.network, small, RECIPE, **facts)
+    train.train(method, TOY, steps=200, folder=tmp_path)
+    truth, y = (torch.stack([getattr(s, part) for s in TOY.samples("test")]) for part in ("truth", "data"))
+    with torch.no_grad():
+        start = made(name)(y / TOY.data_range, PROBLEM.operator) * TOY.data_range
+        trained = method.build(PROBLEM, small)(y, PROBLEM.operator)
+    before, after = (float(metrics.psnr(truth, x, TOY.data_range).mean()) for x in (start, trained))
+    assert after > before + 1
+
+
+@every
+@both
+def test_a_batch_is_the_stack_of_its_images(name, problem):
+    network, (truth, y) = made(name, problem), examples(problem, 3)
+    together = network(y, problem.operator)
+    assert together.shape == truth.shape and together.dtype == truth.dtype
+    singles = torch.cat([network(one[None], problem.operator) for one in y])
+    torch.testing.assert_close(together, singles, rtol=1e-4, atol=1e-5)
+
+
+@every
+@pytest.mark.parametrize("side", [17, 40])
+def test_weights_serve_images_of_any_size(name, side):
+    problem = dataclasses.replace(PROBLEM, operator=RayTransform(ParallelBeam(side, evenly(5), 2 * side)))
+    network = made(name, problem)
+    network.load_state_dict(made(name).state_dict())
+    x = network(torch.rand(1, *problem.operator.range_shape), problem.operator)
+    assert x.shape == (1, side, side) and torch.isfinite(x).all()
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "resnet"])  # which is fed what is prepared
+@both
+def test_bfloat16_autocast_stays_close_and_gives_full_precision(name, problem):
+    network, (truth, y) = made(name, problem), examples(problem)
+    exact = network(y, problem.operator)
+    with torch.autocast("cpu", torch.bfloat16):
+        x = network(y, problem.operator)
+    assert x.dtype == truth.dtype
+    assert torch.linalg.vector_norm(x - exact) < 0.03 * torch.linalg.vector_norm(exact)
+
+
+@every
+def test_the_unit_of_lengths_does_not_matter(name):
+    """In millimetres rays and norm are ten times those in centimetres, and the image the same."""
+    _, y = examples(PROBLEM)
+    geometry = PROBLEM.operator.geometry
+    mm = RayTransform(dataclasses.replace(geometry, spacing=10 * geometry.spacing, pixel=10 * geometry.pixel))
+    there = made(name, dataclasses.replace(PROBLEM, operator=mm))
+    torch.testing.assert_close(there(10 * y, mm), made(name)(y, PROBLEM.operator), rtol=1e-3, atol=1e-4)
+
+
+@both
+def test_resnet_is_the_unrolled_gradient_without_its_data_fit(problem):
+    _, y = examples(problem)
+    resnet, gradient = made("resnet", problem), made("unrolled-gradient", problem)
+    for block, step in zip(resnet.network.blocks, gradient.steps):
+        block.load_state_dict(step.proximal.state_dict())
+        torch.nn.init.zeros_(step.step)
+    torch.testing.assert_close(resnet(y, problem.operator), gradient(y, problem.operator))
+
+
+@both
+def test_an_untrained_ista_step_is_one_of_ista_with_a_tight_frame(problem):
+    """Without thresholds a step is one of gradient descent, away from the borders; large ones leave nothing."""
+    torch.manual_seed(0)
+    step = unrolled.IstaStep(1 + problem.complex, filters=20, kernel=3)
+    x, gradient = torch.randn(2, 2, 1 + problem.complex, 16, 16)
+    torch.nn.init.constant_(step.log_threshold, math.log(1e-9))
+    inside = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(step(x, gradient)[inside], (x - gradient)[inside], rtol=1e-4, atol=1e-5)
+    torch.nn.init.constant_(step.log_threshold, math.log(1e3))
+    assert not step(x, gradient).any()
+
+
+def test_without_a_network_steps_are_gradient_descent():
+    _, y = examples(PROBLEM)
+    A, norm = PROBLEM.operator, learned.norm_of(PROBLEM)
+    network = made("unrolled-gradient-tied", depth=3)
+    torch.nn.init.zeros_(network.steps[0].proximal[-1].weight)
+    x = unet.quick(PROBLEM, unet.Settings())(y, A)
+    for _ in range(3):
+        x = x - A.adjoint(A(x) - y) / norm**2
+    torch.testing.assert_close(network(y, A), x, rtol=1e-4, atol=1e-5)
+
+
+@both
+@pytest.mark.parametrize("weight", [0.05, 2.0])
+def test_data_consistency_solves_its_normal_equations(problem, weight):
+    A = learned.Scaled(problem.operator, learned.norm_of(problem))
+    truth, y = (learned.to_channels(part) for part in examples(problem))
+    y, z = y / A.norm, torch.rand_like(truth)
+    x = modl.consistent(A, y, z, torch.tensor(weight), 60)
+    left, right = A.adjoint(A(x)) + weight * x, A.adjoint(y) + weight * z
+    torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
+    if problem.complex:  # one step is enough
+        torch.testing.assert_close(modl.consistent(A, y, z, torch.tensor(weight), 1), x, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_data_consistency_are_those_of_the_exact_solution():
+    operator = RayTransform(ParallelBeam(6, evenly(4), 9), dtype=torch.float64)
+    A = learned.Scaled(operator, 5.0)
+    generator = torch.Generator().manual_seed(0)
+    y = torch.rand(2, 1, *operator.range_shape, dtype=torch.float64, generator=generator)
+    z = torch.rand(2, 1, 6, 6, dtype=torch.float64, generator=generator)
+    weight = torch.tensor(0.3, dtype=torch.float64)
+    inputs = [part.requires_grad_() for part in (y, z, weight)]
+    cotangent = torch.rand(2, 1, 6, 6, dtype=torch.float64, generator=generator)
+    units = torch.eye(36, dtype=torch.float64).reshape(36, 1, 6, 6)
+    normal = A.adjoint(A(units)).reshape(36, 36) + weight * torch.eye(36, dtype=torch.float64)
+    right = A.adjoint(y) + weight * z
+    exact = torch.linalg.solve(normal, right.reshape(2, 36).T).T.reshape(2, 1, 6, 6)
+    found = modl.consistent(A, y, z, weight, 100)
+    for a, b in zip(*(torch.autograd.grad(x, inputs, cotangent) for x in (found, exact))):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("unrolled-gradient", {"depth": 0}, "depth of at least 1"),
+        ("unrolled-ista", {"kernel": 4}, "odd"),
+        ("resnet", {"blocks": 0}, "at least 1 block"),
+        ("modl", {"depth": 2}, r"depth >= 1 \+ inner"),
+    ],
+)
+def test_impossible_settings_are_refused(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        made(name, **settings)

@@ -1,0 +1,264 @@
+"""Training: what it leaves, that a kill loses nothing, and what it says when it cannot go on."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import examples, learned, learned_primal_dual, train, unet
+from recon_bench import metrics, registry, weights
+from recon_bench.__main__ import main
+from recon_bench.core import NotApplicable
+from recon_bench.reconstruct import Counting
+from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, reconstruct, small
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def go(home, method, **options):
+    return train.train(method, TOY, folder=home / "checkpoints", **options)
+
+
+def psnr(x):
+    return float(metrics.psnr(TOY.samples("test")[0].truth[None], x, TOY.data_range).mean())
+
+
+@pytest.mark.parametrize("method", [UNET, PRIMAL_DUAL], ids=lambda method: method.name)
+def test_training_leaves_weights_and_a_card(home, method, capsys):
+    name = go(home, method, steps=120)
+    card = weights.card(name)
+    assert card["finished"] and card["steps"] == 120 and card["samples"] == 480
+    assert card["validation"][-1][1] > card["validation"][0][1]
+    assert card["best"]["psnr"] == max(value for _, value in card["validation"])
+    assert card["parameters"] == sum(card["layers"].values()) > 0
+    assert abs(card["half_precision_change_db"]) < 0.01
+    assert card["seconds"] > 0 and card["peak_bytes"] > 0 and card["recipe"]["batch"] == 4
+    assert not list((home / "checkpoints").rglob("*.pt"))
+    assert "step 120/120" in capsys.readouterr().out
+    assert psnr(reconstruct(method)) > 15
+
+
+def test_half_precision_on_disk_changes_the_psnr_by_less_than_a_hundredth(home):
+    go(home, PRIMAL_DUAL)
+    state = weights.load("learned-primal-dual", "toy")
+    assert all(torch.equal(tensor, tensor.half().float()) for tensor in state.values())
+    kept = psnr(reconstruct(PRIMAL_DUAL))
+    network = learned.untrained(PRIMAL_DUAL.network, TOY.problem(), PRIMAL_DUAL.settings)
+    generator = torch.Generator().manual_seed(0)
+    for tensor in state.values():  # a full precision that would have been rounded to the same
+        tensor *= 1 + 2**-12 * (2 * torch.rand(tensor.shape, generator=generator) - 1)
+    network.load_state_dict(state)
+    y = TOY.samples("test")[0].data[None] / TOY.data_range
+    with torch.no_grad():
+        assert psnr(TOY.data_range * network(y, TOY.problem().operator)) == pytest.approx(kept, abs=0.01)
+
+
+def test_a_killed_training_resumes_exactly(home):
+    script = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path; from baselines import train; from tests.helpers_training import *\n"
+        f"train.train(PRIMAL_DUAL, TOY, folder=Path({str(home / 'checkpoints')!r}), steps=200, checkpoint_seconds=0)"
+    )
+    root = Path(__file__).parent.parent
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=root, env=os.environ | {"PYTHONPATH": str(root)})
+    deadline = time.monotonic() + 60
+    while not list((home / "checkpoints").rglob("*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (checkpoint,) = (home / "checkpoints").rglob("*.pt")
+    assert 0 < torch.load(checkpoint)["state"]["step"] < 200
+    with pytest.raises(train.TrainingError, match="--resume"):
+        go(home, PRIMAL_DUAL)
+    name = go(home, PRIMAL_DUAL, resume=True)
+    resumed, curves = weights.load_named(name), weights.card(name)
+    go(home, PRIMAL_DUAL, steps=200)
+    whole = weights.load_named(name)
+    assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+    assert all(curves[key] == weights.card(name)[key] for key in ("loss", "validation", "steps", "best"))
+
+
+def test_sessions_end_after_minutes_and_add_up(home, capsys):
+    name = go(home, UNET, steps=40, minutes=1e-6)
+    assert not weights.card(name)["finished"] and weights.card(name)["steps"] == 10
+    with pytest.raises(train.TrainingError, match="was started with 40 steps, not 50"):
+        go(home, UNET, steps=50, resume=True)
+    go(home, UNET, resume=True)
+    assert weights.card(name)["finished"] and weights.card(name)["steps"] == 40
+    in_parts = weights.load_named(name)
+    capsys.readouterr()
+    go(home, UNET, steps=40, resume=True)
+    assert "is trained" in capsys.readouterr().out
+    go(home, UNET, steps=40)
+    assert all(torch.equal(tensor, in_parts[key]) for key, tensor in weights.load_named(name).items())
+
+
+def test_a_budget_in_minutes_ends_on_time_with_the_rate_at_zero(home):
+    card = weights.card(go(home, UNET, minutes=0.02))
+    assert card["finished"] and card["budget"] == {"steps": 0, "minutes": 0.02}
+    assert 1.2 <= card["seconds"] < 5
+
+
+def test_nan_stops_the_training_and_keeps_the_last_good_checkpoint(home):
+    bad = failing("nan")
+    with pytest.raises(train.TrainingError, match=r"by step 30; the checkpoint .* is kept. Lower the rate \(--recipe"):
+        go(home, bad, checkpoint_seconds=0)
+    (checkpoint,) = (home / "checkpoints").rglob("*.pt")
+    kept = torch.load(checkpoint)
+    assert kept["state"]["step"] == 20 and torch.isfinite(kept["network"]["weight"]).all()
+    go(home, failing(""), resume=True, changes={"rate": 1e-4})
+    assert weights.card("toy/failing")["recipe"]["rate"] == 1e-4
+
+
+def test_an_interrupted_training_is_kept(home, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        go(home, failing("stop"))
+    (checkpoint,) = (home / "checkpoints").rglob("*.pt")
+    assert torch.load(checkpoint)["state"]["step"] == 30
+    assert weights.card("toy/failing")["steps"] == 30 and not weights.card("toy/failing")["finished"]
+    assert "stopped after 30 steps; the same command with --resume goes on" in capsys.readouterr().out
+    go(home, failing(""), resume=True)
+    assert weights.card("toy/failing")["finished"]
+
+
+def test_a_stopped_training_does_not_replace_better_weights(home):
+    name = go(home, UNET, steps=60)
+    before = weights.load_named(name)
+    go(home, UNET, steps=600, minutes=1e-6, changes={"rate": 1e-9})
+    assert all(torch.equal(tensor, before[key]) for key, tensor in weights.load_named(name).items())
+
+
+def test_a_rate_that_is_too_large_is_found_out(home):
+    with pytest.raises(train.TrainingError, match="NaN or infinite by step"):
+        go(home, PRIMAL_DUAL, changes={"rate": 1e30})
+
+
+def test_out_of_memory_says_which_batch_fits(home):
+    with pytest.raises(train.TrainingError, match="with a batch of 8; a batch of 2 fits: --recipe batch=2"):
+        go(home, failing("memory"), changes={"batch": 8})
+
+
+def test_a_damaged_checkpoint_is_named(home):
+    go(home, UNET, steps=40, minutes=1e-6)
+    (checkpoint,) = (home / "checkpoints").rglob("*.pt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:200])
+    with pytest.raises(train.TrainingError, match="cannot be read"):
+        go(home, UNET, resume=True)
+
+
+def test_a_method_without_a_network_is_not_trained(home):
+    with pytest.raises(train.TrainingError, match="fbp has nothing to train"):
+        go(home, registry.method("fbp"))
+
+
+def test_batches_depend_on_seed_and_number_alone():
+    problem = TOY.problem()
+    draw = examples.source(problem, torch.nn.Identity(), 0, 0)
+
+    def some(seed, first, count):
+        with examples.batches(draw, seed, first, 2, examples.Spent()) as stream:
+            return [next(stream) for _ in range(count)]
+
+    assert torch.equal(some(1, 0, 6)[5][0], some(1, 5, 1)[0][0])
+    assert not torch.equal(some(1, 0, 1)[0][0], some(2, 0, 1)[0][0])
+
+
+def test_a_few_images_are_those_of_the_training_split():
+    network = learned.untrained(UNET.network, TOY.problem(), UNET.settings)
+    draw = examples.source(TOY.problem(), network, images=2, crop=16)
+    start, truth = draw(np.random.default_rng(0), 5)
+    assert start.shape == truth.shape == (5, 16, 16)
+    whole = [TOY.samples("train")[i].truth / TOY.data_range for i in range(2)]
+    patches = torch.stack([image.unfold(0, 16, 1).unfold(1, 16, 1).reshape(-1, 16, 16) for image in whole]).flatten(
+        0, 1
+    )
+    assert all((patches == crop).all((1, 2)).any() for crop in truth)
+    with pytest.raises(ValueError, match="post-processing"):
+        examples.source(TOY.problem(), torch.nn.Identity(), 0, crop=16)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 10])
+def test_depth_counts_applications_of_the_pair(depth):
+    method = small(learned_primal_dual, width=4, depth=depth)
+    network = learned.untrained(method.network, TOY.problem(), method.settings)
+    counting = Counting(TOY.problem().operator)
+    network(torch.zeros(1, *counting.range_shape), counting)
+    assert counting.pairs == depth
+
+
+def test_learned_primal_dual_has_the_published_number_of_parameters():
+    method = registry.method("learned-primal-dual")
+    layers = learned.parameters(learned.untrained(method.network, TOY.problem(), method.settings))
+    assert sum(layers.values()) == 253_220
+    with pytest.raises(NotApplicable):
+        method.network(registry.task("mri-brain-4x").problem(), method.settings)
+
+
+@pytest.mark.parametrize("method", [UNET, PRIMAL_DUAL], ids=lambda method: method.name)
+def test_a_batch_gives_what_single_images_give_and_units_do_not_matter(home, method):
+    go(home, method, steps=20)
+    problem = TOY.problem()
+    net = method.build(problem, method.settings)
+    y = torch.stack([sample.data for sample in TOY.samples("test")])
+    together = net(y, problem.operator)
+    torch.testing.assert_close(
+        together, torch.cat([net(one[None], problem.operator) for one in y]), rtol=1e-4, atol=1e-4
+    )
+    scaled = method.build(dataclasses.replace(problem, data_range=20.0), method.settings)
+    torch.testing.assert_close(scaled(10 * y, problem.operator), 10 * together, rtol=1e-4, atol=1e-3)
+
+
+def test_u_net_starts_from_the_quick_reconstruction_of_any_size():
+    task = registry.task("mri-brain-4x")
+    problem = task.problem()
+    network = learned.untrained(unet.network, problem, dataclasses.replace(unet.METHODS[0].settings, width=2))
+    y = task.samples("train")[0].data[None]
+    with torch.no_grad():
+        torch.testing.assert_close(network(y, problem.operator), problem.operator.adjoint(y))
+    odd = unet.UNet(1, 4, 4)
+    assert odd(torch.rand(1, 1, 37, 50)).shape == (1, 1, 37, 50)
+
+
+def test_the_command_trains_and_shows(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    words = ["train", "learned-primal-dual", "--task", "ct-ellipses-30", "--steps", "2", "--threads", "1"]
+    words += ["--set", "depth=1", "--set", "width=4", "--recipe", "batch=1", "--recipe", "validation_images=1"]
+    assert main(words) == 0
+    assert "kept as ct-ellipses-30/learned-primal-dual-depth1-width4" in capsys.readouterr().out
+    assert main(["show", "learned-primal-dual"]) == 0
+    shown = capsys.readouterr().out
+    assert "253220" in shown and "dual.0.0 Conv2d (32, 7, 3, 3)" in shown and "depth1-width4" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["unett", "--task", "ct-ellipses-30"], "did you mean 'unet'"),
+        (["unet", "--task", "ct-elipses-30"], "ct-ellipses-30"),
+        (["fbp", "--task", "ct-ellipses-30"], "nothing to train"),
+        (["learned-primal-dual", "--task", "mri-brain-4x"], "cannot be trained on mri-brain-4x"),
+        (["unet", "--task", "ct-ellipses-30", "--set", "deep=3"], "deep"),
+        (["unet", "--task", "ct-ellipses-30", "--recipe", "speed=3"], "speed"),
+        (["unet", "--task", "ct-ellipses-30", "--recipe", "rate"], "NAME=VALUE"),
+        (["unet", "--task", "ct-ellipses-30", "--recipe", "precision=half"], "float32"),
+        (["unet", "--task", "ct-ellipses-30", "--steps", "-1"], "at least 0"),
+    ],
+)
+def test_bad_input_is_one_clear_line(words, said, capsys):
+    assert main(["train", *words]) == 2
+    errors = capsys.readouterr().err
+    assert said in errors and "Traceback" not in errors and len(errors.strip().splitlines()) == 1

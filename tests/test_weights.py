@@ -1,0 +1,122 @@
+"""Weights that come with the project: found by name, and refused when they are not what the registry says."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from baselines import learned
+from recon_bench import registry, weights
+from recon_bench.core import NotApplicable
+from recon_bench.weights import WeightsError
+from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, reconstruct
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+def keep(method, task="toy", seed=0, variant="", **settings):
+    """Random weights of the method, kept; gives them."""
+    chosen = dataclasses.replace(method.settings, seed=seed, **settings)
+    network = learned.untrained(method.network, TOY.problem(), chosen)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    weights.save(method.name, task, network.state_dict(), {"settings": {}}, seed, variant)
+    return network.state_dict()
+
+
+def test_what_is_saved_is_loaded_in_float32(folder):
+    state = keep(UNET)
+    loaded = weights.load("unet", "toy")
+    assert loaded.keys() == state.keys()
+    for key, tensor in loaded.items():
+        assert tensor.dtype == state[key].dtype
+        torch.testing.assert_close(tensor, state[key].contiguous(), rtol=1e-3, atol=1e-6)
+    assert not [path for path in folder.rglob("*") if "tmp" in path.name]
+
+
+def test_without_weights_the_row_says_how_to_train():
+    with pytest.raises(NotApplicable, match="recon-bench train unet --task toy"):
+        reconstruct(UNET)
+    with pytest.raises(NotApplicable, match="train learned-primal-dual --task toy --seed 3 --set depth=4"):
+        reconstruct(PRIMAL_DUAL, depth=4, memory=5, width=32, seed=3)
+    with pytest.raises(weights.NoWeights, match="no weights toy/unet"):
+        weights.load("unet", "toy")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is truncated: expected .* bytes, found"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), "was altered: expected sha256"),
+    ],
+)
+def test_damaged_weights_are_refused(folder, damage, said):
+    keep(UNET)
+    damage(folder / "toy" / "unet.safetensors")
+    with pytest.raises(WeightsError, match=said) as refused:
+        reconstruct(UNET)
+    assert "train it again" in str(refused.value)
+
+
+def test_another_architecture_is_named_tensor_by_tensor():
+    keep(UNET)
+    with pytest.raises(WeightsError, match=r"network.down.0.0.weight: expected \(6, 1, 3, 3\), found \(4, 1, 3, 3\)"):
+        reconstruct(UNET, width=6, weights="toy/unet")
+    with pytest.raises(WeightsError, match=r"dual.0.0.bias: expected \(4,\), found nothing"):
+        reconstruct(PRIMAL_DUAL, weights="toy/unet")
+
+
+def test_weights_of_another_task_are_used_only_when_named(folder):
+    keep(UNET, task="other")
+    with pytest.raises(NotApplicable):
+        reconstruct(UNET)
+    assert reconstruct(UNET, weights="other/unet").shape == (1, 32, 32)
+    entries = json.loads((folder / "registry.json").read_text())
+    entries["toy/unet"] = entries["other/unet"]
+    (folder / "registry.json").write_text(json.dumps(entries))
+    with pytest.raises(WeightsError, match="expected weights of the task toy, these are for other"):
+        reconstruct(UNET)
+
+
+def test_seeds_and_settings_have_weights_of_their_own():
+    first, second = keep(PRIMAL_DUAL), keep(PRIMAL_DUAL, seed=1)
+    deeper = dataclasses.replace(PRIMAL_DUAL.settings, depth=3)
+    keep(PRIMAL_DUAL, variant=learned.variant(deeper, PRIMAL_DUAL.settings), depth=3)
+    assert weights.load("learned-primal-dual", "toy").keys() == first.keys() == second.keys()
+    assert not torch.equal(reconstruct(PRIMAL_DUAL), reconstruct(PRIMAL_DUAL, seed=1))
+    assert not torch.equal(reconstruct(PRIMAL_DUAL), reconstruct(PRIMAL_DUAL, depth=3))
+
+
+def test_a_damaged_registry_says_so(folder):
+    keep(UNET)
+    (folder / "registry.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"registry.json: cannot be read"):
+        weights.load("unet", "toy")
+
+
+def test_results_are_measured_again_when_weights_change():
+    item = registry.method("unet")
+    code = registry.method_hash(item)
+    assert registry.trained_hash(code, item, "toy", (0,)) == code
+    keep(UNET)
+    trained = registry.trained_hash(code, item, "toy", (0,))
+    assert trained != code
+    assert registry.trained_hash(code, item, "other", (0,)) == code
+    keep(UNET, variant="images10")
+    assert registry.trained_hash(code, item, "toy", (0,)) == trained
+    assert registry.trained_hash("another", item, "toy", (0,)) != trained
+
+
+def test_shipped_weights_are_whole(monkeypatch):
+    monkeypatch.delenv("RECON_BENCH_WEIGHTS")
+    for name, facts in weights.registry().items():
+        assert weights.architecture(weights.load_named(name)) == facts["architecture"]
+        assert facts["bytes"] <= 10e6
+        assert weights.card(name)["parameters"] > 0
