@@ -36,7 +36,7 @@ browser: .venv/dev
 run: .venv/run  ## quick suite: a few images of every task, then the site, then the ranking
 	$(BIN)/recon-bench run --rules quick --budget $(BUDGET) --jobs $(JOBS) --results $(QUICK)/results
 	@$(BIN)/recon-bench site --results $(QUICK)/results --out $(QUICK)/site
-	@$(BIN)/recon-bench board --rules quick --results $(QUICK)/results --columns psnr ssim seconds
+	@$(BIN)/recon-bench board --rules quick --results $(QUICK)/results --columns psnr ssim
 	@echo "Open $(CURDIR)/$(QUICK)/site/index.html; make site renders the committed full results."
 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)

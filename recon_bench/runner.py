@@ -70,9 +70,11 @@ def run(
         print(f"left out: {problem}", file=sys.stderr)
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED)[0] if elsewhere else []
-    todo = wanted if force else _undone(wanted, known, shipped)
-    todo, later = _within(todo, known + shipped, budget)
-    _announce(wanted, todo, later, absent, known + shipped, jobs)
+    timed = shipped or known  # the same at every run, so that a second one within the budget has nothing left to do
+    chosen, later = _within(wanted, timed, budget)
+    todo = chosen if force else _undone(chosen, known, shipped)
+    later = _undone(later, known, shipped)
+    _announce(wanted, todo, later, absent, timed, jobs)
     if dry_run:
         for cell in todo:
             print(f"  {cell}")

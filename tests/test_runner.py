@@ -192,6 +192,12 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path):
         run(blocked)
 
 
+def test_a_second_run_within_the_budget_has_nothing_left_to_do(tmp_path, capsys):
+    for expected in (1, 0):
+        runner.run([TASK], [ONE], ["accuracy", "runtime"], RULES, tmp_path, budget=25.0)
+        assert f"{expected} cells to run" in capsys.readouterr().out
+
+
 def test_a_budget_leaves_out_what_would_take_longer(tmp_path, capsys):
     runner.run([TASK], [ONE], ["accuracy"], RULES, tmp_path, budget=1.0)
     assert results.load(tmp_path) == ([], [])
