@@ -47,7 +47,7 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda; resumes where it stopped)
 	@for item in $(TRAININGS); do \
 	  set -- $$(echo $$item | tr : ' '); \
-	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --device $(DEVICE) --threads $(THREADS) --resume || exit 1; \
+	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --device $(DEVICE) --resume || exit 1; \
 	done
 
 site: .venv/run  ## render results/ to build/site
