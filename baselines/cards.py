@@ -32,7 +32,7 @@ def card(run: Run, state: State) -> dict[str, Any]:
         "finished": run.progress(state) >= 1,
         "steps": state.step,
         "samples": state.step * run.recipe.batch,
-        "data": "fresh samples" if fresh else "images of the training split",
+        "data": "phantoms" if run.recipe.phantoms else "fresh samples" if fresh else "images of the training split",
         "images": run.images or (None if fresh else len(run.problem.train)),
         "seconds": round(state.seconds, 1),
         "seconds_making_data": round(state.spent.making, 1),

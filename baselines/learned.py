@@ -43,6 +43,29 @@ def method(name: str, network: Network, settings: Any, recipe: Recipe, **facts: 
     return Method(name=name, build=ready, network=network, settings=settings, recipe=recipe, **facts)
 
 
+def on_phantoms(other: Method) -> Method:
+    """The network of ``other`` trained on random ellipses alone, measured as the task measures its scans."""
+    assert other.network is not None and other.recipe is not None
+    untaught = other.network
+
+    def network(problem: Problem, settings: Any) -> nn.Module:
+        if problem.phantoms is None:
+            raise NotApplicable("only for tasks of scans that can measure random ellipses as well")
+        return untaught(problem, settings)
+
+    return method(
+        f"{other.name}-phantoms",
+        network,
+        other.settings,
+        dataclasses.replace(other.recipe, phantoms=True),
+        title=f"{other.title}, trained on ellipses",
+        family=other.family,
+        summary=f"{other.summary} Trained on random ellipses alone: the peril of training data.",
+        reference=other.reference,
+        depth=other.depth,
+    )
+
+
 def build(name: str, network: Network, default: Any, problem: Problem, settings: Any) -> Reconstructor:
     """The reconstructor with trained weights, on the problem's device in float32; ``default`` settings name them."""
     made = untrained(network, problem, settings)

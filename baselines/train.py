@@ -69,6 +69,8 @@ def train(
     budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else method.recipe.steps), "minutes": minutes}
     recipe = Recipe(**(kept["recipe"] if kept else dataclasses.asdict(method.recipe)) | dict(changes or {}))
     problem = task.problem(device)
+    if recipe.phantoms:
+        problem = examples.on_phantoms(problem)
     network = learned.untrained(method.network, problem, settings)
     if settings.weights:
         weights.install(network, weights.load_named(settings.weights), settings.weights)

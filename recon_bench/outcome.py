@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from recon_bench import provenance, worker
+from recon_bench import provenance, weights, worker
 from recon_bench.core import Record
 from recon_bench.measurements import tuning
 from recon_bench.plan import Planned
@@ -79,7 +79,13 @@ def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[s
         "hash": cell.method_hash,
         "settings": settings,
         "tuned": tuned,
+        **({"weights": dict(cell.weights), "training": _training(cell)} if cell.weights else {}),
     }
+
+
+def _training(cell: Planned) -> dict[str, Any]:
+    """How the first of the weights were trained."""
+    return weights.facts(next(iter(cell.weights)))
 
 
 def _provenance(item: Running, command: str) -> dict[str, Any]:

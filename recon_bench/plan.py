@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon_bench import provenance, registry
+from recon_bench import provenance, registry, weights
 from recon_bench.core import Measurement, Method, Task
 from recon_bench.measurements import tuning
 from recon_bench.results import Result, started
@@ -39,6 +39,7 @@ class Planned:
     kind: Measurement
     setup: Setup
     method_hash: str  # taken when the run is planned: the code that runs is imported then
+    weights: Mapping[str, str]  # of a learned method: name to sha256 of what is measured
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.name} · {self.kind.name}"
@@ -85,6 +86,7 @@ class Planned:
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
             and result.method["hash"] == self.method_hash
+            and result.method.get("weights", {}) == self.weights
             and result.measurement["hash"] == self.kind.hash
             and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
             and self._same_rules(result)
@@ -130,6 +132,10 @@ def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], s
                 method = registry.method(name)
                 if kind == tuning.MEASUREMENT.name and not (method.search and setup.rules.tuning_evaluations):
                     continue
+                measurement = registry.measurement(kind)
                 hashed = registry.trained_hash(code[name], method, task.name, setup.rules.seeds)
-                found.append(Planned(task, method, name, registry.measurement(kind), setup, hashed))
+                used = weights.own(method, task.name, setup.rules.seeds)
+                if measurement.weights and not (used := list(measurement.weights(method, task.name))):
+                    continue
+                found.append(Planned(task, method, name, measurement, setup, hashed, weights.seals(used)))
     return found

@@ -113,8 +113,8 @@ def method_hash(item: Method) -> str:
 
 def trained_hash(code: str, item: Method, task: str, seeds: Sequence[int]) -> str:
     """``code``, the hash of the method, with the weights that a learned method has for ``task`` under ``seeds``."""
-    seals = weights.seals(item, task, seeds)
-    return digest([code, *seals]) if seals else code
+    seals = weights.seals(weights.own(item, task, seeds))
+    return digest([code, *seals.values()]) if seals else code
 
 
 def _shared(path: Path, seen: set[Path]) -> set[Path]:

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,14 +157,31 @@ def architecture(state: Mapping[str, Tensor]) -> str:
     return digest({name: list(tensor.shape) for name, tensor in state.items()})
 
 
-def seals(method: Method, task: str, seeds: Sequence[int]) -> list[str]:
-    """Hashes of the weights that a learned method has for a task: its results depend on them as on its file."""
+def own(method: Method, task: str, seeds: Sequence[int]) -> list[str]:
+    """Names of the weights that a learned method has for a task, as it comes, in the order of ``seeds``."""
     if method.network is None:
         return []
-    known = registry()
     base = method.settings.weights or full_name(method.name, task)
     names = [base + f"-seed{seed}" * bool(seed) for seed in seeds]
-    return [known[name]["sha256"] for name in names if name in known]
+    return [name for name in names if name in registry()]
+
+
+def seals(names: Sequence[str]) -> dict[str, str]:
+    """The sha256 of the weights of these names: what is measured depends on them as on the method's file."""
+    known = registry()
+    return {name: known[name]["sha256"] for name in names}
+
+
+def variants(method: Method, task: str, pattern: str) -> dict[int, str]:
+    """Names of the weights of a method for a task that differ by one number: "images" or "seed", by that number."""
+    found = (re.fullmatch(rf"{re.escape(full_name(method.name, task))}-{pattern}(\d+)", name) for name in registry())
+    return {int(match[1]): match[0] for match in sorted(filter(None, found), key=lambda match: int(match[1]))}
+
+
+def facts(name: str) -> dict[str, Any]:
+    """The training card of the weights called ``name`` without its curves and lists, for the header of a result."""
+    long = ("loss", "validation", "layers", "packages")
+    return {key: value for key, value in card(name).items() if key not in long}
 
 
 def replace_file(path: Path, content: bytes) -> None:
