@@ -5,6 +5,8 @@ A *task* yields (truth, data); a *method* turns a *problem* into a function ``(y
 dataclasses carry it, and whatever varies is a field. A perturbed task is ``dataclasses.replace(task, ...)``.
 
 A method is handed a :class:`Problem`, never a :class:`Task`: neither the test images nor the scorer.
+
+The file is long because every noun is in it, and nothing else.
 """
 
 from __future__ import annotations

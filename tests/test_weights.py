@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from baselines import learned
 from recon_bench import registry, weights
@@ -119,4 +120,8 @@ def test_shipped_weights_are_whole(monkeypatch):
     for name, facts in weights.registry().items():
         assert weights.architecture(weights.load_named(name)) == facts["architecture"]
         assert facts["bytes"] <= 10e6
-        assert weights.card(name)["parameters"] > 0
+        card = weights.card(name)
+        assert card["parameters"] > 0
+        stored = safe_open(weights.folder() / facts["file"], "pt")
+        if any(stored.get_tensor(key).dtype == torch.float16 for key in stored.keys()):  # noqa: SIM118
+            assert abs(card["half_precision_change_db"]) < 0.01
