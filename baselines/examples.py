@@ -43,11 +43,15 @@ def on_phantoms(problem: Problem) -> Problem:
         raise NotApplicable("has no phantoms to train on: expected a task of scans that can measure them as well")
     phantoms = problem.phantoms
 
-    def sample(index: int) -> Sample:
-        truth, data = phantoms(np.random.default_rng([_OURS + 1, index]), 1)
-        return Sample(f"phantom-{index:04d}", truth[0], data[0])
+    def split(number: int, length: int) -> Samples:
+        def sample(index: int) -> Sample:
+            truth, data = phantoms(np.random.default_rng([_OURS + number, index]), 1)
+            return Sample(f"phantom-{index:04d}", truth[0], data[0])
 
-    return dataclasses.replace(problem, fresh=phantoms, validation=Samples(len(problem.validation), sample))
+        return Samples(length, sample)
+
+    train, validation = split(1, len(problem.train)), split(2, len(problem.validation))
+    return dataclasses.replace(problem, fresh=phantoms, train=train, validation=validation)
 
 
 def source(problem: Problem, network: nn.Module, images: int, crop: int) -> Draw:

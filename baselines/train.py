@@ -56,7 +56,7 @@ def train(
     if method.network is None or method.recipe is None:
         raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
     settings = settings or method.settings
-    variant = "-".join(filter(None, [learned.variant(settings, method.settings), f"images{images}" * bool(images)]))
+    variant = "-".join(filter(None, [weights.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
     file = folder / f"{name}.pt"
     if file.exists() and not resume:
@@ -234,14 +234,15 @@ def _publish(run: Run, state: State) -> None:
         run.network.load_state_dict(candidate)
         values.append(_psnr(run, truths, data))
     change = values[1] - values[0]
+    half = abs(change) < 0.01
     weights.save(
         run.method.name,
         run.problem.task,
         state.best,
-        cards.card(run, state) | {"half_precision_change_db": round(change, 5)},
+        cards.card(run, state) | {"half_precision": half, "half_precision_change_db": round(change, 5)},
         run.settings.seed,
         run.variant,
-        half=abs(change) < 0.01,
+        half,
     )
 
 

@@ -162,7 +162,7 @@ class Task:
     to put it, or None. ``fresh(rng, n)`` gives n new training samples of the law of the training split, made the same
     way but fast, as truths ``(n, *domain_shape)`` and data ``(n, *range_shape)``; None where there is no law to draw
     from. ``phantoms`` does so with random ellipses in the place of scans, for networks that are to see no scan; None
-    where training is on phantoms anyway. ``display`` and ``error_display`` are the grey windows (low, high) of images
+    where the task offers none. ``display`` and ``error_display`` are the grey windows (low, high) of images
     and of errors.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -79,13 +80,16 @@ def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[s
         "hash": cell.method_hash,
         "settings": settings,
         "tuned": tuned,
-        **({"weights": dict(cell.weights), "training": _training(cell)} if cell.weights else {}),
+        **({"weights": dict(cell.weights)} if cell.weights else {}),
+        **_training(cell),
     }
 
 
 def _training(cell: Planned) -> dict[str, Any]:
-    """How the first of the weights were trained."""
-    return weights.facts(next(iter(cell.weights)))
+    """How the weights were trained, where they are one and have a card that can be read."""
+    with contextlib.suppress(weights.WeightsError):
+        return {"training": weights.facts(*cell.weights)} if len(cell.weights) == 1 else {}
+    return {}
 
 
 def _provenance(item: Running, command: str) -> dict[str, Any]:

@@ -110,10 +110,12 @@ class Planned:
             return UNKNOWN_SECONDS
         newest = max(found, key=started)
         spent = float(newest.provenance["seconds"])
-        if self.kind.name != "accuracy" or not newest.records:
+        if self.kind.name in ("tuning", "runtime"):
             return spent
-        images = min(self.setup.rules.images, self.task.sizes["test"])
-        return 1.0 + spent * images / len(newest.records)
+        images, then = (
+            min(count, self.task.sizes["test"]) for count in (self.setup.rules.images, newest.rules["images"])
+        )
+        return 1.0 + spent * images / then
 
     def job(self, settings: Mapping[str, Any], folder: Path) -> Job:
         setup = self.setup
@@ -132,10 +134,12 @@ def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], s
                 method = registry.method(name)
                 if kind == tuning.MEASUREMENT.name and not (method.search and setup.rules.tuning_evaluations):
                     continue
-                measurement = registry.measurement(kind)
-                hashed = registry.trained_hash(code[name], method, task.name, setup.rules.seeds)
-                used = weights.own(method, task.name, setup.rules.seeds)
-                if measurement.weights and not (used := list(measurement.weights(method, task.name))):
-                    continue
-                found.append(Planned(task, method, name, measurement, setup, hashed, weights.seals(used)))
+                measurement, changes = registry.measurement(kind), setup.overrides.get(method.name, {})
+                settings = registry.with_settings(method, changes)
+                used = weights.own(method, task.name, setup.rules.seeds, settings)
+                hashed = registry.trained_hash(code[name], used)
+                if measurement.weights:  # those of the method as it comes
+                    used = [] if changes else list(measurement.weights(method, task.name))
+                if measurement.weights is None or used:
+                    found.append(Planned(task, method, name, measurement, setup, hashed, weights.seals(used)))
     return found

@@ -56,8 +56,11 @@ def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]])
         part |= {"settings": header.method["settings"], "tuned": header.method["tuned"]}
     if "tuning" in own and own["tuning"].records:
         part["ledger"] = tuning(own["tuning"], f"tuning-{identifier}")
-    if header is not None and "training" in header.method:
-        part["training"] = training(header.method, own.get("training"), f"training-{identifier}")
+    trained = own.get(RANKING_KIND) or own.get("training")
+    if trained and "training" in trained.method:
+        curve = own.get("training")
+        same = curve is not None and curve.method["weights"] == trained.method["weights"]
+        part["training"] = training(trained.method, curve if same else None, f"training-{identifier}")
     return part
 
 
@@ -74,24 +77,25 @@ def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -
         f"{card['threads']} thread{several}, {card['precision']}",
         "Memory": f"{card['peak_bytes'] / 2**30:.1f} GiB at its peak",
         "Best": f"{fixed(card['best']['psnr'], 2)} dB on validation images, at step {card['best']['step']:,}",
-        "Finished": "yes" if card["finished"] else "no: its budget of steps was not spent",
+        "Finished": "yes" if card["finished"] else "no: its budget was not spent",
         "Seed": card["seed"],
         "Parameters": f"{card['parameters']:,}",
-        "Half precision": f"changes the validation PSNR by {fixed(card['half_precision_change_db'], 4)} dB",
+        "Kept in": f"{'half' if card['half_precision'] else 'full'} precision; half precision changes the validation "
+        f"PSNR by {fixed(card['half_precision_change_db'], 4)} dB",
         "Recipe": ", ".join(f"{name} {setting(value)}" for name, value in card["recipe"].items()),
         "Commit": commit(card),
     }
     figure = training_figure(identifier, curve) if curve and curve.records else None
-    return {"facts": facts, "figure": figure, "command": f"recon-bench train {card['method']} --task {card['task']}"}
+    return {"facts": facts, "figure": figure, "command": card["command"]}
 
 
 def trained_on(card: Mapping[str, Any]) -> str:
     """Which samples a network saw."""
     match card["data"]:
         case "phantoms":
-            return "random ellipses, new ones all the time, measured as the task measures"
+            return "random ellipses, measured as the task measures its scans"
         case "fresh samples":
-            return "new ones of the law of the training split all the time"
+            return "drawn anew by the law of the training split (scans: its slices, mirrored, with new noise)"
     return f"{card['images']:,} images of the training split"
 
 

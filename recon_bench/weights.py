@@ -11,6 +11,7 @@ Everything is written under a temporary name and then renamed, the registry last
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -157,13 +158,28 @@ def architecture(state: Mapping[str, Tensor]) -> str:
     return digest({name: list(tensor.shape) for name, tensor in state.items()})
 
 
-def own(method: Method, task: str, seeds: Sequence[int]) -> list[str]:
-    """Names of the weights that a learned method has for a task, as it comes, in the order of ``seeds``."""
+def changes(settings: Any, default: Any) -> dict[str, Any]:
+    """What differs from the default settings of a learned method and makes it another network."""
+    found, usual = dataclasses.asdict(settings), dataclasses.asdict(default)
+    return {key: found[key] for key in found if found[key] != usual[key] and key not in ("seed", "weights")}
+
+
+def variant(settings: Any, default: Any) -> str:
+    """What differs from the default settings, as part of a name: "depth5-width64"; the seed has its own part."""
+    return "-".join(f"{key}{value}" for key, value in changes(settings, default).items())
+
+
+def own(method: Method, task: str, seeds: Sequence[int] = (0,), settings: Any = None) -> list[str]:
+    """Names of the weights that a learned method takes for a task with these settings, in the order of ``seeds``."""
     if method.network is None:
         return []
-    base = method.settings.weights or full_name(method.name, task)
-    names = [base + f"-seed{seed}" * bool(seed) for seed in seeds]
-    return [name for name in names if name in registry()]
+    settings, names = settings or method.settings, []
+    for seed in seeds:
+        exact = full_name(method.name, task, seed, variant(settings, method.settings))
+        named = settings.weights + f"-seed{seed}" * bool(seed)
+        candidates = [named] if settings.weights else [exact, full_name(method.name, task, seed)]
+        names += [name for name in candidates if name in registry()][:1]
+    return names
 
 
 def seals(names: Sequence[str]) -> dict[str, str]:

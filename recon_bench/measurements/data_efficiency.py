@@ -1,7 +1,6 @@
 """Data efficiency: accuracy on the test images over the number of different images a network was trained on.
 
-Points are weights trained with `recon-bench train --images N`, and the method's own, which lie at the number of samples
-that their training drew where it drew new ones all the time.
+Points are weights trained with `recon-bench train --images N`, for as many N as there are, two at least.
 """
 
 from __future__ import annotations
@@ -17,10 +16,7 @@ from recon_bench.measurements.quality import score
 def points(method: Method, task: str) -> dict[int, str]:
     """Names of weights by the number of images they were trained on; empty where there is only one number."""
     found = weights.variants(method, task, "images")
-    for name in weights.own(method, task, (0,)) if found else ():
-        card = weights.card(name)
-        found[card["images"] or card["samples"]] = name
-    return found
+    return found if len(found) > 1 else {}
 
 
 def names(method: Method, task: str) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,4 +39,5 @@ def score(
                 "psnr": float(metrics.psnr(truth, x, task.data_range)),
                 "ssim": float(metrics.ssim(truth, x, task.data_range, task.ssim)),
             }
-            yield dataclasses.replace(blank[index], values=values)
+            finite = {name: value for name, value in values.items() if math.isfinite(value)}
+            yield dataclasses.replace(blank[index], values=finite, note=outcome.note)

@@ -13,7 +13,7 @@ from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePict
 
 def names(method: Method, task: str) -> Sequence[str]:
     """The weights that the method comes with for the task."""
-    return weights.own(method, task, (0,))
+    return weights.own(method, task)
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
@@ -36,7 +36,7 @@ MEASUREMENT = Measurement(
     metrics=(
         Metric("parameters", "Parameters", "", "lower", 0),
         Metric("training_samples", "Training samples", "", "lower", 0),
-        Metric("training_hours", "Training time", "h", "lower", 1),
+        Metric("training_hours", "Training time, on the machine of its card", "h", "lower", 1),
         Metric("validation", "Validation PSNR", "dB", "higher"),
         Metric("loss", "Training loss", "", "lower", 6),
     ),
