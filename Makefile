@@ -6,13 +6,17 @@ BUDGET ?= 100
 QUICK := build/quick
 DEVICE ?= cpu
 
-# method:task[:seed], in order of worth
+# method:task[:seed[:images]], in order of worth
+CT := ct-ellipses-30 ct-shepp-logan-30 ct-head-50 ct-head-143 ct-ellipses-50 ct-ellipses-143
+MRI := mri-brain-4x mri-brain-8x
 TRAININGS := \
-  learned-primal-dual:ct-ellipses-30 unet:ct-ellipses-30 \
-  learned-primal-dual:ct-shepp-logan-30 unet:ct-shepp-logan-30 \
-  unet:mri-brain-4x unet:mri-brain-8x unet:ct-head-50 unet:ct-head-143 learned-primal-dual:ct-head-50 \
-  unet:ct-ellipses-50 unet:ct-ellipses-143 \
-  unet:ct-ellipses-30:1 unet:ct-ellipses-30:2 learned-primal-dual:ct-ellipses-30:1 learned-primal-dual:ct-ellipses-30:2
+  $(foreach task,$(CT),learned-primal-dual:$(task) unet:$(task)) $(foreach task,$(MRI),modl:$(task) unet:$(task)) \
+  $(foreach task,ct-head-50 ct-head-143,unet-phantoms:$(task) learned-primal-dual-phantoms:$(task)) \
+  $(foreach task,$(CT) $(MRI),learned-gradient:$(task) learned-primal:$(task)) \
+  $(foreach seed,1 2,unet:ct-ellipses-30:$(seed) learned-gradient:ct-ellipses-30:$(seed) learned-primal-dual:ct-ellipses-30:$(seed)) \
+  $(foreach images,32 320 3200,unet:ct-ellipses-30:0:$(images) learned-primal-dual:ct-ellipses-30:0:$(images)) \
+  $(foreach task,$(CT) $(MRI),resnet:$(task) unrolled-gradient:$(task) unrolled-gradient-tied:$(task) unrolled-ista:$(task) unrolled-ista-tied:$(task)) \
+  $(foreach task,$(CT),learned-pdhg:$(task) modl:$(task))
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,14 +44,14 @@ run: .venv/run  ## quick suite: a few images of every task, then the site, then 
 	@echo "Open $(CURDIR)/$(QUICK)/site/index.html; make site renders the committed full results."
 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
-	$(BIN)/recon-bench run --measurements tuning accuracy --jobs $(JOBS)
+	$(BIN)/recon-bench run --measurements tuning accuracy training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda; resumes where it stopped)
 	@for item in $(TRAININGS); do \
 	  set -- $$(echo $$item | tr : ' '); \
-	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --device $(DEVICE) --resume || exit 1; \
+	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --images $${4:-0} --device $(DEVICE) --resume || exit 1; \
 	done
 
 site: .venv/run  ## render results/ to build/site

@@ -23,6 +23,7 @@ def card(run: Run, state: State) -> dict[str, Any]:
     layers = learned.parameters(run.network)
     head, clean = provenance.commit()
     return {
+        "command": _command(run),
         "method": run.method.name,
         "task": run.problem.task,
         "seed": run.settings.seed,
@@ -32,7 +33,7 @@ def card(run: Run, state: State) -> dict[str, Any]:
         "finished": run.progress(state) >= 1,
         "steps": state.step,
         "samples": state.step * run.recipe.batch,
-        "data": "fresh samples" if fresh else "images of the training split",
+        "data": "phantoms" if run.recipe.phantoms else "fresh samples" if fresh else "images of the training split",
         "images": run.images or (None if fresh else len(run.problem.train)),
         "seconds": round(state.seconds, 1),
         "seconds_making_data": round(state.spent.making, 1),
@@ -52,6 +53,20 @@ def card(run: Run, state: State) -> dict[str, Any]:
         "commit": head,
         "clean": clean,
     }
+
+
+def _command(run: Run) -> str:
+    """The command that repeats the training."""
+    budget = f"--steps {run.steps}" if run.steps else f"--minutes {run.minutes:g}"
+    words = [f"recon-bench train {run.method.name} --task {run.problem.task}", budget]
+    words += [f"--seed {run.settings.seed}"] * bool(run.settings.seed) + [f"--images {run.images}"] * bool(run.images)
+    words += [f"--device {run.problem.operator.device}"] * (run.problem.operator.device.type != "cpu")
+    pairs: list[tuple[str, Any, Any]] = [("set", run.settings, run.method.settings)]
+    for option, used, usual in [*pairs, ("recipe", run.recipe, run.method.recipe)]:
+        given, default = dataclasses.asdict(used), dataclasses.asdict(usual)
+        changed = [name for name in given if given[name] != default[name] and name != "seed"]
+        words += [f"--{option} {name}={given[name]}" for name in changed]
+    return " ".join(words)
 
 
 def line(run: Run, state: State) -> str:

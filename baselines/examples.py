@@ -7,6 +7,7 @@ post-processing the expensive half, ``prepare``, is done here too, on whole imag
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recon_bench.core import Problem
+from recon_bench.core import NotApplicable, Problem, Sample, Samples
 
 AHEAD = 3  # batches
 _OURS = 2**31  # first number of every seed here; those of the tasks' splits are smaller
@@ -34,6 +35,23 @@ class Spent:
 
     making: float = 0.0
     waiting: float = 0.0
+
+
+def on_phantoms(problem: Problem) -> Problem:
+    """The problem with random ellipses, measured in the same way, for training and for validation."""
+    if problem.phantoms is None:
+        raise NotApplicable("has no phantoms to train on: expected a task of scans that can measure them as well")
+    phantoms = problem.phantoms
+
+    def split(number: int, length: int) -> Samples:
+        def sample(index: int) -> Sample:
+            truth, data = phantoms(np.random.default_rng([_OURS + number, index]), 1)
+            return Sample(f"phantom-{index:04d}", truth[0], data[0])
+
+        return Samples(length, sample)
+
+    train, validation = split(1, len(problem.train)), split(2, len(problem.validation))
+    return dataclasses.replace(problem, fresh=phantoms, train=train, validation=validation)
 
 
 def source(problem: Problem, network: nn.Module, images: int, crop: int) -> Draw:

@@ -43,6 +43,29 @@ def method(name: str, network: Network, settings: Any, recipe: Recipe, **facts: 
     return Method(name=name, build=ready, network=network, settings=settings, recipe=recipe, **facts)
 
 
+def on_phantoms(other: Method) -> Method:
+    """``other`` trained on random ellipses alone, to show what a network makes of images unlike those it learned."""
+    assert other.network is not None and other.recipe is not None
+    untaught = other.network
+
+    def network(problem: Problem, settings: Any) -> nn.Module:
+        if problem.phantoms is None:
+            raise NotApplicable("only for tasks of scans that can measure random ellipses as well")
+        return untaught(problem, settings)
+
+    return method(
+        f"{other.name}-phantoms",
+        network,
+        other.settings,
+        dataclasses.replace(other.recipe, phantoms=True),
+        title=f"{other.title}, trained on ellipses",
+        family=other.family,
+        summary=f"{other.summary} Trained on random ellipses and never on a scan.",
+        reference=other.reference,
+        depth=other.depth,
+    )
+
+
 def build(name: str, network: Network, default: Any, problem: Problem, settings: Any) -> Reconstructor:
     """The reconstructor with trained weights, on the problem's device in float32; ``default`` settings name them."""
     made = untrained(network, problem, settings)
@@ -73,24 +96,14 @@ def _find(name: str, made: nn.Module, problem: Problem, settings: Any, default: 
         except weights.NoWeights as error:
             raise NotApplicable(str(error)) from error
     known, shapes = weights.registry(), weights.architecture(made.state_dict())
-    exact = variant(settings, default)
+    exact = weights.variant(settings, default)
     for part in dict.fromkeys([exact, ""]):
         full = weights.full_name(name, problem.task, settings.seed, part)
         if full in known and (part == exact or known[full]["architecture"] == shapes):
             return full, weights.load(name, problem.task, settings.seed, part)
     seed = f" --seed {settings.seed}" if settings.seed else ""
-    changed = "".join(f" --set {key}={value}" for key, value in _changes(settings, default).items())
+    changed = "".join(f" --set {key}={value}" for key, value in weights.changes(settings, default).items())
     raise NotApplicable(f"no weights for this task: recon-bench train {name} --task {problem.task}{seed}{changed}")
-
-
-def variant(settings: Any, default: Any) -> str:
-    """What differs from the default settings, as part of a name: "depth5-width64"; the seed has its own part."""
-    return "-".join(f"{key}{value}" for key, value in _changes(settings, default).items())
-
-
-def _changes(settings: Any, default: Any) -> dict[str, Any]:
-    found, usual = dataclasses.asdict(settings), dataclasses.asdict(default)
-    return {key: found[key] for key in found if found[key] != usual[key] and key not in ("seed", "weights")}
 
 
 def parameters(network: nn.Module) -> dict[str, int]:

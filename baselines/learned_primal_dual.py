@@ -76,16 +76,16 @@ def network(problem: Problem, settings: Settings) -> nn.Module:
     return PrimalDual(settings, learned.norm_of(problem))
 
 
-METHODS = (
-    learned.method(
-        "learned-primal-dual",
-        network,
-        Settings(),
-        Recipe(steps=100_000, batch=5),
-        title="Learned primal-dual",
-        family="unrolled",
-        summary="Ten unrolled primal-dual iterations with small convolutional networks in place of proximal maps.",
-        reference="Adler & Öktem, IEEE Trans. Med. Imaging 37, 2018, doi:10.1109/TMI.2018.2799231",
-        depth="depth",
-    ),
+PRIMAL_DUAL = learned.method(
+    "learned-primal-dual",
+    network,
+    Settings(),
+    Recipe(steps=100_000, batch=5),
+    title="Learned primal-dual",
+    family="unrolled",
+    summary="Ten unrolled primal-dual iterations with small convolutional networks in place of proximal maps.",
+    reference="Adler & Öktem, IEEE Trans. Med. Imaging 37, 2018, doi:10.1109/TMI.2018.2799231",
+    depth="depth",
 )
+
+METHODS = (PRIMAL_DUAL, learned.on_phantoms(PRIMAL_DUAL))

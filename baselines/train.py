@@ -56,7 +56,7 @@ def train(
     if method.network is None or method.recipe is None:
         raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
     settings = settings or method.settings
-    variant = "-".join(filter(None, [learned.variant(settings, method.settings), f"images{images}" * bool(images)]))
+    variant = "-".join(filter(None, [weights.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
     file = folder / f"{name}.pt"
     if file.exists() and not resume:
@@ -68,13 +68,43 @@ def train(
     kept = checkpoints.read(file, steps) if file.exists() else None
     budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else method.recipe.steps), "minutes": minutes}
     recipe = Recipe(**(kept["recipe"] if kept else dataclasses.asdict(method.recipe)) | dict(changes or {}))
-    problem = task.problem(device)
+    run = _prepared(method, task.problem(device), settings, recipe, images, budget, variant, file)
+    state = checkpoints.restore(run, kept) if kept else State()
+    size = sum(parameter.numel() for parameter in run.network.parameters())
+    print(f"{name}: {size:,} parameters, {run.precision}, on {device}", flush=True)
+    interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
+    done, best = run.progress(state) >= 1, max(psnr for _, psnr in state.validation)
+    if done or not present or best > present["best"]["psnr"]:  # never a half-trained network for a better one
+        _publish(run, state)
+    if done:
+        file.unlink(missing_ok=True)
+    else:
+        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
+    if interrupted:
+        raise KeyboardInterrupt
+    return name
+
+
+def _prepared(
+    method: Method,
+    problem: Problem,
+    settings: Any,
+    recipe: Recipe,
+    images: int,
+    budget: Mapping[str, Any],
+    variant: str,
+    file: Path,
+) -> Run:
+    """The network with its first weights, what it is trained on, and the optimiser."""
+    assert method.network is not None
+    if recipe.phantoms:
+        problem = examples.on_phantoms(problem)
     network = learned.untrained(method.network, problem, settings)
     if settings.weights:
         weights.install(network, weights.load_named(settings.weights), settings.weights)
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True)
     precision = _precision(recipe, problem.operator.device)
-    run = Run(
+    return Run(
         method,
         problem,
         settings,
@@ -87,19 +117,6 @@ def train(
         variant=variant,
         file=file,
     )
-    state = checkpoints.restore(run, kept) if kept else State()
-    print(f"{name}: {sum(p.numel() for p in network.parameters()):,} parameters, {precision}, on {device}", flush=True)
-    interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
-    done, best = run.progress(state) >= 1, max(psnr for _, psnr in state.validation)
-    if done or not present or best > present["best"]["psnr"]:  # never a half-trained network for a better one
-        _publish(run, state)
-    if done:
-        file.unlink(missing_ok=True)
-    else:
-        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
-    if interrupted:
-        raise KeyboardInterrupt
-    return name
 
 
 def _enough(present: Mapping[str, Any], steps: int) -> bool:
@@ -217,14 +234,15 @@ def _publish(run: Run, state: State) -> None:
         run.network.load_state_dict(candidate)
         values.append(_psnr(run, truths, data))
     change = values[1] - values[0]
+    half = abs(change) < 0.01
     weights.save(
         run.method.name,
         run.problem.task,
         state.best,
-        cards.card(run, state) | {"half_precision_change_db": round(change, 5)},
+        cards.card(run, state) | {"half_precision": half, "half_precision_change_db": round(change, 5)},
         run.settings.seed,
         run.variant,
-        half=abs(change) < 0.01,
+        half,
     )
 
 

@@ -96,15 +96,15 @@ def network(problem: Problem, settings: Settings) -> nn.Module:
     return PostProcessing(quick(problem, settings), UNet(1 + problem.complex, settings.width, settings.scales))
 
 
-METHODS = (
-    learned.method(
-        "unet",
-        network,
-        Settings(),
-        Recipe(steps=100_000, batch=4, beta2=0.999, crop=256),
-        title="U-Net post-processing",
-        family="post-processing",
-        summary="A U-Net that corrects filtered backprojection (MRI: the zero-filled image), of width 32 at 4 scales.",
-        reference="Jin, McCann, Froustey & Unser, IEEE Trans. Image Process. 26, 2017, doi:10.1109/TIP.2017.2713099",
-    ),
+UNET = learned.method(
+    "unet",
+    network,
+    Settings(),
+    Recipe(steps=100_000, batch=4, beta2=0.999, crop=256),
+    title="U-Net post-processing",
+    family="post-processing",
+    summary="A U-Net that corrects filtered backprojection (MRI: the zero-filled image), of width 32 at 4 scales.",
+    reference="Jin, McCann, Froustey & Unser, IEEE Trans. Image Process. 26, 2017, doi:10.1109/TIP.2017.2713099",
 )
+
+METHODS = (UNET, learned.on_phantoms(UNET))

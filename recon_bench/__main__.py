@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -150,7 +151,8 @@ def _show(arguments: argparse.Namespace) -> int:
 
     found = card(arguments.name, _load(arguments.results) if arguments.results.is_dir() else [])
     short = flat({name: value for name, value in found.items() if name != "ledger"})
-    lines = tabulate(short, tablefmt="plain", maxcolwidths=[None, 90], disable_numparse=True)
+    wrapped = [(name, textwrap.fill(value, 90)) for name, value in short]  # tabulate's own wrapping makes False True
+    lines = tabulate(wrapped, tablefmt="plain", disable_numparse=True)
     print(json.dumps(found, indent=1) if arguments.json else lines)
     return 0
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from recon_bench.board import RANKING_METRIC, Board, pareto
 from recon_bench.columns import Column
+from recon_bench.results import Result
 from recon_bench.site_model import records
 from recon_bench.site_text import fixed, significant
 
@@ -104,6 +105,26 @@ def tuning_figure(identifier: str, ledger: Sequence[Mapping[str, Any]], setting:
     heads, rows = ledger_table(ledger)
     label = f"Tuning: validation {metric.upper()} over {setting}"
     return Figure(identifier, label, "Score on validation images of every value tried.", spec, heads, rows, 0)
+
+
+def training_figure(identifier: str, curve: Result) -> Figure:
+    """Validation PSNR over the steps of one training."""
+    known = [
+        (record["at"]["steps"], record["values"]["validation"])
+        for record in curve.records
+        if "validation" in record["values"]
+    ]
+    spec = {
+        "kind": "curve",
+        "x": {"title": "Steps", "unit": "", "log": False},
+        "y": {"title": "Validation PSNR", "unit": "dB", "log": False},
+        "series": [
+            {"name": "PSNR", "points": [{"name": f"step {step}", "x": step, "y": psnr} for step, psnr in known]}
+        ],
+    }
+    rows = [[f"{step:,.0f}", fixed(psnr, 2)] for step, psnr in known]
+    label = "Training: validation PSNR over steps"
+    return Figure(identifier, label, "The weights that did best are kept.", spec, ["Step", "PSNR (dB)"], rows, 0)
 
 
 def ledger_table(ledger: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -5,6 +5,8 @@ A *task* yields (truth, data); a *method* turns a *problem* into a function ``(y
 dataclasses carry it, and whatever varies is a field. A perturbed task is ``dataclasses.replace(task, ...)``.
 
 A method is handed a :class:`Problem`, never a :class:`Task`: neither the test images nor the scorer.
+
+The file is long because every noun is in it, and nothing else.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ class Samples(Sequence[Sample]):
 class Problem:
     """All that a method may know: the operator A0, the noise, the data range, training and validation samples.
 
-    ``task`` is a name and nothing more: trained weights are found by it. ``fresh`` as in :class:`Task`.
+    ``task`` is a name and nothing more: trained weights are found by it. ``fresh``, ``phantoms`` as in :class:`Task`.
     """
 
     operator: Operator
@@ -132,6 +134,7 @@ class Problem:
     validation: Samples
     task: str = ""
     fresh: Fresh | None = None
+    phantoms: Fresh | None = None
 
     @property
     def complex(self) -> bool:
@@ -158,7 +161,9 @@ class Task:
     first noise values) in a way that does not depend on the machine. ``missing()`` says what to download and where
     to put it, or None. ``fresh(rng, n)`` gives n new training samples of the law of the training split, made the same
     way but fast, as truths ``(n, *domain_shape)`` and data ``(n, *range_shape)``; None where there is no law to draw
-    from. ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors.
+    from. ``phantoms`` does so with random ellipses in the place of scans, for networks that are to see no scan; None
+    where the task offers none. ``display`` and ``error_display`` are the grey windows (low, high) of images
+    and of errors.
     """
 
     name: str
@@ -178,6 +183,7 @@ class Task:
     ssim: Ssim = Ssim()
     missing: Callable[[], str | None] = lambda: None
     fresh: Fresh | None = None
+    phantoms: Fresh | None = None
 
     def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         """What a method is handed."""
@@ -189,6 +195,7 @@ class Task:
             validation=self.samples("validation"),
             task=self.name,
             fresh=self.fresh,
+            phantoms=self.phantoms,
         )
 
     def samples(self, split: str) -> Samples:
@@ -302,7 +309,8 @@ class Measurement:
 
     ``measure(cell, done, save)`` yields records as they are finished, leaving out those whose ``key`` is in ``done``
     (records that an interrupted run left, by key); ``save(name, pixels, caption)`` keeps a picture, uint8 of shape
-    (height, width, 3), beside the result.
+    (height, width, 3), beside the result. A measurement of trained weights has ``weights(method, task)``, their names:
+    it is asked for only where there are some, and repeated when they change.
     """
 
     name: str
@@ -310,6 +318,7 @@ class Measurement:
     title: str
     metrics: tuple[Metric, ...]
     measure: Callable[[Cell, Mapping[str, Record], SavePicture], Iterator[Record]]
+    weights: Callable[[Method, str], Sequence[str]] | None = None
 
     @property
     def hash(self) -> str:

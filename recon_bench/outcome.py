@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -13,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from recon_bench import provenance, worker
+from recon_bench import provenance, weights, worker
 from recon_bench.core import Record
 from recon_bench.measurements import tuning
 from recon_bench.plan import Planned
@@ -79,7 +80,16 @@ def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[s
         "hash": cell.method_hash,
         "settings": settings,
         "tuned": tuned,
+        **({"weights": dict(cell.weights)} if cell.weights else {}),
+        **_training(cell),
     }
+
+
+def _training(cell: Planned) -> dict[str, Any]:
+    """How the weights were trained, where they are one and have a card that can be read."""
+    with contextlib.suppress(weights.WeightsError):
+        return {"training": weights.facts(*cell.weights)} if len(cell.weights) == 1 else {}
+    return {}
 
 
 def _provenance(item: Running, command: str) -> dict[str, Any]:

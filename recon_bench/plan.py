@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon_bench import provenance, registry
+from recon_bench import provenance, registry, weights
 from recon_bench.core import Measurement, Method, Task
 from recon_bench.measurements import tuning
 from recon_bench.results import Result, started
@@ -39,6 +39,7 @@ class Planned:
     kind: Measurement
     setup: Setup
     method_hash: str  # taken when the run is planned: the code that runs is imported then
+    weights: Mapping[str, str]  # of a learned method: name to sha256 of what is measured
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.name} · {self.kind.name}"
@@ -85,6 +86,7 @@ class Planned:
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
             and result.method["hash"] == self.method_hash
+            and result.method.get("weights", {}) == self.weights
             and result.measurement["hash"] == self.kind.hash
             and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
             and self._same_rules(result)
@@ -108,10 +110,12 @@ class Planned:
             return UNKNOWN_SECONDS
         newest = max(found, key=started)
         spent = float(newest.provenance["seconds"])
-        if self.kind.name != "accuracy" or not newest.records:
+        if self.kind.name in ("tuning", "runtime"):
             return spent
-        images = min(self.setup.rules.images, self.task.sizes["test"])
-        return 1.0 + spent * images / len(newest.records)
+        images, then = (
+            min(count, self.task.sizes["test"]) for count in (self.setup.rules.images, newest.rules["images"])
+        )
+        return 1.0 + spent * images / then
 
     def job(self, settings: Mapping[str, Any], folder: Path) -> Job:
         setup = self.setup
@@ -130,6 +134,12 @@ def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], s
                 method = registry.method(name)
                 if kind == tuning.MEASUREMENT.name and not (method.search and setup.rules.tuning_evaluations):
                     continue
-                hashed = registry.trained_hash(code[name], method, task.name, setup.rules.seeds)
-                found.append(Planned(task, method, name, registry.measurement(kind), setup, hashed))
+                measurement, changes = registry.measurement(kind), setup.overrides.get(method.name, {})
+                settings = registry.with_settings(method, changes)
+                used = weights.own(method, task.name, setup.rules.seeds, settings)
+                hashed = registry.trained_hash(code[name], used)
+                if measurement.weights:  # those of the method as it comes
+                    used = [] if changes else list(measurement.weights(method, task.name))
+                if measurement.weights is None or used:
+                    found.append(Planned(task, method, name, measurement, setup, hashed, weights.seals(used)))
     return found

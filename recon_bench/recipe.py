@@ -12,8 +12,9 @@ class Recipe:
     ``steps`` of ``batch`` samples; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
     down to the global norm ``clip``. Every ``validate`` steps the first ``validation_images`` of the validation split
     are reconstructed; the weights that did best are kept. ``crop``: post-processing networks are trained on random
-    crops of larger images, of this side in pixels; 0 for whole images. ``precision``: "auto" (bfloat16 autocast where
-    the device has the instructions), "bfloat16" or "float32". ``compile``: with torch.compile.
+    crops of larger images, of this side in pixels; 0 for whole images. ``phantoms``: on random ellipses where the task
+    has scans. ``precision``: "auto" (bfloat16 autocast where the device has the instructions), "bfloat16" or
+    "float32". ``compile``: with torch.compile.
     """
 
     steps: int
@@ -24,5 +25,6 @@ class Recipe:
     validate: int = 500
     validation_images: int = 16
     crop: int = 0
+    phantoms: bool = False
     precision: str = "auto"
     compile: bool = False

@@ -111,10 +111,10 @@ def method_hash(item: Method) -> str:
     return content.hexdigest()[:16]
 
 
-def trained_hash(code: str, item: Method, task: str, seeds: Sequence[int]) -> str:
-    """``code``, the hash of the method, with the weights that a learned method has for ``task`` under ``seeds``."""
-    seals = weights.seals(item, task, seeds)
-    return digest([code, *seals]) if seals else code
+def trained_hash(code: str, names: Sequence[str]) -> str:
+    """``code``, the hash of a method, with the weights of these ``names`` that it takes."""
+    seals = weights.seals(names)
+    return digest([code, *seals.values()]) if seals else code
 
 
 def _shared(path: Path, seen: set[Path]) -> set[Path]:

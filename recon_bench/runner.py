@@ -65,6 +65,8 @@ def run(
     if tasks and absent:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
     wanted = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
+    for kind in sorted(set(kinds) - {cell.kind.name for cell in wanted}):
+        print(f"nothing to measure: {kind} (recon-bench show {kind} says what it needs)", file=sys.stderr)
     known, problems = results.load(results_folder)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
@@ -229,7 +231,8 @@ class _Run:
     def _start(self, cell: Planned, context: Any) -> None:
         settings, tuned = cell.settings([*self.known, *self.shipped])
         identity = [cell.task.hash, cell.method.name, cell.method_hash, cell.kind.hash, cell.setup.rules.hash]
-        folder = self.root / PARTIAL / digest([*identity, settings, cell.setup.device, cell.setup.threads])
+        used = [settings, dict(cell.weights), cell.setup.device, cell.setup.threads]
+        folder = self.root / PARTIAL / digest([*identity, *used])
         if cell.kind.name == "runtime":  # half of a timing is no timing
             shutil.rmtree(folder, ignore_errors=True)
         try:

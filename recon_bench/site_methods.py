@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from recon_bench.board import RANKING_KIND, Board, ledger
-from recon_bench.charts import ledger_table, tuning_figure
+from recon_bench.charts import ledger_table, training_figure, tuning_figure
 from recon_bench.columns import Column
 from recon_bench.results import Result, started
-from recon_bench.site_model import EXTRA, Site, board_column, records
+from recon_bench.site_model import EXTRA, Site, board_column, commit, records
+from recon_bench.site_text import duration, fixed, setting
 
 
 def methods(site: Site) -> dict[str, dict[str, Any]]:
@@ -49,12 +50,53 @@ def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]])
     header = own.get(RANKING_KIND, newest)
     title = site.title(board) + ("" if board.rules["name"] == "full" else f" ({board.rules['name']} rules)")
     identifier = site.stem(board).replace(".", "-")
-    part: dict[str, Any] = {"id": identifier, "title": title, "runs": runs, "ledger": None, "settings": {}, "tuned": []}
+    part: dict[str, Any] = {"id": identifier, "title": title, "runs": runs, "settings": {}, "tuned": []}
+    part |= {"ledger": None, "training": None}
     if header is not None:
         part |= {"settings": header.method["settings"], "tuned": header.method["tuned"]}
     if "tuning" in own and own["tuning"].records:
         part["ledger"] = tuning(own["tuning"], f"tuning-{identifier}")
+    trained = own.get(RANKING_KIND) or own.get("training")
+    if trained and "training" in trained.method:
+        curve = own.get("training")
+        same = curve is not None and curve.method["weights"] == trained.method["weights"]
+        part["training"] = training(trained.method, curve if same else None, f"training-{identifier}")
     return part
+
+
+def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -> dict[str, Any]:
+    """The training card of a learned method for a reader, with the curve of its validation where that was kept."""
+    card = header["training"]
+    machine = card["machine"]
+    several = "" if card["threads"] == 1 else "s"
+    steps = f"{card['steps']:,} steps of {card['recipe']['batch']}"
+    facts = {
+        "Weights": ", ".join(header["weights"]),
+        "Trained on": f"{card['samples']:,} samples in {steps}; {trained_on(card)}",
+        "Took": f"{duration(card['seconds'])} on {machine['gpu'] or machine['cpu']}, {card['device']}, "
+        f"{card['threads']} thread{several}, {card['precision']}",
+        "Memory": f"{card['peak_bytes'] / 2**30:.1f} GiB at its peak",
+        "Best": f"{fixed(card['best']['psnr'], 2)} dB on validation images, at step {card['best']['step']:,}",
+        "Finished": "yes" if card["finished"] else "no: its budget was not spent",
+        "Seed": card["seed"],
+        "Parameters": f"{card['parameters']:,}",
+        "Kept in": f"{'half' if card['half_precision'] else 'full'} precision; half precision changes the validation "
+        f"PSNR by {fixed(card['half_precision_change_db'], 4)} dB",
+        "Recipe": ", ".join(f"{name} {setting(value)}" for name, value in card["recipe"].items()),
+        "Commit": commit(card),
+    }
+    figure = training_figure(identifier, curve) if curve and curve.records else None
+    return {"facts": facts, "figure": figure, "command": card["command"]}
+
+
+def trained_on(card: Mapping[str, Any]) -> str:
+    """Which samples a network saw."""
+    match card["data"]:
+        case "phantoms":
+            return "random ellipses, measured as the task measures its scans"
+        case "fresh samples":
+            return "drawn anew by the law of the training split (scans: its slices, mirrored, with new noise)"
+    return f"{card['images']:,} images of the training split"
 
 
 def tuning(result: Result, identifier: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from recon_bench.site_text import fixed
 
 # Columns that wait in the chooser until they are asked for.
 EXTRA = frozenset({"nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"}) | frozenset(
-    {"setup_seconds", "batch_seconds", "fbp_seconds"}
+    {"setup_seconds", "batch_seconds", "fbp_seconds", "training_samples", "training_hours", "psnr_seeds"}
 )
 PICTURES = (".webp", ".png")
 

@@ -11,9 +11,11 @@ Everything is written under a temporary name and then renamed, the registry last
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,14 +158,46 @@ def architecture(state: Mapping[str, Tensor]) -> str:
     return digest({name: list(tensor.shape) for name, tensor in state.items()})
 
 
-def seals(method: Method, task: str, seeds: Sequence[int]) -> list[str]:
-    """Hashes of the weights that a learned method has for a task: its results depend on them as on its file."""
+def changes(settings: Any, default: Any) -> dict[str, Any]:
+    """What differs from the default settings of a learned method and makes it another network."""
+    found, usual = dataclasses.asdict(settings), dataclasses.asdict(default)
+    return {key: found[key] for key in found if found[key] != usual[key] and key not in ("seed", "weights")}
+
+
+def variant(settings: Any, default: Any) -> str:
+    """What differs from the default settings, as part of a name: "depth5-width64"; the seed has its own part."""
+    return "-".join(f"{key}{value}" for key, value in changes(settings, default).items())
+
+
+def own(method: Method, task: str, seeds: Sequence[int] = (0,), settings: Any = None) -> list[str]:
+    """Names of the weights that a learned method takes for a task with these settings, in the order of ``seeds``."""
     if method.network is None:
         return []
+    settings, names = settings or method.settings, []
+    for seed in seeds:
+        exact = full_name(method.name, task, seed, variant(settings, method.settings))
+        named = settings.weights + f"-seed{seed}" * bool(seed)
+        candidates = [named] if settings.weights else [exact, full_name(method.name, task, seed)]
+        names += [name for name in candidates if name in registry()][:1]
+    return names
+
+
+def seals(names: Sequence[str]) -> dict[str, str]:
+    """The sha256 of the weights of these names: what is measured depends on them as on the method's file."""
     known = registry()
-    base = method.settings.weights or full_name(method.name, task)
-    names = [base + f"-seed{seed}" * bool(seed) for seed in seeds]
-    return [known[name]["sha256"] for name in names if name in known]
+    return {name: known[name]["sha256"] for name in names}
+
+
+def variants(method: Method, task: str, pattern: str) -> dict[int, str]:
+    """Names of the weights of a method for a task that differ by one number: "images" or "seed", by that number."""
+    found = (re.fullmatch(rf"{re.escape(full_name(method.name, task))}-{pattern}(\d+)", name) for name in registry())
+    return {int(match[1]): match[0] for match in sorted(filter(None, found), key=lambda match: int(match[1]))}
+
+
+def facts(name: str) -> dict[str, Any]:
+    """The training card of the weights called ``name`` without its curves and lists, for the header of a result."""
+    long = ("loss", "validation", "layers", "packages")
+    return {key: value for key, value in card(name).items() if key not in long}
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -56,7 +56,7 @@ def method(name, network, settings):
 
 def small(module, **settings):
     """The method of a module with a small network by default."""
-    (found,) = module.METHODS
+    found = module.METHODS[0]
     return method(found.name, found.network, dataclasses.replace(found.settings, **settings))
 
 

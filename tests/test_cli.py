@@ -143,6 +143,11 @@ def test_show_a_method_with_its_settings_and_where_it_was_tuned(ask):
     assert chosen["weight"] == 0.01
 
 
+def test_a_setting_that_is_off_is_shown_as_such(ask):
+    shown = dict(line.split(maxsplit=1) for line in ask("show", "unrolled-ista")[1].splitlines() if ".tied " in line)
+    assert shown == {"settings.tied": "False"}
+
+
 def test_rules_are_listed_and_shown(ask):
     rows = {row["rule"]: row for row in json.loads(ask("list", "rules", "--json", results=False)[1])}
     for name in ("full", "quick"):

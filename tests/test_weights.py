@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from baselines import learned
 from recon_bench import registry, weights
@@ -88,7 +89,7 @@ def test_weights_of_another_task_are_used_only_when_named(folder):
 def test_seeds_and_settings_have_weights_of_their_own():
     first, second = keep(PRIMAL_DUAL), keep(PRIMAL_DUAL, seed=1)
     deeper = dataclasses.replace(PRIMAL_DUAL.settings, depth=3)
-    keep(PRIMAL_DUAL, variant=learned.variant(deeper, PRIMAL_DUAL.settings), depth=3)
+    keep(PRIMAL_DUAL, variant=weights.variant(deeper, PRIMAL_DUAL.settings), depth=3)
     assert weights.load("learned-primal-dual", "toy").keys() == first.keys() == second.keys()
     assert not torch.equal(reconstruct(PRIMAL_DUAL), reconstruct(PRIMAL_DUAL, seed=1))
     assert not torch.equal(reconstruct(PRIMAL_DUAL), reconstruct(PRIMAL_DUAL, depth=3))
@@ -102,16 +103,21 @@ def test_a_damaged_registry_says_so(folder):
 
 
 def test_results_are_measured_again_when_weights_change():
-    item = registry.method("unet")
-    code = registry.method_hash(item)
-    assert registry.trained_hash(code, item, "toy", (0,)) == code
+    def told(code="code", task="toy", **settings):
+        return registry.trained_hash(
+            code, weights.own(UNET, task, settings=dataclasses.replace(UNET.settings, **settings))
+        )
+
+    assert told() == "code"
     keep(UNET)
-    trained = registry.trained_hash(code, item, "toy", (0,))
-    assert trained != code
-    assert registry.trained_hash(code, item, "other", (0,)) == code
+    trained = told()
+    assert trained != "code" and told(task="other") == "code" and told("another") != trained
     keep(UNET, variant="images10")
-    assert registry.trained_hash(code, item, "toy", (0,)) == trained
-    assert registry.trained_hash("another", item, "toy", (0,)) != trained
+    assert told() == trained
+    assert told(task="other", weights="toy/unet") == trained and told(weights="toy/nothing") == "code"
+    assert weights.own(UNET, "toy", settings=dataclasses.replace(UNET.settings, width=5)) == ["toy/unet"]
+    keep(UNET, variant="width5", width=5)
+    assert weights.own(UNET, "toy", settings=dataclasses.replace(UNET.settings, width=5)) == ["toy/unet-width5"]
 
 
 def test_shipped_weights_are_whole(monkeypatch):
@@ -119,4 +125,8 @@ def test_shipped_weights_are_whole(monkeypatch):
     for name, facts in weights.registry().items():
         assert weights.architecture(weights.load_named(name)) == facts["architecture"]
         assert facts["bytes"] <= 10e6
-        assert weights.card(name)["parameters"] > 0
+        card = weights.card(name)
+        assert card["parameters"] > 0
+        stored = safe_open(weights.folder() / facts["file"], "pt")
+        if any(stored.get_tensor(key).dtype == torch.float16 for key in stored.keys()):  # noqa: SIM118
+            assert abs(card["half_precision_change_db"]) < 0.01

@@ -75,6 +75,6 @@ TASKS = (
             "reference": "Otero Baguer, Leuschner, Schmidt 2020, doi:10.1088/1361-6420/aba415",
         },
         fingerprint=_fingerprint,
-        fresh=fresh.ellipses(LAW.draw, normalised, FINE, GEOMETRY.size, NOISE.level),
+        fresh=fresh.ellipses(LAW.draw, normalised, FINE, GEOMETRY.size, partial(gaussian, level=NOISE.level)),
     ),
 )

@@ -16,8 +16,8 @@ from torch import Tensor
 from recon_bench.core import Noise, Sample, Task, digest
 from recon_bench.data.scans import Blocks, head_ct, sha256, slices
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
+from recon_bench.tasks import ct_ellipses, fresh
 from recon_bench.tasks.common import Array, count_photons, describe, first_draws, project, sample, streams
-from recon_bench.tasks.fresh import mirrored
 
 PIXEL_MM = 0.957
 WATER_PER_MM = 0.02
@@ -36,7 +36,7 @@ def _observe(fine: ParallelBeam, split: str, index: int) -> Sample:
 @cache
 def _clean(fine: ParallelBeam, index: int, mirroring: int) -> tuple[Array, Array]:
     """A training slice, mirrored, and its line integrals; kept, because they take long."""
-    truth = mirrored(head_ct()[slices(BLOCKS["train"])[index]], mirroring)
+    truth = fresh.mirrored(head_ct()[slices(BLOCKS["train"])[index]], mirroring)
     return truth.astype(np.float32), project(truth, fine).astype(np.float32)
 
 
@@ -48,6 +48,11 @@ def _fresh(fine: ParallelBeam, rng: np.random.Generator, n: int) -> tuple[Tensor
         truth, clean = _clean(fine, int(index), int(mirroring))
         samples.append(sample("train", index, truth, count_photons(clean.astype(np.float64), NOISE.level, noise)))
     return torch.stack([s.truth for s in samples]), torch.stack([s.data for s in samples])
+
+
+def _to_bone(image: Array) -> Array:
+    """A phantom of the ellipses task as attenuation relative to water, from air, 0, to bone, 2."""
+    return 2 * ct_ellipses.normalised(image)
 
 
 def _fingerprint() -> str:
@@ -90,6 +95,9 @@ def _task(views: int) -> Task:
         },
         fingerprint=_fingerprint,
         fresh=partial(_fresh, fine),
+        phantoms=fresh.ellipses(
+            ct_ellipses.LAW.draw, _to_bone, fine, geometry.size, partial(count_photons, photons=NOISE.level)
+        ),
         display=(0.8, 1.4),
         error_display=(-0.15, 0.15),
     )

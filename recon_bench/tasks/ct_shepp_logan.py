@@ -80,7 +80,9 @@ TASKS = (
             "reference": "Adler, Öktem 2018, doi:10.1109/TMI.2018.2799231",
         },
         fingerprint=_fingerprint,
-        fresh=fresh.ellipses(LAW.draw, lambda image: image, GEOMETRY, GEOMETRY.size, NOISE.level),
+        fresh=fresh.ellipses(
+            LAW.draw, lambda image: image, GEOMETRY, GEOMETRY.size, partial(gaussian, level=NOISE.level)
+        ),
         display=(0.0, 0.5),
         error_display=(-0.1, 0.1),
     ),

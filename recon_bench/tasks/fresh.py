@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_bench.operators import ParallelBeam, RayTransform
-from recon_bench.tasks.common import Array, enlarge, gaussian
+from recon_bench.tasks.common import Array, enlarge
 
 
 def filled(ellipses: Array, size: int) -> Array:
@@ -61,15 +61,15 @@ def ellipses(
     image: Callable[[Array], Array],
     geometry: ParallelBeam,
     size: int,
-    level: float,
+    noisy: Callable[..., Array],
 ) -> Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]:
-    """``fresh`` of a task: ``draw`` phantoms, fill them, ``image`` makes them images, project, add Gaussian noise."""
+    """``fresh`` of a task: ``draw`` phantoms, fill them, ``image`` makes them images, project, make ``noisy``."""
 
     def fresh(rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
         phantoms, noise = rng.spawn(2)
         truth = np.stack([image(filled(draw(phantoms), size)) for _ in range(n)]).astype(np.float32)
         clean = (simulation(size, geometry) @ truth.reshape(n, -1).T).T
-        data = np.stack([gaussian(line, level, noise) for line in clean]).astype(np.float32)
+        data = np.stack([noisy(line, rng=noise) for line in clean]).astype(np.float32)
         return torch.from_numpy(truth), torch.from_numpy(data.reshape(n, len(geometry.angles), geometry.bins))
 
     return fresh

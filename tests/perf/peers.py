@@ -1,7 +1,7 @@
 """Projectors of other packages, called as their own documentation does, on one geometry and one batch of images.
 
-Each function gives a :class:`Peer`, or the reason why there is none. Images ``(batch, size, size)`` and sinograms
-``(batch, views, bins)`` are float32 arrays; a call does the whole batch.
+Each function gives a :class:`Peer`, or a :class:`PeerOperator`, or the reason why there is none. Images
+``(batch, size, size)`` and sinograms ``(batch, views, bins)`` are float32 arrays; a call does the whole batch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from unittest.mock import MagicMock
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recon_bench.operators import ParallelBeam
+from recon_bench.operators.autograd import Map, linear
 
 Array = NDArray[np.float32]
 Call = Callable[[], object]
@@ -99,4 +101,61 @@ def _deepinv_tomography() -> type:
     return importlib.import_module("deepinv.physics").Tomography
 
 
+@dataclass(frozen=True)
+class PeerOperator:
+    """A peer's projector as an operator for a network: its adjoint is its backward, as in ours."""
+
+    domain_shape: tuple[int, ...]
+    range_shape: tuple[int, ...]
+    forward: Map
+    backward: Map
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return linear(x, self.forward, self.backward)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return linear(y, self.backward, self.forward)
+
+
+def astra_operator(g: ParallelBeam) -> PeerOperator | str:
+    """ASTRA's CPU projector on one image after the other, as ODL calls it for a batch."""
+    try:
+        toolbox = importlib.import_module("astra")
+    except ImportError as error:
+        return f"{error}; pip install astra-toolbox"
+    volume = toolbox.create_vol_geom(g.size, g.size)
+    beam = toolbox.create_proj_geom("parallel", g.spacing, g.bins, np.array(g.angles))
+    projector = toolbox.OpTomo(toolbox.create_projector("linear", beam, volume))
+
+    def each(apply: Callable[[Array], Array]) -> Map:
+        def batch(x: Tensor) -> Tensor:
+            images = x.reshape(-1, *x.shape[-2:]).numpy()
+            found = torch.from_numpy(np.stack([apply(image) for image in images]))
+            return found.reshape(*x.shape[:-2], *found.shape[-2:])
+
+        return batch
+
+    shapes = (g.size, g.size), (len(g.angles), g.bins)
+    return PeerOperator(*shapes, each(projector.FP), each(projector.BP))
+
+
+def deepinv_operator(g: ParallelBeam) -> PeerOperator | str:
+    """deepinv's ``Tomography`` with its exact adjoint, a batch at a time."""
+    try:
+        tomography = _deepinv_tomography()
+    except ImportError as error:
+        return f"{error}; pip install einops natsort requests torchmetrics, then pip install --no-deps deepinv"
+    physics = tomography(angles=torch.tensor(g.angles).rad2deg(), img_width=g.size, circle=False, normalize=False)
+    bins, views = physics.A(torch.zeros(1, 1, g.size, g.size)).shape[-2:]
+    return PeerOperator(
+        (g.size, g.size),
+        (views, bins),
+        forward=lambda x: physics.A(x).mT.contiguous(),
+        backward=lambda y: physics.A_adjoint(y.mT.contiguous()).detach(),
+    )
+
+
 PEERS = {"ASTRA": astra, "scikit-image": scikit_image, "deepinv": deepinv}
+OPERATORS = {"ASTRA": astra_operator, "deepinv": deepinv_operator}

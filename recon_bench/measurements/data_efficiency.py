@@ -1,0 +1,40 @@
+"""Data efficiency: accuracy on the test images over the number of different images a network was trained on.
+
+Points are weights trained with `recon-bench train --images N`, for as many N as there are, two at least.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from recon_bench import weights
+from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePicture
+from recon_bench.measurements.quality import score
+
+
+def points(method: Method, task: str) -> dict[int, str]:
+    """Names of weights by the number of images they were trained on; empty where there is only one number."""
+    found = weights.variants(method, task, "images")
+    return found if len(found) > 1 else {}
+
+
+def names(method: Method, task: str) -> Sequence[str]:
+    """The weights that are compared."""
+    return list(points(method, task).values())
+
+
+def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
+    """One record per test image and number of training images."""
+    for images, name in points(cell.method, cell.task.name).items():
+        yield from score(cell, dataclasses.replace(cell.settings, weights=name), done, {"images": images})
+
+
+MEASUREMENT = Measurement(
+    name="data-efficiency",
+    version=1,
+    title="Accuracy over the number of training images",
+    metrics=(Metric("psnr", "PSNR", "dB", "higher"), Metric("ssim", "SSIM", "", "higher", 3)),
+    measure=measure,
+    weights=names,
+)

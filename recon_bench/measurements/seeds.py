@@ -1,0 +1,66 @@
+"""Seeds: accuracy on the test images of trainings that differ in nothing but their seed, and how far they spread.
+
+Needs weights trained with `recon-bench train --seed N` beside those of seed 0, with the same recipe and budget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from recon_bench import weights
+from recon_bench.core import Cell, Measurement, Method, Metric, NotApplicable, Record, SavePicture
+from recon_bench.measurements.quality import score
+
+
+def trained(method: Method, task: str) -> dict[int, str]:
+    """Names of weights by seed; empty where there is only one training."""
+    own, others = weights.own(method, task), weights.variants(method, task, "seed")
+    return dict(zip([0], own)) | others if own and others else {}
+
+
+def names(method: Method, task: str) -> Sequence[str]:
+    """The weights that are compared."""
+    return list(trained(method, task).values())
+
+
+def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
+    """One record per test image and seed, then one with the standard deviation of the seeds' means."""
+    seeds = trained(cell.method, cell.task.name)
+    budgets = {name: _budget(weights.card(name)) for name in seeds.values()}
+    if len(set(budgets.values())) > 1:
+        told = "; ".join(f"{name}: {budget}" for name, budget in budgets.items())
+        raise NotApplicable(f"the trainings differ in more than their seed: {told}")
+    means = []
+    for seed in seeds:
+        known = [record for record in done.values() if record.seed == seed and "psnr_seeds" in record.values]
+        values = [record.values["psnr_seeds"] for record in known]
+        for record in score(cell, dataclasses.replace(cell.settings, seed=seed), done, seed=seed):
+            psnr = {"psnr_seeds": record.values["psnr"]} if "psnr" in record.values else {}
+            values += psnr.values()
+            yield dataclasses.replace(record, values=psnr)
+        if not values:
+            return
+        means.append(statistics.fmean(values))
+    yield Record(sample="spread", values={"seed_spread": statistics.stdev(means)})
+
+
+def _budget(card: Mapping[str, Any]) -> str:
+    """What trainings must have in common."""
+    return json.dumps([card["recipe"], card["budget"], card["finished"]])
+
+
+MEASUREMENT = Measurement(
+    name="seeds",
+    version=1,
+    title="Trainings with other seeds",
+    metrics=(
+        Metric("psnr_seeds", "PSNR, mean of trainings", "dB", "higher"),
+        Metric("seed_spread", "PSNR spread of trainings", "dB", "lower"),
+    ),
+    measure=measure,
+    weights=names,
+)

@@ -1,0 +1,139 @@
+"""Measurements of trainings: their curves, their seeds, and how many images they need."""
+
+import dataclasses
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines import examples, learned, train
+from recon_bench import plan, registry, weights
+from recon_bench.check import check
+from recon_bench.core import Cell, NotApplicable
+from recon_bench.measurements import data_efficiency, seeds, training
+from recon_bench.results import load
+from recon_bench.rules import Rules
+from tests.helpers_training import TOY, UNET, fresh
+
+RULES = Rules("test", 1, images=3, tuning_evaluations=0, tuning_images=0)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def go(folder, seed=0, **options):
+    settings = dataclasses.replace(UNET.settings, seed=seed)
+    return train.train(UNET, TOY, settings=settings, folder=folder / "checkpoints", **options)
+
+
+def measured(module, done=()):
+    cell = Cell(TOY, UNET, UNET.settings, RULES, torch.device("cpu"))
+    return list(module.MEASUREMENT.measure(cell, {record.key: record for record in done}, lambda *_: None))
+
+
+def test_the_training_of_a_method_is_its_card_as_records(folder):
+    card = weights.card(go(folder, steps=40))
+    scalars, *points = measured(training)
+    assert scalars.values["parameters"] == card["parameters"] and scalars.values["training_samples"] == 160
+    curve = {point.at["steps"]: point.values for point in points}
+    assert [(step, values["validation"]) for step, values in curve.items() if "validation" in values] == [
+        tuple(point) for point in card["validation"]
+    ]
+    assert set(curve) >= {step for step, _ in card["loss"]}
+
+
+def test_data_efficiency_is_a_curve_over_the_number_of_images(folder):
+    for images in (1, 6):
+        go(folder, steps=20, images=images)
+    records = measured(data_efficiency)
+    assert {record.at["images"] for record in records} == {1, 6}
+    assert len(records) == 6 and all(record.values["psnr"] > 0 for record in records)
+    assert [record.key for record in measured(data_efficiency, done=records[:4])] == [r.key for r in records[4:]]
+
+
+def test_seeds_are_scored_one_by_one_and_their_spread_is_given(folder):
+    for seed in (0, 1, 2):
+        go(folder, seed, steps=20)
+    *scored, spread = measured(seeds)
+    means = [statistics.fmean(r.values["psnr_seeds"] for r in scored if r.seed == seed) for seed in (0, 1, 2)]
+    assert len(set(means)) == 3
+    assert spread.values["seed_spread"] == pytest.approx(statistics.stdev(means))
+    *rest, again = measured(seeds, done=scored[:5])
+    assert [record.key for record in rest] == [record.key for record in scored[5:]]
+    assert again.values["seed_spread"] == pytest.approx(spread.values["seed_spread"])
+
+
+def test_seeds_with_other_budgets_are_not_compared(folder):
+    for seed, steps in ((0, 20), (1, 30)):
+        go(folder, seed, steps=steps)
+    with pytest.raises(NotApplicable, match="differ in more than their seed"):
+        measured(seeds)
+
+
+def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(folder):
+    kinds = ["accuracy", "training", "seeds", "data-efficiency"]
+    task, setup = registry.task("ct-shepp-logan-30"), plan.Setup(RULES, "cpu", 1, {})
+
+    def planned():
+        return {cell.kind.name: cell for cell in plan.cells([task], ["unet", "fbp"], kinds, setup) if cell.weights}
+
+    assert planned() == {}
+    state = learned.untrained(UNET.network, task.problem(), UNET.settings).state_dict()
+    own = {"accuracy", "training"}
+    for images, names in ((0, own), (32, own), (320, own | {"data-efficiency"})):
+        weights.save("unet", task.name, state, {"settings": {}}, variant=f"images{images}" * bool(images))
+        assert set(planned()) == names
+    before = planned()
+    weights.save("unet", task.name, state, {"settings": {}}, variant="images3200")
+    after = planned()
+    assert before["accuracy"] == after["accuracy"]
+    assert before["data-efficiency"].weights != after["data-efficiency"].weights
+
+
+def test_a_network_trained_on_phantoms_sees_no_scan(folder):
+    method = learned.on_phantoms(UNET)
+    with pytest.raises(NotApplicable, match="of scans"):
+        train.train(method, TOY, steps=20, folder=folder)
+
+    def scan(*_):
+        raise AssertionError("a scan was looked at")
+
+    task = dataclasses.replace(TOY, phantoms=fresh, fresh=scan, observe=scan)
+    for images, name in ((0, "toy/unet-phantoms"), (2, "toy/unet-phantoms-images2")):
+        assert train.train(method, task, steps=20, images=images, folder=folder) == name
+        assert weights.card(name)["data"] == "phantoms"
+    problem = examples.on_phantoms(task.problem())
+    assert torch.equal(problem.validation[1].data, problem.validation[1].data)
+    assert not torch.equal(problem.validation[0].data, problem.validation[1].data)
+
+
+def test_a_training_shows_from_the_weights_to_the_site(folder):
+    def call(*words):
+        environment = os.environ | {"RECON_BENCH_WEIGHTS": str(folder / "weights")}
+        command = [sys.executable, "-m", "recon_bench", *map(str, words)]
+        return subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+    method, results = Path(__file__).parent / "methods" / "tiny.py", folder / "results"
+    for seed in (0, 1):
+        call("train", method, "--task", "ct-shepp-logan-30", "--steps", 10, "--seed", seed, "--threads", 1)
+    for _ in range(2):
+        call("run", "--tasks", "ct-shepp-logan-30", "--methods", method, "--rules", "quick", "--results", results)
+    found, problems = load(results)
+    assert not problems and check(results) == []
+    assert sorted(result.kind for result in found) == ["accuracy", "runtime", "seeds", "training"]
+    assert {result.status for result in found} == {"ok"}
+    call("site", "--results", results, "--out", folder / "site")
+    page = (folder / "site" / "method" / "tiny.html").read_text()
+    assert "40 samples in 10 steps of 4" in page
+    assert "recon-bench train tiny --task ct-shepp-logan-30 --steps 10" in page
+    assert "PSNR spread of trainings" in (folder / "site" / "board" / "ct-shepp-logan-30.html").read_text()
