@@ -149,11 +149,19 @@ def deepinv_operator(g: ParallelBeam) -> PeerOperator | str:
         return f"{error}; pip install einops natsort requests torchmetrics, then pip install --no-deps deepinv"
     physics = tomography(angles=torch.tensor(g.angles).rad2deg(), img_width=g.size, circle=False, normalize=False)
     bins, views = physics.A(torch.zeros(1, 1, g.size, g.size)).shape[-2:]
+
+    def batch(apply: Map) -> Map:
+        def each(x: Tensor) -> Tensor:
+            found = apply(x.reshape(-1, 1, *x.shape[-2:]))
+            return found.reshape(*x.shape[:-2], *found.shape[-2:]).detach()
+
+        return each
+
     return PeerOperator(
         (g.size, g.size),
         (views, bins),
-        forward=lambda x: physics.A(x).mT.contiguous(),
-        backward=lambda y: physics.A_adjoint(y.mT.contiguous()).detach(),
+        forward=batch(lambda x: physics.A(x).mT),
+        backward=batch(lambda y: physics.A_adjoint(y.mT)),
     )
 
 
