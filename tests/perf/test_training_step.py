@@ -14,8 +14,8 @@ from tests.perf.peers import OPERATORS
 GEOMETRY = ParallelBeam(128, evenly(30), 183)
 BATCH = 5
 REMARKS = (
-    "a step: forward, backward and Adam, ten iterations, batch 5; under a peer: how many times as long its fastest step "
-    "of the same rounds takes (and by the medians over rounds).",
+    "a step: forward, backward and Adam, ten iterations, batch 5; under a peer: how many times as long its fastest "
+    "step of the same rounds takes (and by the medians over rounds).",
 )
 
 
