@@ -11,26 +11,14 @@ not depend on the depth. The authors trained with RMSProp and a rate that falls 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines import learned, unet
+from baselines.learned_primal_dual import Settings
 from recon_bench.core import Operator, Problem, Reconstructor
 from recon_bench.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Settings:
-    """``depth``: iterations, each A and its adjoint; ``memory``: channels of s; ``width``: hidden channels."""
-
-    depth: int = 10
-    memory: int = 5
-    width: int = 32
-    seed: int = 0
-    weights: str = ""
 
 
 def dirichlet_gradient(x: Tensor) -> Tensor:

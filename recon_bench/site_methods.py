@@ -68,6 +68,7 @@ def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -
     """The training card of a learned method for a reader, with the curve of its validation where that was kept."""
     card = header["training"]
     machine = card["machine"]
+    recipe = {name: value for name, value in card["recipe"].items() if name != "steps"}  # the command has the budget
     several = "" if card["threads"] == 1 else "s"
     steps = f"{card['steps']:,} steps of {card['recipe']['batch']}"
     facts = {
@@ -82,7 +83,7 @@ def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -
         "Parameters": f"{card['parameters']:,}",
         "Kept in": f"{'half' if card['half_precision'] else 'full'} precision; half precision changes the validation "
         f"PSNR by {fixed(card['half_precision_change_db'], 4)} dB",
-        "Recipe": ", ".join(f"{name} {setting(value)}" for name, value in card["recipe"].items()),
+        "Recipe": ", ".join(f"{name} {setting(value)}" for name, value in recipe.items()),
         "Commit": commit(card),
     }
     figure = training_figure(identifier, curve) if curve and curve.records else None

@@ -173,12 +173,12 @@ def own(method: Method, task: str, seeds: Sequence[int] = (0,), settings: Any = 
     """Names of the weights that a learned method takes for a task with these settings, in the order of ``seeds``."""
     if method.network is None:
         return []
-    settings, names = settings or method.settings, []
+    settings, known, names = settings or method.settings, registry(), []
     for seed in seeds:
         exact = full_name(method.name, task, seed, variant(settings, method.settings))
         named = settings.weights + f"-seed{seed}" * bool(seed)
         candidates = [named] if settings.weights else [exact, full_name(method.name, task, seed)]
-        names += [name for name in candidates if name in registry()][:1]
+        names += [name for name in candidates if name in known][:1]
     return names
 
 

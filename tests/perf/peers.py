@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -36,12 +37,9 @@ class Peer:
 def astra(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str:
     """ASTRA's CPU projector ``linear`` (Joseph's weights, float32) on linked arrays: nothing is copied."""
     try:
-        toolbox = importlib.import_module("astra")
+        toolbox, volume, beam, projector = _astra_projector(g)
     except ImportError as error:
         return f"{error}; pip install astra-toolbox"
-    volume = toolbox.create_vol_geom(g.size, g.size)
-    beam = toolbox.create_proj_geom("parallel", g.spacing, g.bins, np.array(g.angles))
-    projector = toolbox.create_projector("linear", beam, volume)
 
     def prepare(name: str, image_key: str) -> Call:
         runs = []
@@ -58,6 +56,14 @@ def astra(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str:
         adjoint=prepare("BP", "ReconstructionDataId"),
         fbp=prepare("FBP", "ReconstructionDataId"),
     )
+
+
+def _astra_projector(g: ParallelBeam) -> tuple[Any, Any, Any, Any]:
+    """ASTRA, its two geometries and its projector; ImportError where it is not installed."""
+    toolbox = importlib.import_module("astra")
+    volume = toolbox.create_vol_geom(g.size, g.size)
+    beam = toolbox.create_proj_geom("parallel", g.spacing, g.bins, np.array(g.angles))
+    return toolbox, volume, beam, toolbox.create_projector("linear", beam, volume)
 
 
 def scikit_image(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str:
@@ -122,12 +128,10 @@ class PeerOperator:
 def astra_operator(g: ParallelBeam) -> PeerOperator | str:
     """ASTRA's CPU projector on one image after the other, as ODL calls it for a batch."""
     try:
-        toolbox = importlib.import_module("astra")
+        toolbox, _, _, projector = _astra_projector(g)
     except ImportError as error:
         return f"{error}; pip install astra-toolbox"
-    volume = toolbox.create_vol_geom(g.size, g.size)
-    beam = toolbox.create_proj_geom("parallel", g.spacing, g.bins, np.array(g.angles))
-    projector = toolbox.OpTomo(toolbox.create_projector("linear", beam, volume))
+    tomography = toolbox.OpTomo(projector)
 
     def each(apply: Callable[[Array], Array]) -> Map:
         def batch(x: Tensor) -> Tensor:
@@ -138,7 +142,7 @@ def astra_operator(g: ParallelBeam) -> PeerOperator | str:
         return batch
 
     shapes = (g.size, g.size), (len(g.angles), g.bins)
-    return PeerOperator(*shapes, each(projector.FP), each(projector.BP))
+    return PeerOperator(*shapes, each(tomography.FP), each(tomography.BP))
 
 
 def deepinv_operator(g: ParallelBeam) -> PeerOperator | str:
