@@ -9,7 +9,7 @@ import torch
 
 from baselines import learned
 from baselines.checkpoints import Run, State
-from recon_bench import clock, provenance
+from recon_bench import clock, provenance, weights
 
 CURVE = 400  # points of the loss curve on a card
 
@@ -38,9 +38,11 @@ def card(run: Run, state: State) -> dict[str, Any]:
         "seconds": round(state.seconds, 1),
         "seconds_making_data": round(state.spent.making, 1),
         "seconds_waiting_for_data": round(state.spent.waiting, 1),
+        "start": state.start or None,
         "device": str(device),
         "machine": provenance.machine(str(device)),
         "threads": torch.get_num_threads(),
+        "sessions": state.sessions,
         "precision": run.precision,
         "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "peak_bytes": max(state.peak_bytes, clock.peak_bytes(device)),
@@ -53,6 +55,24 @@ def card(run: Run, state: State) -> dict[str, Any]:
         "commit": head,
         "clean": clean,
     }
+
+
+def start(name: str) -> dict[str, Any]:
+    """What went into the weights called ``name``, with what those started from in turn; empty without a name."""
+    if not name:
+        return {}
+    found = weights.card(name)
+    before = found.get("start") or {"samples": 0, "seconds": 0.0}
+    total = {key: round(found[key] + before[key], 1) for key in ("samples", "seconds")}
+    return {"name": name, "sha256": weights.seals([name])[name], **total}
+
+
+def note_session(run: Run, state: State) -> None:
+    """Remember from which step on this machine trains, where that is news."""
+    machine = provenance.machine(str(run.problem.operator.device))
+    here = {"machine": machine["gpu"] or machine["cpu"], "id": machine["id"], "threads": torch.get_num_threads()}
+    if not state.sessions or state.sessions[-1] | {"step": 0} != here | {"step": 0}:
+        state.sessions.append({"step": state.step, **here})
 
 
 def _command(run: Run) -> str:

@@ -47,8 +47,14 @@ class Run:
 
 @dataclass
 class State:
-    """What a checkpoint remembers besides the network and the optimiser."""
+    """What a checkpoint remembers besides the network and the optimiser.
 
+    ``start``: of the weights that the training started from: name, sha256, and the samples and seconds that went into
+    them. ``sessions``: the step at which another machine or number of threads took over, and which.
+    """
+
+    start: dict[str, Any] = field(default_factory=dict)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
     step: int = 0
     seconds: float = 0.0
     peak_bytes: int = 0

@@ -69,7 +69,7 @@ def train(
     budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else method.recipe.steps), "minutes": minutes}
     recipe = Recipe(**(kept["recipe"] if kept else dataclasses.asdict(method.recipe)) | dict(changes or {}))
     run = _prepared(method, task.problem(device), settings, recipe, images, budget, variant, file)
-    state = checkpoints.restore(run, kept) if kept else State()
+    state = checkpoints.restore(run, kept) if kept else State(start=cards.start(settings.weights))
     size = sum(parameter.numel() for parameter in run.network.parameters())
     print(f"{name}: {size:,} parameters, {run.precision}, on {device}", flush=True)
     interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
@@ -132,6 +132,7 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
     truths, data = _validation_images(run.problem, recipe.validation_images)
     started, before, written = time.monotonic(), state.seconds, time.monotonic()
     total = torch.zeros((), device=run.problem.operator.device)
+    cards.note_session(run, state)
     with (
         _bar(run, state) as bar,
         _signals() as asked,

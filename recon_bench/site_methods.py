@@ -69,13 +69,13 @@ def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -
     card = header["training"]
     machine = card["machine"]
     recipe = {name: value for name, value in card["recipe"].items() if name != "steps"}  # the command has the budget
-    several = "" if card["threads"] == 1 else "s"
     steps = f"{card['steps']:,} steps of {card['recipe']['batch']}"
     facts = {
         "Weights": ", ".join(header["weights"]),
         "Trained on": f"{card['samples']:,} samples in {steps}; {trained_on(card)}",
         "Took": f"{duration(card['seconds'])} on {machine['gpu'] or machine['cpu']}, {card['device']}, "
-        f"{card['threads']} thread{several}, {card['precision']}",
+        f"{threads(card)}, {card['precision']}",
+        "Started from": started_from(card),
         "Memory": f"{card['peak_bytes'] / 2**30:.1f} GiB at its peak",
         "Best": f"{fixed(card['best']['psnr'], 2)} dB on validation images, at step {card['best']['step']:,}",
         "Finished": "yes" if card["finished"] else "no: its budget was not spent",
@@ -88,6 +88,22 @@ def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -
     }
     figure = training_figure(identifier, curve) if curve and curve.records else None
     return {"facts": facts, "figure": figure, "command": card["command"]}
+
+
+def threads(card: Mapping[str, Any]) -> str:
+    """How many threads trained, from which step on where that changed."""
+    words = []
+    for session in card.get("sessions") or [{"step": 0, "threads": card["threads"]}]:
+        since = f" from step {session['step']:,}" if session["step"] else ""
+        words.append(f"{session['threads']} thread{'' if session['threads'] == 1 else 's'}{since}")
+    return ", ".join(words)
+
+
+def started_from(card: Mapping[str, Any]) -> str:
+    """Where the first weights came from, and what had gone into them."""
+    if start := card.get("start"):
+        return f"{start['name']}, after {start['samples']:,} samples in {duration(start['seconds'])}"
+    return "random weights"
 
 
 def trained_on(card: Mapping[str, Any]) -> str:

@@ -262,3 +262,18 @@ def test_bad_input_is_one_clear_line(words, said, capsys):
     assert main(["train", *words]) == 2
     errors = capsys.readouterr().err
     assert said in errors and "Traceback" not in errors and len(errors.strip().splitlines()) == 1
+
+
+def test_a_card_tells_where_the_weights_came_from_and_who_trained(home):
+    name = go(home, UNET, steps=20)
+    first = weights.card(name)
+    assert first["start"] is None
+    assert [(session["step"], session["threads"]) for session in first["sessions"]] == [(0, 1)]
+    seal = weights.seals([name])[name]
+    settings = dataclasses.replace(UNET.settings, weights=name)
+    go(home, UNET, settings=settings, steps=40, minutes=1e-9)
+    torch.set_num_threads(2)
+    go(home, UNET, settings=settings, steps=40, resume=True)
+    again = weights.card(name)
+    assert again["start"] == {"name": name, "sha256": seal, "samples": 80, "seconds": first["seconds"]}
+    assert [(session["step"], session["threads"]) for session in again["sessions"]] == [(0, 1), (10, 2)]
