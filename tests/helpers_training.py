@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from baselines import learned, learned_primal_dual, unet
+from baselines import learned
+from recon_bench import registry
 from recon_bench.core import Noise, Sample, Task
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.recipe import Recipe
@@ -54,14 +55,14 @@ def method(name, network, settings):
     return learned.method(name, network, settings, RECIPE, **facts)
 
 
-def small(module, **settings):
-    """The method of a module with a small network by default."""
-    found = module.METHODS[0]
-    return method(found.name, found.network, dataclasses.replace(found.settings, **settings))
+def method_of(name, **settings):
+    """The registered method of that name, with the toy's recipe and a small network by default."""
+    found = registry.method(name)
+    return method(name, found.network, dataclasses.replace(found.settings, **settings))
 
 
-UNET = small(unet, width=4, scales=2)
-PRIMAL_DUAL = small(learned_primal_dual, depth=2, memory=2, width=4)
+UNET = method_of("unet", width=4, scales=2)
+PRIMAL_DUAL = method_of("learned-primal-dual", depth=2, memory=2, width=4)
 
 
 def reconstruct(method, task=TOY, **settings):

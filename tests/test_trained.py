@@ -22,18 +22,12 @@ from tests.helpers_training import TOY, UNET, fresh
 RULES = Rules("test", 1, images=3, tuning_evaluations=0, tuning_images=0)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("home")
 
 
-def go(folder, seed=0, **options):
+def go(home, seed=0, **options):
     settings = dataclasses.replace(UNET.settings, seed=seed)
-    return train.train(UNET, TOY, settings=settings, folder=folder / "checkpoints", **options)
+    return train.train(UNET, TOY, settings=settings, folder=home / "checkpoints", **options)
 
 
 def measured(module, done=()):
@@ -41,8 +35,8 @@ def measured(module, done=()):
     return list(module.MEASUREMENT.measure(cell, {record.key: record for record in done}, lambda *_: None))
 
 
-def test_the_training_of_a_method_is_its_card_as_records(folder):
-    card = weights.card(go(folder, steps=40))
+def test_the_training_of_a_method_is_its_card_as_records(home):
+    card = weights.card(go(home, steps=40))
     scalars, *points = measured(training)
     assert scalars.values["parameters"] == card["parameters"] and scalars.values["training_samples"] == 160
     curve = {point.at["steps"]: point.values for point in points}
@@ -52,18 +46,18 @@ def test_the_training_of_a_method_is_its_card_as_records(folder):
     assert set(curve) >= {step for step, _ in card["loss"]}
 
 
-def test_data_efficiency_is_a_curve_over_the_number_of_images(folder):
+def test_data_efficiency_is_a_curve_over_the_number_of_images(home):
     for images in (1, 6):
-        go(folder, steps=20, images=images)
+        go(home, steps=20, images=images)
     records = measured(data_efficiency)
     assert {record.at["images"] for record in records} == {1, 6}
     assert len(records) == 6 and all(record.values["psnr"] > 0 for record in records)
     assert [record.key for record in measured(data_efficiency, done=records[:4])] == [r.key for r in records[4:]]
 
 
-def test_seeds_are_scored_one_by_one_and_their_spread_is_given(folder):
+def test_seeds_are_scored_one_by_one_and_their_spread_is_given(home):
     for seed in (0, 1, 2):
-        go(folder, seed, steps=20)
+        go(home, seed, steps=20)
     *scored, spread = measured(seeds)
     means = [statistics.fmean(r.values["psnr_seeds"] for r in scored if r.seed == seed) for seed in (0, 1, 2)]
     assert len(set(means)) == 3
@@ -73,14 +67,14 @@ def test_seeds_are_scored_one_by_one_and_their_spread_is_given(folder):
     assert again.values["seed_spread"] == pytest.approx(spread.values["seed_spread"])
 
 
-def test_seeds_with_other_budgets_are_not_compared(folder):
+def test_seeds_with_other_budgets_are_not_compared(home):
     for seed, steps in ((0, 20), (1, 30)):
-        go(folder, seed, steps=steps)
+        go(home, seed, steps=steps)
     with pytest.raises(NotApplicable, match="differ in more than their seed"):
         measured(seeds)
 
 
-def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(folder):
+def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(home):
     kinds = ["accuracy", "training", "seeds", "data-efficiency"]
     task, setup = registry.task("ct-shepp-logan-30"), plan.Setup(RULES, "cpu", 1, {})
 
@@ -100,30 +94,30 @@ def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_c
     assert before["data-efficiency"].weights != after["data-efficiency"].weights
 
 
-def test_a_network_trained_on_phantoms_sees_no_scan(folder):
+def test_a_network_trained_on_phantoms_sees_no_scan(home):
     method = learned.on_phantoms(UNET)
     with pytest.raises(NotApplicable, match="of scans"):
-        train.train(method, TOY, steps=20, folder=folder)
+        train.train(method, TOY, steps=20, folder=home)
 
     def scan(*_):
         raise AssertionError("a scan was looked at")
 
     task = dataclasses.replace(TOY, phantoms=fresh, fresh=scan, observe=scan)
     for images, name in ((0, "toy/unet-phantoms"), (2, "toy/unet-phantoms-images2")):
-        assert train.train(method, task, steps=20, images=images, folder=folder) == name
+        assert train.train(method, task, steps=20, images=images, folder=home) == name
         assert weights.card(name)["data"] == "phantoms"
     problem = examples.on_phantoms(task.problem())
     assert torch.equal(problem.validation[1].data, problem.validation[1].data)
     assert not torch.equal(problem.validation[0].data, problem.validation[1].data)
 
 
-def test_a_training_shows_from_the_weights_to_the_site(folder):
+def test_a_training_shows_from_the_weights_to_the_site(home):
     def call(*words):
-        environment = os.environ | {"RECON_BENCH_WEIGHTS": str(folder / "weights")}
+        environment = os.environ | {"RECON_BENCH_WEIGHTS": str(home / "weights")}
         command = [sys.executable, "-m", "recon_bench", *map(str, words)]
-        return subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(command, env=environment, cwd=home, check=True, capture_output=True, text=True).stdout
 
-    method, results = Path(__file__).parent / "methods" / "tiny.py", folder / "results"
+    method, results = Path(__file__).parent / "methods" / "tiny.py", home / "results"
     for seed in (0, 1):
         call("train", method, "--task", "ct-shepp-logan-30", "--steps", 10, "--seed", seed, "--threads", 1)
     for _ in range(2):
@@ -132,8 +126,8 @@ def test_a_training_shows_from_the_weights_to_the_site(folder):
     assert not problems and check(results) == []
     assert sorted(result.kind for result in found) == ["accuracy", "runtime", "seeds", "training"]
     assert {result.status for result in found} == {"ok"}
-    call("site", "--results", results, "--out", folder / "site")
-    page = (folder / "site" / "method" / "tiny.html").read_text()
+    call("site", "--results", results, "--out", home / "site")
+    page = (home / "site" / "method" / "tiny.html").read_text()
     assert "40 samples in 10 steps of 4" in page
     assert "recon-bench train tiny --task ct-shepp-logan-30 --steps 10" in page
-    assert "PSNR spread of trainings" in (folder / "site" / "board" / "ct-shepp-logan-30.html").read_text()
+    assert "PSNR spread of trainings" in (home / "site" / "board" / "ct-shepp-logan-30.html").read_text()

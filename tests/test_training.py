@@ -12,21 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import examples, learned, learned_primal_dual, train, unet
+from baselines import examples, learned, train, unet
 from recon_bench import metrics, registry, weights
 from recon_bench.__main__ import main
-from recon_bench.core import NotApplicable
-from recon_bench.reconstruct import Counting
-from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, reconstruct, small
+from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, reconstruct
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def go(home, method, **options):
@@ -189,23 +180,6 @@ def test_a_few_images_are_those_of_the_training_split():
     assert all((patches == crop).all((1, 2)).any() for crop in truth)
     with pytest.raises(ValueError, match="post-processing"):
         examples.source(TOY.problem(), torch.nn.Identity(), 0, crop=16)
-
-
-@pytest.mark.parametrize("depth", [1, 3, 10])
-def test_depth_counts_applications_of_the_pair(depth):
-    method = small(learned_primal_dual, width=4, depth=depth)
-    network = learned.untrained(method.network, TOY.problem(), method.settings)
-    counting = Counting(TOY.problem().operator)
-    network(torch.zeros(1, *counting.range_shape), counting)
-    assert counting.pairs == depth
-
-
-def test_learned_primal_dual_has_the_published_number_of_parameters():
-    method = registry.method("learned-primal-dual")
-    layers = learned.parameters(learned.untrained(method.network, TOY.problem(), method.settings))
-    assert sum(layers.values()) == 253_220
-    with pytest.raises(NotApplicable):
-        method.network(registry.task("mri-brain-4x").problem(), method.settings)
 
 
 @pytest.mark.parametrize("method", [UNET, PRIMAL_DUAL], ids=lambda method: method.name)

@@ -1,4 +1,4 @@
-"""Unrolled gradients, unrolled ISTA, ResNet, MoDL: sizes, depth, gradients, batches, image sizes, data consistency."""
+"""What every learned network must do: sizes, depth, gradients, batches, image sizes, units; and what each one is."""
 
 import dataclasses
 import math
@@ -6,25 +6,36 @@ import math
 import pytest
 import torch
 
-from baselines import learned, modl, train, unet, unrolled
+from baselines import fbp, learned, learned_gradient, modl, train, unet, unrolled
 from recon_bench import metrics, registry
+from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
 from recon_bench.reconstruct import Counting
-from tests.helpers_training import RECIPE, TOY
+from tests.helpers_training import TOY, method_of
 
 PROBLEM = TOY.problem()
 FOURIER = dataclasses.replace(PROBLEM, operator=MaskedFourier((20, 27), (3, 9, 12, 13, 14, 20)))
 SMALL = {
+    "unet": {"width": 4, "scales": 2},
+    "resnet": {"blocks": 2, "width": 8},
+    "learned-gradient": {"depth": 2, "width": 8},
+    "learned-primal": {"depth": 2, "width": 8},
+    "learned-primal-dual": {"depth": 2, "width": 8},
+    "learned-pdhg": {"depth": 2, "width": 8},
     "unrolled-gradient": {"depth": 2, "width": 8},
     "unrolled-gradient-tied": {"depth": 2, "width": 8},
     "unrolled-ista": {"depth": 2, "filters": 20},
     "unrolled-ista-tied": {"depth": 2, "filters": 20},
-    "resnet": {"blocks": 2, "width": 8},
     "modl": {"depth": 9, "inner": 2, "width": 16},
 }
+DUAL = ("learned-primal-dual", "learned-pdhg")  # they convolve data, which must be views
+POST = ("unet", "resnet")  # post-processing networks are fed what is prepared
+FROM_ZERO = ("learned-primal", *DUAL)  # the others start from a quick reconstruction, which takes an adjoint
 every = pytest.mark.parametrize("name", SMALL)
-steps = pytest.mark.parametrize("name", list(SMALL)[:4])
 both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
+PAIRS = [(name, problem) for problem in (PROBLEM, FOURIER) for name in SMALL if problem is PROBLEM or name not in DUAL]
+IDS = [f"{name}-{'mri' if problem.complex else 'ct'}" for name, problem in PAIRS]
+everywhere = pytest.mark.parametrize(("name", "problem"), PAIRS, ids=IDS)
 
 
 def made(name, problem=PROBLEM, **settings):
@@ -55,19 +66,24 @@ def loss_of(network, truth, y, A):
 @pytest.mark.parametrize(
     ("name", "real", "complex"),
     [
+        ("resnet", 99_210, 104_980),
+        ("learned-gradient", 13_318, 14_471),
+        ("learned-primal", 125_170, 156_900),
+        ("learned-primal-dual", 253_220, None),
+        ("learned-pdhg", 20_133, None),
         ("unrolled-gradient", 99_220, 104_990),
         ("unrolled-gradient-tied", 9_922, 10_499),
         ("unrolled-ista", 17_920, 35_200),
         ("unrolled-ista-tied", 1_792, 3_520),
-        ("resnet", 99_210, 104_980),
         ("modl", 112_002, 113_155),
     ],
 )
-def test_the_default_networks_have_the_sizes_that_their_files_state(name, real, complex):
+def test_the_default_networks_have_the_sizes_that_their_files_or_authors_state(name, real, complex):
     method = registry.method(name)
     for problem, expected in ((PROBLEM, real), (FOURIER, complex)):
-        layers = learned.parameters(learned.untrained(method.network, problem, method.settings))
-        assert sum(layers.values()) == expected
+        if expected:
+            layers = learned.parameters(learned.untrained(method.network, problem, method.settings))
+            assert sum(layers.values()) == expected
 
 
 @pytest.mark.parametrize("name", ["unrolled-gradient", "unrolled-ista"])
@@ -78,17 +94,27 @@ def test_tied_steps_share_the_parameters_of_one(name, problem):
     assert [size(f"{name}-tied", problem, depth=depth) for depth in (1, 7)] == [one, one]
 
 
-def test_modl_has_one_size_at_any_depth():
-    assert size("modl", depth=3) == size("modl", depth=30)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("modl", [{"depth": 3}, {"depth": 30}]),
+        *((name, [{"depth": 2}, {"depth": 6}]) for name in ("learned-gradient", "learned-pdhg")),
+    ],
+)
+def test_networks_with_equal_steps_have_one_size_at_any_depth(name, settings):
+    assert size(name, **settings[0]) == size(name, **settings[1])
 
 
-@steps
-@both
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [p for p in PAIRS if p[0] not in (*POST, "modl")],
+    ids=[i for i, p in zip(IDS, PAIRS) if p[0] not in (*POST, "modl")],
+)
 @pytest.mark.parametrize("depth", [1, 3, 10])
 def test_depth_counts_applications_of_the_pair(name, problem, depth):
     counting = Counting(problem.operator)
     made(name, problem, depth=depth)(examples(problem)[1], counting)
-    assert counting.pairs == depth + 0.5  # the quick reconstruction that it starts from is an adjoint
+    assert counting.pairs == depth + (0 if name in FROM_ZERO else 0.5)
 
 
 @pytest.mark.parametrize(("depth", "inner", "blocks"), [(2, 1, 1), (20, 4, 4), (23, 4, 4), (18, 2, 6)])
@@ -104,14 +130,14 @@ def test_single_coil_mri_needs_one_step_of_conjugate_gradients():
     assert counting.pairs == 4 * 2
 
 
-def test_resnet_never_sees_the_data_again():
+@pytest.mark.parametrize("name", POST)
+def test_post_processing_never_sees_the_data_again(name):
     counting = Counting(PROBLEM.operator)
-    made("resnet")(examples(PROBLEM)[1], counting)
+    made(name)(examples(PROBLEM)[1], counting)
     assert counting.pairs == 0.5
 
 
-@every
-@both
+@everywhere
 def test_one_step_of_training_lowers_the_loss_and_gradients_reach_every_parameter(name, problem):
     network, (truth, y) = made(name, problem), examples(problem)
     optimiser = torch.optim.SGD(network.parameters(), lr=1e-3)
@@ -129,21 +155,17 @@ def test_one_step_of_training_lowers_the_loss_and_gradients_reach_every_paramete
 @every
 def test_training_improves_and_its_weights_are_found(name, tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
-    method = registry.method(name)
-    small = dataclasses.replace(method.settings, **SMALL[name])
-    facts = {"title": name, "family": "unrolled", "summary": "A toy.", "reference": "none", "depth": None}
-    method = learned.method(name, method.network, small, RECIPE, **facts)
+    method = method_of(name, **SMALL[name])
     train.train(method, TOY, steps=200, folder=tmp_path)
     truth, y = (torch.stack([getattr(s, part) for s in TOY.samples("test")]) for part in ("truth", "data"))
     with torch.no_grad():
         start = made(name)(y / TOY.data_range, PROBLEM.operator) * TOY.data_range
-        trained = method.build(PROBLEM, small)(y, PROBLEM.operator)
+        trained = method.build(PROBLEM, method.settings)(y, PROBLEM.operator)
     before, after = (float(metrics.psnr(truth, x, TOY.data_range).mean()) for x in (start, trained))
     assert after > before + 1
 
 
-@every
-@both
+@everywhere
 def test_a_batch_is_the_stack_of_its_images(name, problem):
     network, (truth, y) = made(name, problem), examples(problem, 3)
     together = network(y, problem.operator)
@@ -162,8 +184,9 @@ def test_weights_serve_images_of_any_size(name, side):
     assert x.shape == (1, side, side) and torch.isfinite(x).all()
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "resnet"])  # which is fed what is prepared
-@both
+@pytest.mark.parametrize(
+    ("name", "problem"), [p for p in PAIRS if p[0] not in POST], ids=[i for i, p in zip(IDS, PAIRS) if p[0] not in POST]
+)
 def test_bfloat16_autocast_stays_close_and_gives_full_precision(name, problem):
     network, (truth, y) = made(name, problem), examples(problem)
     exact = network(y, problem.operator)
@@ -248,10 +271,40 @@ def test_gradients_of_data_consistency_are_those_of_the_exact_solution():
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
 
 
+def without_last_layer(network):
+    torch.nn.init.zeros_(network.step[-1].weight)
+    return network
+
+
+def test_learned_gradient_starts_from_filtered_backprojection():
+    _, y = examples(PROBLEM)
+    expected = fbp.build(PROBLEM, fbp.Settings("ram-lak", 1.0))(y, PROBLEM.operator)
+    torch.testing.assert_close(without_last_layer(made("learned-gradient"))(y, PROBLEM.operator), expected)
+
+
+def test_learned_gradient_starts_from_zero_filling():
+    _, y = examples(FOURIER)
+    network = without_last_layer(made("learned-gradient", FOURIER))
+    torch.testing.assert_close(network(y, FOURIER.operator), FOURIER.operator.adjoint(y))
+
+
+def test_the_regulariser_is_the_dirichlet_energy():
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    energy = 0.5 * (x.diff(dim=-1).square().sum() + x.diff(dim=-2).square().sum())
+    (expected,) = torch.autograd.grad(energy, x)
+    torch.testing.assert_close(learned_gradient.dirichlet_gradient(x.detach()), expected)
+
+
+@pytest.mark.parametrize("name", DUAL)
+def test_networks_that_convolve_data_need_views(name):
+    with pytest.raises(NotApplicable, match="views"):
+        made(name, FOURIER)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("unrolled-gradient", {"depth": 0}, "depth of at least 1"),
+        *((name, {"depth": 0}, "depth of at least 1") for name in SMALL if name not in (*POST, "modl")),
         ("unrolled-ista", {"kernel": 4}, "odd"),
         ("resnet", {"blocks": 0}, "at least 1 block"),
         ("modl", {"depth": 2}, r"depth >= 1 \+ inner"),
