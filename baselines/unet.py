@@ -74,7 +74,8 @@ class PostProcessing(nn.Module):
 
     def prepare(self, y: Tensor, A: Operator) -> Tensor:
         """The quick reconstruction ``(batch, rows, columns)``."""
-        return self.quick(y, A)
+        with learned.full_precision(y):
+            return self.quick(y, A)
 
     def refine(self, start: Tensor) -> Tensor:
         """``start`` with its correction."""

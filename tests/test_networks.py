@@ -184,9 +184,7 @@ def test_weights_serve_images_of_any_size(name, side):
     assert x.shape == (1, side, side) and torch.isfinite(x).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "problem"), [p for p in PAIRS if p[0] not in POST], ids=[i for i, p in zip(IDS, PAIRS) if p[0] not in POST]
-)
+@everywhere
 def test_bfloat16_autocast_stays_close_and_gives_full_precision(name, problem):
     network, (truth, y) = made(name, problem), examples(problem)
     exact = network(y, problem.operator)
