@@ -1,4 +1,4 @@
-"""Cards of tasks, methods, measurements and rules as plain data, for `recon-bench list` and `show`."""
+"""Cards of tasks, methods, measurements, rules and weights as plain data, for `recon-bench list` and `show`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recon_bench.selection import current
 
 
 def rows(what: str) -> list[dict[str, Any]]:
-    """One row for each of the registered "tasks", "methods" or "measurements", or for each of the "rules"."""
+    """One row for each of the registered "tasks", "methods" or "measurements", of the trained "weights" or "rules"."""
     match what:
         case "tasks":
             return [_task_row(task) for task in registry.tasks().values()]
@@ -31,12 +31,14 @@ def rows(what: str) -> list[dict[str, Any]]:
             meanings = {"version": "Version", "hash": "Hash of all fields", **export.RULES}
             sets = RULES.values()
             return [{"rule": n, "meaning": m, **{r.name: getattr(r, n) for r in sets}} for n, m in meanings.items()]
+        case "weights":
+            return [_weights_row(name) for name in weights.registry()]
         case _:
-            raise ValueError(f"expected tasks, methods, measurements or rules, got {what!r}")
+            raise ValueError(f"expected tasks, methods, measurements, rules or weights, got {what!r}")
 
 
 def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
-    """All about the task, measurement, method or rules called ``name``; ``results`` say how a method was tuned.
+    """All about the task, measurement, method, rules or weights of that name; ``results`` say how a method was tuned.
 
     Raises ValueError, with the nearest name, where nothing is called so.
     """
@@ -48,10 +50,13 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
         return _method_card(registry.method(name), results)
     if name in RULES:
         return {**dataclasses.asdict(RULES[name]), "hash": RULES[name].hash}
-    known = [*registry.tasks(), *registry.methods(), *registry.measurements(), *RULES]
+    if name in weights.registry():
+        return weights.facts(name)
+    known = [*registry.tasks(), *registry.methods(), *registry.measurements(), *RULES, *weights.registry()]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list tasks|methods|measurements|rules` lists all")
+    nouns = "tasks|methods|measurements|rules|weights"
+    raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list {nouns}` lists all")
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -71,6 +76,13 @@ def _task_row(task: Task) -> dict[str, Any]:
 def _method_row(method: Method) -> dict[str, Any]:
     row = {"method": method.name, "family": method.family, "title": method.title}
     return {**row, "tuned": ", ".join(method.search), "summary": method.summary}
+
+
+def _weights_row(name: str) -> dict[str, Any]:
+    card = weights.card(name)
+    samples, seconds = (card[key] + (card.get("start") or {key: 0})[key] for key in ("samples", "seconds"))
+    row = {"weights": name, "validation PSNR": round(card["best"]["psnr"], 2), "samples": samples}
+    return {**row, "hours": round(seconds / 3600, 2), "device": card["device"], "finished": card["finished"]}
 
 
 def _measurement_row(measurement: Measurement) -> dict[str, Any]:

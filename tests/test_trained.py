@@ -1,6 +1,7 @@
 """Measurements of trainings: their curves, their seeds, and how many images they need."""
 
 import dataclasses
+import json
 import os
 import statistics
 import subprocess
@@ -129,5 +130,8 @@ def test_a_training_shows_from_the_weights_to_the_site(home):
     call("site", "--results", results, "--out", home / "site")
     page = (home / "site" / "method" / "tiny.html").read_text()
     assert "40 samples in 10 steps of 4" in page
+    (row, _) = json.loads(call("list", "weights", "--json"))
+    assert (row["weights"], row["samples"], row["finished"]) == ("ct-shepp-logan-30/tiny", 40, True)
+    assert json.loads(call("show", row["weights"], "--json"))["recipe"]["batch"] == 4
     assert "recon-bench train tiny --task ct-shepp-logan-30 --steps 10" in page
     assert "PSNR spread of trainings" in (home / "site" / "board" / "ct-shepp-logan-30.html").read_text()
