@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = add("list", _list, "list what there is", "json")
     listing.add_argument("what", choices=("tasks", "methods", "measurements", "rules", "weights"))
-    shown = add("show", _show, "show one task, method, measurement, set of rules or training card", "results", "json")
-    shown.add_argument("name")
+    one = add("show", _show, "show one task, method, measurement, set of rules or training card", "results", "json")
+    one.add_argument("name")
     board = add("board", _board, "print leaderboards", "results", "rules", "json")
     board.add_argument("tasks", nargs="*", metavar="TASK", help="default: every task with results")
     shown = board.add_mutually_exclusive_group()
