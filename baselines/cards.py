@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +19,9 @@ def card(run: Run, state: State) -> dict[str, Any]:
     """The training as data: what was trained on what, for how long, and how it went."""
     device = run.problem.operator.device
     step, best = max(state.validation, key=lambda point: point[1])
-    thin = max(1, len(state.losses) // CURVE)
+    thin = -(-len(state.losses) // CURVE)
     fresh = run.problem.fresh is not None and not run.images
     layers = learned.parameters(run.network)
-    head, clean = provenance.commit()
     return {
         "command": _command(run),
         "method": run.method.name,
@@ -32,7 +32,7 @@ def card(run: Run, state: State) -> dict[str, Any]:
         "budget": {"steps": run.steps, "minutes": run.minutes},
         "finished": run.progress(state) >= 1,
         "steps": state.step,
-        "samples": state.step * run.recipe.batch,
+        "samples": state.samples,
         "data": "phantoms" if run.recipe.phantoms else "fresh samples" if fresh else "images of the training split",
         "images": run.images or (None if fresh else len(run.problem.train)),
         "seconds": round(state.seconds, 1),
@@ -52,8 +52,8 @@ def card(run: Run, state: State) -> dict[str, Any]:
         "parameters": sum(layers.values()),
         "layers": layers,
         "packages": provenance.packages(),
-        "commit": head,
-        "clean": clean,
+        "commit": state.sessions[-1]["commit"],
+        "clean": state.sessions[-1]["clean"],
     }
 
 
@@ -61,16 +61,22 @@ def start(name: str) -> dict[str, Any]:
     """What went into the weights called ``name``, with what those started from in turn; empty without a name."""
     if not name:
         return {}
-    found = weights.card(name)
-    before = found.get("start") or {"samples": 0, "seconds": 0.0}
-    total = {key: round(found[key] + before[key], 1) for key in ("samples", "seconds")}
-    return {"name": name, "sha256": weights.seals([name])[name], **total}
+    return {"name": name, "sha256": weights.seals([name])[name], **weights.spent(weights.card(name))}
 
 
 def note_session(run: Run, state: State) -> None:
-    """Remember from which step on this machine trains, where that is news."""
+    """Remember from which step on this machine trains in this way with this code, where that is news."""
     machine = provenance.machine(str(run.problem.operator.device))
-    here = {"machine": machine["gpu"] or machine["cpu"], "id": machine["id"], "threads": torch.get_num_threads()}
+    commit, clean = provenance.commit()
+    here = {
+        "machine": machine["gpu"] or machine["cpu"],
+        "id": machine["id"],
+        "threads": torch.get_num_threads(),
+        "precision": run.precision,
+        "recipe": _changes(run.recipe, run.method.recipe),
+        "commit": commit,
+        "clean": clean,
+    }
     if not state.sessions or state.sessions[-1] | {"step": 0} != here | {"step": 0}:
         state.sessions.append({"step": state.step, **here})
 
@@ -78,15 +84,20 @@ def note_session(run: Run, state: State) -> None:
 def _command(run: Run) -> str:
     """The command that repeats the training."""
     budget = f"--steps {run.steps}" if run.steps else f"--minutes {run.minutes:g}"
-    words = [f"recon-bench train {run.method.name} --task {run.problem.task}", budget]
+    path = Path(run.method.path)
+    method = run.method.name if path.is_relative_to(Path(__file__).parent) else path.name
+    words = [f"recon-bench train {method} --task {run.problem.task}", budget]
     words += [f"--seed {run.settings.seed}"] * bool(run.settings.seed) + [f"--images {run.images}"] * bool(run.images)
     words += [f"--device {run.problem.operator.device}"] * (run.problem.operator.device.type != "cpu")
-    pairs: list[tuple[str, Any, Any]] = [("set", run.settings, run.method.settings)]
-    for option, used, usual in [*pairs, ("recipe", run.recipe, run.method.recipe)]:
-        given, default = dataclasses.asdict(used), dataclasses.asdict(usual)
-        changed = [name for name in given if given[name] != default[name] and name != "seed"]
-        words += [f"--{option} {name}={given[name]}" for name in changed]
+    words += [f"--set {name}={value}" for name, value in _changes(run.settings, run.method.settings).items()]
+    words += [f"--recipe {name}={value}" for name, value in _changes(run.recipe, run.method.recipe).items()]
     return " ".join(words)
+
+
+def _changes(used: Any, usual: Any) -> dict[str, Any]:
+    """The fields that differ from the usual ones; the seed has an option of its own."""
+    given, default = dataclasses.asdict(used), dataclasses.asdict(usual)
+    return {name: given[name] for name in given if given[name] != default[name] and name != "seed"}
 
 
 def line(run: Run, state: State) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,12 +52,13 @@ class State:
     """What a checkpoint remembers besides the network and the optimiser.
 
     ``start``: of the weights that the training started from: name, sha256, and the samples and seconds that went into
-    them. ``sessions``: the step at which another machine or number of threads took over, and which.
+    them. ``sessions``: from which step on which machine trained, with which threads, recipe and commit.
     """
 
     start: dict[str, Any] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     step: int = 0
+    samples: int = 0
     seconds: float = 0.0
     peak_bytes: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
@@ -64,11 +67,24 @@ class State:
     spent: examples.Spent = field(default_factory=examples.Spent)
 
 
+@contextlib.contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """One training at a time for a checkpoint file: two would write over each other."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(f"{file}: another process is at this training; wait for it or end it") from None
+        yield
+
+
 def write(run: Run, state: State) -> None:
     """Write everything that the rest of the training depends on, so that a kill at any moment loses little."""
     state.peak_bytes = max(state.peak_bytes, clock.peak_bytes(run.problem.operator.device))
     content = {
         "budget": {"steps": run.steps, "minutes": run.minutes},
+        "weights": run.settings.weights,
         "recipe": dataclasses.asdict(run.recipe),
         "network": run.network.state_dict(),
         "optimiser": run.optimiser.state_dict(),
@@ -81,15 +97,23 @@ def write(run: Run, state: State) -> None:
     weights.replace_file(run.file, buffer.getvalue())
 
 
-def read(file: Path, steps: int) -> dict[str, Any]:
-    """A checkpoint; TrainingError where it cannot be read or is of a training with another number of steps."""
+def read(file: Path, asked: Mapping[str, float], start: str) -> dict[str, Any]:
+    """A checkpoint; TrainingError where it cannot be read, or is of another budget or start than is ``asked`` for.
+
+    A budget in steps may be spent in sessions of so many minutes each.
+    """
     try:
         kept = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         raise TrainingError(f"{file}: cannot be read ({error}); delete it to start again") from error
-    if steps and steps != kept["budget"]["steps"]:
-        started = f"{kept['budget']['steps']} steps" if kept["budget"]["steps"] else "a budget in minutes"
-        raise TrainingError(f"{file}: was started with {started}, not {steps} steps; resume without --steps")
+    budget = kept["budget"]
+    unit = "steps" if asked["steps"] or budget["steps"] else "minutes"
+    if asked[unit] and asked[unit] != budget[unit]:
+        began = f"{budget['steps']} steps" if budget["steps"] else f"{budget['minutes']:g} minutes"
+        raise TrainingError(f"{file}: was started for {began}, not {asked[unit]:g} {unit}; resume without --{unit}")
+    if start and start != kept["weights"]:
+        began = f"from the weights {kept['weights']}" if kept["weights"] else "from random weights"
+        raise TrainingError(f"{file}: was started {began}, not from {start}; resume without --set weights")
     return kept
 
 
@@ -97,4 +121,6 @@ def restore(run: Run, kept: Mapping[str, Any]) -> State:
     """The state in a checkpoint; fills the network and the optimiser as well."""
     weights.install(run.network, kept["network"], str(run.file))
     run.optimiser.load_state_dict(kept["optimiser"])
+    for group in run.optimiser.param_groups:
+        group["betas"] = (0.9, run.recipe.beta2)
     return State(**kept["state"], spent=examples.Spent(**kept["spent"]))

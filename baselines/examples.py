@@ -1,8 +1,9 @@
 """What the training loop is fed: batch number i is a function of (seed, i) alone, made ahead in a thread.
 
 So a training resumes exactly with nothing to remember but its step. Samples are fresh ones of the task's law where it
-has one, otherwise images of the training split, each read (and, for post-processing, prepared) once. For
-post-processing the expensive half, ``prepare``, is done here too, on whole images, before anything is cropped.
+has one, otherwise images of the training split, each read (and, for post-processing, prepared) once as far as there is
+room to keep them. For post-processing the expensive half, ``prepare``, is done here too, on whole images, before
+anything is cropped.
 """
 
 from __future__ import annotations
@@ -63,8 +64,10 @@ def source(problem: Problem, network: nn.Module, images: int, crop: int) -> Draw
     if crop and not hasattr(network, "prepare"):
         raise ValueError("only post-processing networks can be trained on crops: set the recipe's crop to 0")
     fresh = problem.fresh
+    if images > len(problem.train):
+        raise ValueError(f"expected at most the {len(problem.train)} images of the training split, got {images}")
     if fresh is None or images:
-        draw = _from_split(problem, network, min(images or len(problem.train), len(problem.train)))
+        draw = _from_split(problem, network, images or len(problem.train))
     else:
         draw = lambda rng, n: _prepared(problem, network, *fresh(rng, n))  # noqa: E731
     return _cropped(draw, crop) if crop else draw

@@ -28,8 +28,7 @@ from recon_bench import metrics, weights
 from recon_bench.core import Method, Problem, Task
 from recon_bench.recipe import Recipe
 
-REPORT = 10  # steps between looks at the loss; checkpoints are written at these steps alone
-CHECKPOINTS = Path("build/training")
+REPORT = 10  # steps between looks at the loss; checkpoints are written then, and when validated
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -43,7 +42,8 @@ def train(
     minutes: float = 0.0,
     images: int = 0,
     resume: bool = False,
-    folder: Path = CHECKPOINTS,
+    replace: bool = False,
+    folder: Path | None = None,
     checkpoint_seconds: float = 120.0,
 ) -> str:
     """Train ``method`` on ``task``, keep weights and card, and give their name.
@@ -51,35 +51,34 @@ def train(
     ``settings.seed`` decides everything random; ``settings.weights`` names weights to start from. ``changes`` of the
     method's recipe. ``steps``: the budget, by default the recipe's unless ``minutes`` are given; ``minutes`` with
     ``steps`` end this session alone, to be resumed. ``images``: use only the first so many of the training split, 0
-    for the task's law. Raises :class:`TrainingError`, ValueError, NotApplicable; KeyboardInterrupt once all is kept.
+    for the task's law. Weights that did better on the validation images are kept instead, unless told to ``replace``
+    them. Checkpoints go to ``folder``, by default beside the weights. Raises :class:`TrainingError`, ValueError,
+    NotApplicable; KeyboardInterrupt once all is kept.
     """
     if method.network is None or method.recipe is None:
         raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
     settings = settings or method.settings
     variant = "-".join(filter(None, [weights.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
-    file = folder / f"{name}.pt"
-    if file.exists() and not resume:
-        raise TrainingError(f"{file}: is a training under way; add --resume to go on, or delete it to start again")
-    present = weights.card(name) if name in weights.registry() else None
-    if resume and not file.exists() and present and _enough(present, steps or (0 if minutes else method.recipe.steps)):
-        print(f"{name} is trained: {present['best']['psnr']:.2f} dB on validation images")
-        return name
-    kept = checkpoints.read(file, steps) if file.exists() else None
-    budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else method.recipe.steps), "minutes": minutes}
-    recipe = Recipe(**(kept["recipe"] if kept else dataclasses.asdict(method.recipe)) | dict(changes or {}))
-    run = _prepared(method, task.problem(device), settings, recipe, images, budget, variant, file)
-    state = checkpoints.restore(run, kept) if kept else State(start=cards.start(settings.weights))
-    size = sum(parameter.numel() for parameter in run.network.parameters())
-    print(f"{name}: {size:,} parameters, {run.precision}, on {device}", flush=True)
-    interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
-    done, best = run.progress(state) >= 1, max(psnr for _, psnr in state.validation)
-    if done or not present or best > present["best"]["psnr"]:  # never a half-trained network for a better one
-        _publish(run, state)
-    if done:
-        file.unlink(missing_ok=True)
-    else:
-        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
+    file = (folder or weights.folder() / ".training") / f"{name}.pt"
+    with checkpoints.alone(file):
+        if file.exists() and not resume:
+            raise TrainingError(f"{file}: is a training under way; add --resume to go on, or delete it to start again")
+        kept = checkpoints.read(file, {"steps": steps, "minutes": minutes}, settings.weights) if file.exists() else None
+        recipe = Recipe(**(kept["recipe"] if kept else dataclasses.asdict(method.recipe)) | dict(changes or {}))
+        budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else recipe.steps), "minutes": minutes}
+        present = weights.card(name) if name in weights.registry() else None
+        if resume and not kept and present and _enough(present, settings, budget["steps"]):
+            print(f"{name} is trained: {present['best']['psnr']:.2f} dB on validation images")
+            return name
+        if kept:
+            settings = dataclasses.replace(settings, weights=kept["weights"])
+        run = _prepared(method, task.problem(device), settings, recipe, images, budget, variant, file)
+        state = checkpoints.restore(run, kept) if kept else _begun(run)
+        size = sum(parameter.numel() for parameter in run.network.parameters())
+        print(f"{name}: {size:,} parameters, {run.precision}, on {device}", flush=True)
+        interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
+        _keep(run, state, name, present, replace)
     if interrupted:
         raise KeyboardInterrupt
     return name
@@ -95,13 +94,11 @@ def _prepared(
     variant: str,
     file: Path,
 ) -> Run:
-    """The network with its first weights, what it is trained on, and the optimiser."""
+    """The network with random weights, what it is trained on, and the optimiser."""
     assert method.network is not None
     if recipe.phantoms:
         problem = examples.on_phantoms(problem)
     network = learned.untrained(method.network, problem, settings)
-    if settings.weights:
-        weights.install(network, weights.load_named(settings.weights), settings.weights)
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True)
     precision = _precision(recipe, problem.operator.device)
     return Run(
@@ -119,9 +116,18 @@ def _prepared(
     )
 
 
-def _enough(present: Mapping[str, Any], steps: int) -> bool:
-    """Whether weights with the card ``present`` need no training of so many ``steps``."""
-    return present["finished"] and present["steps"] >= steps
+def _begun(run: Run) -> State:
+    """The state of a new training, with the weights that it starts from in the network."""
+    name = run.settings.weights
+    if name:
+        weights.install(run.network, weights.load_named(name), name)
+    return State(start=cards.start(name))
+
+
+def _enough(present: Mapping[str, Any], settings: Any, steps: float) -> bool:
+    """Whether weights with the card ``present`` need no training of so many ``steps`` from where ``settings`` say."""
+    start = (present.get("start") or {"name": ""})["name"]
+    return present["finished"] and present["steps"] >= steps and settings.weights in ("", start)
 
 
 def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: float) -> bool:
@@ -133,24 +139,31 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
     started, before, written = time.monotonic(), state.seconds, time.monotonic()
     total = torch.zeros((), device=run.problem.operator.device)
     cards.note_session(run, state)
+    reported = state.step
+    if state.start and not state.best:  # what it starts from is the first candidate
+        _validate(run, state, truths, data)
     with (
         _bar(run, state) as bar,
         _signals() as asked,
         examples.batches(draw, run.settings.seed, state.step, recipe.batch, state.spent) as stream,
     ):
         while run.progress(state) < 1:
-            total += _step(run, state, forward, *next(stream))
+            inputs, truth = next(stream)
+            total += _step(run, state, forward, inputs, truth)
             state.step += 1
+            state.samples += len(truth)
             state.seconds = before + time.monotonic() - started
             last = run.progress(state) >= 1
-            if state.step % REPORT and not last:
+            due = last or state.step % recipe.validate == 0
+            if state.step % REPORT and not due:
                 continue
-            mean = float(total) / (state.step % REPORT or REPORT)
+            mean = float(total) / (state.step - reported)
             total.zero_()
+            reported = state.step
             if not math.isfinite(mean):
                 raise TrainingError(trouble.not_finite(run, state))
             state.losses.append((state.step, mean))
-            if state.step % recipe.validate == 0 or last:
+            if due:
                 _validate(run, state, truths, data)
                 tqdm.write(cards.line(run, state))
                 sys.stdout.flush()
@@ -179,13 +192,16 @@ def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tenso
     rate = run.recipe.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, run.progress(state))))
     for group in run.optimiser.param_groups:
         group["lr"] = rate
+    loss = None
     try:
         loss = _loss(run, forward, inputs, truth)
     except (RuntimeError, MemoryError) as error:
         if not trouble.out_of_memory(error):
             raise
+    if loss is None:  # only out here is the memory of the failed attempt free
+        run.optimiser.zero_grad(set_to_none=True)
         fits = trouble.largest(len(truth) // 2, lambda n: _loss(run, forward, inputs[:n], truth[:n]))
-        raise TrainingError(trouble.too_large(len(truth), fits)) from error
+        raise TrainingError(trouble.too_large(len(truth), fits, run.recipe.crop))
     size = nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
     run.optimiser.step()
     return torch.where(torch.isfinite(size), loss, torch.nan)
@@ -227,6 +243,26 @@ def _validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
     state.validation.append((state.step, value))
 
 
+def _keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, replace: bool) -> None:
+    """Publish what was trained, but never a worse network for a better one, and say what became of it."""
+    done, best = run.progress(state) >= 1, round(max(psnr for _, psnr in state.validation), 4)
+    before = present["best"]["psnr"] if present else -math.inf
+    keep = best > before or (done and (replace or best == before))
+    if keep:
+        _publish(run, state)
+        print(f"kept as {name}", flush=True)
+    if not done:
+        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
+    elif keep:
+        run.file.unlink(missing_ok=True)
+    else:
+        print(
+            f"{name} stays as it was, with {before:.2f} dB on validation images: these have {best:.2f} dB. "
+            f"--resume --replace keeps these instead; to forget them, delete {run.file}",
+            flush=True,
+        )
+
+
 def _publish(run: Run, state: State) -> None:
     """Keep the best weights, in half precision where that changes the validation PSNR by less than 0.01 dB."""
     truths, data = _validation_images(run.problem, run.recipe.validation_images)
@@ -249,21 +285,15 @@ def _publish(run: Run, state: State) -> None:
 
 def _precision(recipe: Recipe, device: torch.device) -> str:
     """In what a network is trained: "auto" is bfloat16 where the device has instructions for it."""
-    known = ("auto", "bfloat16", "float32")
-    if recipe.precision not in known:
-        raise ValueError(f"expected a precision of {', '.join(known)}, got {recipe.precision!r}")
     if recipe.precision != "auto":
         return recipe.precision
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return "bfloat16" if fast else "float32"
 
 
-@contextmanager
-def _bar(run: Run, state: State) -> Iterator[Any]:
-    with tqdm(
-        total=1.0, initial=run.progress(state), disable=None, bar_format="{percentage:3.0f}%|{bar:20}| {desc}"
-    ) as bar:
-        yield bar
+def _bar(run: Run, state: State) -> Any:
+    layout = "{percentage:3.0f}%|{bar:20}| {desc}"
+    return tqdm(total=1.0, initial=run.progress(state), disable=None, bar_format=layout)
 
 
 @contextmanager

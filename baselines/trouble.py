@@ -11,11 +11,13 @@ from baselines.checkpoints import Run, State
 
 def not_finite(run: Run, state: State) -> str:
     """What is kept and what to lower."""
-    kept = f"the checkpoint {run.file} from before is kept" if run.file.exists() else "there is no checkpoint yet"
+    kept, how = "there is no checkpoint yet", "start again"
+    if run.file.exists():
+        kept, how = f"the checkpoint {run.file} from before is kept", "go on with --resume"
     rate, clip = (f"{value / 3:.1g}" for value in (run.recipe.rate, run.recipe.clip))
     return (
         f"the loss is NaN or infinite by step {state.step}; {kept}. Lower the rate (--recipe rate={rate}) "
-        f"or the clip (--recipe clip={clip}), then the same command with --resume"
+        f"or the clip (--recipe clip={clip}) and {how}"
     )
 
 
@@ -37,7 +39,8 @@ def largest(size: int, attempt: Callable[[int], object]) -> int:
     return 0
 
 
-def too_large(batch: int, fits: int) -> str:
+def too_large(batch: int, fits: int, crop: int) -> str:
     """Says which batch fits."""
-    advice = f"a batch of {fits} fits: --recipe batch={fits}" if fits else "a single image does not fit: lower the crop"
+    lower = "--recipe crop" if crop else "its depth or width (--set)"
+    advice = f"a batch of {fits} fits: --recipe batch={fits}" if fits else f"a single image does not fit: lower {lower}"
     return f"out of memory with a batch of {batch}; {advice}"

@@ -123,6 +123,8 @@ def ista(problem: Problem, settings: IstaSettings) -> nn.Module:
     """Untrained unrolled ISTA."""
     if settings.kernel % 2 == 0:
         raise ValueError(f"expected filters with an odd side, got a kernel of {settings.kernel}")
+    if settings.filters < (least := (1 + problem.complex) * settings.kernel**2):
+        raise ValueError(f"expected at least {least} filters, which can be a tight frame, got {settings.filters}")
     return _unrolled(problem, settings, lambda channels: IstaStep(channels, settings.filters, settings.kernel))
 
 

@@ -80,9 +80,9 @@ def _method_row(method: Method) -> dict[str, Any]:
 
 def _weights_row(name: str) -> dict[str, Any]:
     card = weights.card(name)
-    samples, seconds = (card[key] + (card.get("start") or {key: 0})[key] for key in ("samples", "seconds"))
-    row = {"weights": name, "validation PSNR": round(card["best"]["psnr"], 2), "samples": samples}
-    return {**row, "hours": round(seconds / 3600, 2), "device": card["device"], "finished": card["finished"]}
+    spent = weights.spent(card)
+    row = {"weights": name, "validation PSNR": round(card["best"]["psnr"], 2), "samples": spent["samples"]}
+    return {**row, "hours": round(spent["seconds"] / 3600, 2), "device": card["device"], "finished": card["finished"]}
 
 
 def _measurement_row(measurement: Measurement) -> dict[str, Any]:

@@ -120,7 +120,15 @@ class Planned:
     def job(self, settings: Mapping[str, Any], folder: Path) -> Job:
         setup = self.setup
         return Job(
-            self.task.name, self.name, self.kind.name, settings, setup.rules, setup.device, setup.threads, folder
+            task=self.task.name,
+            method=self.name,
+            kind=self.kind.name,
+            settings=settings,
+            rules=setup.rules,
+            device=setup.device,
+            threads=setup.threads,
+            folder=folder,
+            weights=dict(self.weights),
         )
 
 

@@ -58,7 +58,7 @@ def commit() -> tuple[str | None, bool | None]:
     head = _git("rev-parse", "HEAD")
     if not head:
         return None, None
-    return head, _git("status", "--porcelain", "--", "recon_bench", "baselines") == ""
+    return head, _git("status", "--porcelain", "--", "recon_bench", "baselines", ":!baselines/weights") == ""
 
 
 def _git(*arguments: str) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PRECISIONS = ("auto", "bfloat16", "float32")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -28,3 +30,14 @@ class Recipe:
     phantoms: bool = False
     precision: str = "auto"
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        at_least_one = (self.steps, self.batch, self.validate, self.validation_images)
+        if min(at_least_one) < 1 or self.crop < 0:
+            raise ValueError(
+                f"expected steps, batch, validate and validation_images of at least 1, no crop < 0: {self}"
+            )
+        if not (self.rate > 0 and self.clip > 0 and 0 <= self.beta2 < 1):
+            raise ValueError(f"expected a rate and a clip above 0 and a beta2 from 0 to below 1: {self}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"expected a precision of {', '.join(PRECISIONS)}, got {self.precision!r}")

@@ -19,6 +19,7 @@ def add_arguments(train: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=0, help="default: 0")
     train.add_argument("--images", type=int, default=0, help="only the first so many of the training split")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
+    train.add_argument("--replace", action="store_true", help="keep the new weights even where the old ones are better")
     train.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
     train.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE", help="may be repeated")
 
@@ -33,14 +34,21 @@ def command(arguments: argparse.Namespace) -> int:
     from recon_bench import registry
     from recon_bench.core import NotApplicable
 
+    try:
+        torch.empty(0, device=arguments.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {arguments.device} cannot be used: {str(error).splitlines()[0]}") from error
     method, task = registry.method(arguments.method), registry.task(arguments.task)
     if reason := task.missing():
         raise ValueError(reason)
     torch.set_num_threads(arguments.threads)
     changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
-    settings = registry.with_settings(method, _pairs(arguments.set))
+    chosen = _pairs(arguments.set)
+    if "seed" in chosen:
+        raise ValueError("the seed of a training is given with --seed, not with --set")
+    settings = registry.with_settings(method, chosen)
     try:
-        name = train(
+        train(
             method,
             task,
             settings=settings if method.network is None else dataclasses.replace(settings, seed=arguments.seed),
@@ -50,10 +58,12 @@ def command(arguments: argparse.Namespace) -> int:
             minutes=arguments.minutes,
             images=arguments.images,
             resume=arguments.resume,
+            replace=arguments.replace,
         )
     except NotApplicable as why:
         raise ValueError(f"{method.name} cannot be trained on {task.name}: {why}") from why
-    print(f"kept as {name}")
+    except KeyboardInterrupt:  # it has said how to go on
+        return 130
     return 0
 
 

@@ -1,10 +1,10 @@
 """Trained weights that come with the project, found by name and believed only when they are what the registry says.
 
 ``baselines/weights/registry.json`` maps a name such as ``ct-ellipses-30/unet`` to the facts of one file: sha256, bytes,
-method, task, seed, settings and architecture. Beside each ``<name>.safetensors`` stands its training card, ``.json``.
-A name is ``task/method``, followed by what differs from the defaults: ``-depth5``, ``-images320``, ``-seed1``.
+method, task, seed and architecture. A name is ``task/method``, followed by what differs from the defaults: ``-depth5``,
+``-images320``, ``-seed1``. The file is ``<name>.<start of the sha256>.safetensors``, and beside it the card, ``.json``.
 
-Everything is written under a temporary name and then renamed, the registry last: a kill leaves what was there before.
+New weights have a new file name and the registry is changed last, by renaming: a kill leaves what was there before.
 ``$RECON_BENCH_WEIGHTS`` names another folder, as for trying things out.
 """
 
@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,29 +111,28 @@ def save(
     variant: str = "",
     half: bool = True,
 ) -> str:
-    """Keep weights (floating point numbers in half precision, unless told not to) and their card; gives their name.
-
-    ``card`` is JSON data with at least ``settings``.
-    """
+    """Keep weights (floating point numbers in half precision, unless told not to) and their card; gives their name."""
     name = full_name(method, task, seed, variant)
     content = format_tensors(halved(state) if half else {key: value.contiguous() for key, value in state.items()})
-    path = folder() / f"{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, content)
-    replace_file(path.with_suffix(".json"), _lines(card))
+    seal = sha256(content)
+    path = folder() / f"{name}.{seal[:8]}.safetensors"
     facts = {
-        "file": f"{name}.safetensors",
-        "sha256": sha256(content),
+        "file": str(path.relative_to(folder())),
+        "sha256": seal,
         "bytes": len(content),
         "method": method,
         "task": task,
         "seed": seed,
         "variant": variant,
-        "settings": card["settings"],
         "architecture": architecture(state),
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     with _locked():
+        replace_file(path, content)
+        replace_file(path.with_suffix(".json"), _lines(card))
         replace_file(folder() / "registry.json", _lines(dict(sorted({**registry(), name: facts}.items()))))
+        for old in set(path.parent.glob(f"{name.split('/')[1]}.*")) - {path, path.with_suffix(".json")}:
+            old.unlink()
     return name
 
 
@@ -144,6 +143,12 @@ def card(name: str) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read ({error}); get the file again") from error
+
+
+def spent(card: Mapping[str, Any]) -> dict[str, float]:
+    """The ``samples`` and ``seconds`` of a training, with those of the weights that it started from."""
+    before = card.get("start") or {"samples": 0, "seconds": 0.0}
+    return {key: card[key] + before[key] for key in ("samples", "seconds")}
 
 
 def halved(state: Mapping[str, Tensor]) -> State:
@@ -182,10 +187,10 @@ def own(method: Method, task: str, seeds: Sequence[int] = (0,), settings: Any = 
     return names
 
 
-def seals(names: Sequence[str]) -> dict[str, str]:
-    """The sha256 of the weights of these names: what is measured depends on them as on the method's file."""
+def seals(names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of those weights of these names that there are: a result depends on them as on the method's file."""
     known = registry()
-    return {name: known[name]["sha256"] for name in names}
+    return {name: known[name]["sha256"] for name in names if name in known}
 
 
 def variants(method: Method, task: str, pattern: str) -> dict[int, str]:

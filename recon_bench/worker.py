@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from recon_bench import pictures, registry
+from recon_bench import pictures, registry, weights
 from recon_bench.core import Cell, NotApplicable, Record
 from recon_bench.rules import Rules
 
@@ -44,6 +44,7 @@ class Job:
     device: str
     threads: int
     folder: Path
+    weights: Mapping[str, str]  # sha256 by name, as planned
 
     @property
     def journal(self) -> Path:
@@ -91,6 +92,10 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Any:
         torch.device(job.device),
     )
     end: dict[str, Any] = {"end": "ok", "reason": None}
+    changed = {"end": "failed", "reason": "the weights were changed during the run; run it again"}
+    if weights.seals(job.weights) != job.weights:
+        yield changed
+        return
     try:
         for record in registry.measurement(job.kind).measure(cell, done, save):
             yield {"record": dataclasses.asdict(record)}
@@ -102,7 +107,7 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Any:
     except Exception as error:
         traceback.print_exc()
         end = {"end": "failed", "reason": f"{type(error).__name__}: {error}"}
-    yield end
+    yield end if weights.seals(job.weights) == job.weights else changed
 
 
 def read(journal: Path) -> tuple[list[Record], dict[str, dict[str, str]], dict[str, Any] | None]:

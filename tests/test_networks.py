@@ -39,9 +39,14 @@ everywhere = pytest.mark.parametrize(("name", "problem"), PAIRS, ids=IDS)
 
 
 def made(name, problem=PROBLEM, **settings):
-    """An untrained network, small unless told."""
+    """An untrained network, small unless told; none of its layers is left at zero."""
     method = registry.method(name)
-    return learned.untrained(method.network, problem, dataclasses.replace(method.settings, **SMALL[name] | settings))
+    network = learned.untrained(method.network, problem, dataclasses.replace(method.settings, **SMALL[name] | settings))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in network.parameters():
+        if parameter.dim() == 4 and not parameter.any():
+            torch.nn.init.normal_(parameter, 0, 0.02, generator)
+    return network.eval()
 
 
 def examples(problem, count=2):

@@ -134,7 +134,7 @@ def test_a_killed_run_goes_on_from_the_images_it_had_finished(tmp_path):
 
 
 def test_a_journal_cut_in_the_middle_of_a_line_loses_only_that_line(tmp_path):
-    job = Job(TASK, ONE, "accuracy", {}, RULES, "cpu", 1, tmp_path)
+    job = Job(TASK, ONE, "accuracy", {}, RULES, "cpu", 1, tmp_path, {})
     whole = [json.dumps({"record": dataclasses.asdict(Record(f"test-{i:04d}", {"psnr": 1.0}))}) for i in range(2)]
     job.journal.write_text(whole[0] + "\n" + whole[1][:20])
     process = multiprocessing.get_context("forkserver").Process(target=work, args=(job,))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from baselines import examples, learned, train
-from recon_bench import plan, registry, weights
+from recon_bench import plan, registry, weights, worker
 from recon_bench.check import check
 from recon_bench.core import Cell, NotApplicable
 from recon_bench.measurements import data_efficiency, seeds, training
@@ -75,6 +75,25 @@ def test_seeds_with_other_budgets_are_not_compared(home):
         measured(seeds)
 
 
+def test_what_weights_started_from_counts(home):
+    name = go(home, steps=20)
+    settings = dataclasses.replace(UNET.settings, weights=name)
+    train.train(UNET, TOY, settings=settings, folder=home / "checkpoints", steps=20)
+    assert measured(training)[0].values["training_samples"] == 160
+    go(home, 1, steps=20)
+    with pytest.raises(NotApplicable, match="differ in more than their seed"):
+        measured(seeds)
+
+
+def test_a_cell_fails_when_its_weights_change_under_it(home):
+    keywords = {"settings": {}, "rules": RULES, "device": "cpu", "threads": 1, "folder": home}
+    state = learned.untrained(UNET.network, registry.task("ct-shepp-logan-30").problem(), UNET.settings).state_dict()
+    name = weights.save("unet", "ct-shepp-logan-30", state, {})
+    job = worker.Job("ct-shepp-logan-30", "unet", "training", weights={name: "those of before"}, **keywords)
+    (end,) = worker._entries(job, {})
+    assert end == {"end": "failed", "reason": "the weights were changed during the run; run it again"}
+
+
 def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(home):
     kinds = ["accuracy", "training", "seeds", "data-efficiency"]
     task, setup = registry.task("ct-shepp-logan-30"), plan.Setup(RULES, "cpu", 1, {})
@@ -133,5 +152,5 @@ def test_a_training_shows_from_the_weights_to_the_site(home):
     (row, _) = json.loads(call("list", "weights", "--json"))
     assert (row["weights"], row["samples"], row["finished"]) == ("ct-shepp-logan-30/tiny", 40, True)
     assert json.loads(call("show", row["weights"], "--json"))["recipe"]["batch"] == 4
-    assert "recon-bench train tiny --task ct-shepp-logan-30 --steps 10" in page
+    assert "recon-bench train tiny.py --task ct-shepp-logan-30 --steps 10" in page
     assert "PSNR spread of trainings" in (home / "site" / "board" / "ct-shepp-logan-30.html").read_text()

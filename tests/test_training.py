@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import examples, learned, train, unet
+from baselines import checkpoints, examples, learned, train, unet
 from recon_bench import metrics, registry, weights
 from recon_bench.__main__ import main
-from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, reconstruct
+from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, method, reconstruct
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -86,7 +86,7 @@ def test_a_killed_training_resumes_exactly(home):
 def test_sessions_end_after_minutes_and_add_up(home, capsys):
     name = go(home, UNET, steps=40, minutes=1e-6)
     assert not weights.card(name)["finished"] and weights.card(name)["steps"] == 10
-    with pytest.raises(train.TrainingError, match="was started with 40 steps, not 50"):
+    with pytest.raises(train.TrainingError, match="was started for 40 steps, not 50 steps"):
         go(home, UNET, steps=50, resume=True)
     go(home, UNET, resume=True)
     assert weights.card(name)["finished"] and weights.card(name)["steps"] == 40
@@ -133,6 +133,43 @@ def test_a_stopped_training_does_not_replace_better_weights(home):
     assert all(torch.equal(tensor, before[key]) for key, tensor in weights.load_named(name).items())
 
 
+def test_worse_weights_replace_better_ones_only_when_told(home, capsys):
+    name = go(home, UNET, steps=60)
+    before = weights.card(name)
+    go(home, UNET, steps=20, changes={"rate": 1e-9})
+    assert weights.card(name) == before
+    assert "--resume --replace keeps these instead" in capsys.readouterr().out
+    go(home, UNET, resume=True, replace=True)
+    assert weights.card(name)["steps"] == 20 and not list((home / "checkpoints").rglob("*.pt"))
+
+
+def test_what_a_training_started_from_is_its_first_candidate(home):
+    name = go(home, UNET, steps=60)
+    state, seal = weights.load_named(name), weights.seals([name])[name]
+    settings = dataclasses.replace(UNET.settings, weights=name)
+    go(home, UNET, settings=settings, steps=20, changes={"rate": 10.0}, replace=True)
+    card = weights.card(name)
+    assert card["best"]["step"] == 0 and card["start"]["sha256"] == seal
+    assert all(torch.equal(tensor, state[key]) for key, tensor in weights.load_named(name).items())
+
+
+def test_a_resumed_training_goes_on_as_it_began_and_its_card_tells_all(home):
+    other = go(home, PRIMAL_DUAL, steps=20, images=2)
+    go(home, PRIMAL_DUAL, steps=40, minutes=1e-9)
+    settings = dataclasses.replace(PRIMAL_DUAL.settings, weights=other)
+    with pytest.raises(train.TrainingError, match="from random weights, not from toy/learned-primal-dual-images2"):
+        go(home, PRIMAL_DUAL, settings=settings, resume=True)
+    card = weights.card(go(home, PRIMAL_DUAL, resume=True, changes={"batch": 2}))
+    assert card["samples"] == 10 * 4 + 30 * 2
+    assert [(session["step"], session["recipe"].get("batch", 4)) for session in card["sessions"]] == [(0, 4), (10, 2)]
+
+
+def test_two_processes_cannot_be_at_one_training(home):
+    other = checkpoints.alone(home / "checkpoints" / "toy" / "unet.pt")
+    with other, pytest.raises(train.TrainingError, match="another process is at this training"):
+        go(home, UNET)
+
+
 def test_a_rate_that_is_too_large_is_found_out(home):
     with pytest.raises(train.TrainingError, match="NaN or infinite by step"):
         go(home, PRIMAL_DUAL, changes={"rate": 1e30})
@@ -141,6 +178,33 @@ def test_a_rate_that_is_too_large_is_found_out(home):
 def test_out_of_memory_says_which_batch_fits(home):
     with pytest.raises(train.TrainingError, match="with a batch of 8; a batch of 2 fits: --recipe batch=2"):
         go(home, failing("memory"), changes={"batch": 8})
+
+
+def test_a_batch_fits_once_the_memory_of_the_failed_one_is_free(home):
+    class Held:
+        total = 0
+
+        def __init__(self, images):
+            self.images = images
+            Held.total += images
+
+        def __del__(self):
+            Held.total -= self.images
+
+    class Roomy(torch.nn.Module):  # has room for five images at a time
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, y, A):
+            held = Held(len(y))
+            if held.total > 5:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return self.weight * learned.Scaled(A, 1000.0).adjoint(y)
+
+    roomy = method("roomy", lambda problem, settings: Roomy(), PRIMAL_DUAL.settings)
+    with pytest.raises(train.TrainingError, match="a batch of 4 fits"):
+        go(home, roomy, changes={"batch": 8})
 
 
 def test_a_damaged_checkpoint_is_named(home):
@@ -229,7 +293,11 @@ def test_the_command_trains_and_shows(home, capsys, monkeypatch):
         (["unet", "--task", "ct-ellipses-30", "--recipe", "speed=3"], "speed"),
         (["unet", "--task", "ct-ellipses-30", "--recipe", "rate"], "NAME=VALUE"),
         (["unet", "--task", "ct-ellipses-30", "--recipe", "precision=half"], "float32"),
+        (["unet", "--task", "ct-ellipses-30", "--recipe", "validate=0"], "at least 1"),
         (["unet", "--task", "ct-ellipses-30", "--steps", "-1"], "at least 0"),
+        (["unet", "--task", "ct-ellipses-30", "--set", "seed=3"], "--seed"),
+        (["unet", "--task", "ct-ellipses-30", "--device", "abacus"], "--device abacus cannot be used"),
+        (["unet", "--task", "mri-brain-4x", "--images", "1000"], "at most the 87 images"),
     ],
 )
 def test_bad_input_is_one_clear_line(words, said, capsys):

@@ -10,8 +10,11 @@ from safetensors import safe_open
 from baselines import learned
 from recon_bench import registry, weights
 from recon_bench.core import NotApplicable
+from recon_bench.operators import MaskedFourier
 from recon_bench.weights import WeightsError
 from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, reconstruct
+
+FOURIER = dataclasses.replace(TOY.problem(), operator=MaskedFourier((20, 27), (3, 9, 12, 13, 14, 20)))
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +30,7 @@ def keep(method, task="toy", seed=0, variant="", **settings):
     generator = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
-    weights.save(method.name, task, network.state_dict(), {"settings": {}}, seed, variant)
+    weights.save(method.name, task, network.state_dict(), {}, seed, variant)
     return network.state_dict()
 
 
@@ -60,10 +63,29 @@ def test_without_weights_the_row_says_how_to_train():
 )
 def test_damaged_weights_are_refused(folder, damage, said):
     keep(UNET)
-    damage(folder / "toy" / "unet.safetensors")
+    damage(folder / weights.registry()["toy/unet"]["file"])
     with pytest.raises(WeightsError, match=said) as refused:
         reconstruct(UNET)
     assert "train it again" in str(refused.value)
+
+
+def test_a_kill_before_the_registry_is_written_leaves_the_old_weights(folder, monkeypatch):
+    old = keep(UNET)
+    write = weights.replace_file
+
+    def killed(path, content):
+        if path.name == "registry.json":
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(weights, "replace_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        weights.save("unet", "toy", {key: tensor + 1 for key, tensor in old.items()}, {})
+    assert torch.equal(weights.load("unet", "toy")["network.last.weight"], old["network.last.weight"].half().float())
+    monkeypatch.undo()
+    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(folder))
+    keep(UNET)
+    assert len(list((folder / "toy").iterdir())) == 2
 
 
 def test_another_architecture_is_named_tensor_by_tensor():
@@ -125,8 +147,11 @@ def test_shipped_weights_are_whole(monkeypatch):
     for name, facts in weights.registry().items():
         assert weights.architecture(weights.load_named(name)) == facts["architecture"]
         assert facts["bytes"] <= 10e6
-        card = weights.card(name)
+        card, method = weights.card(name), registry.method(facts["method"])
         assert card["parameters"] > 0
+        problem = FOURIER if facts["task"].startswith("mri") else dataclasses.replace(TOY.problem(), phantoms=TOY.fresh)
+        network = learned.untrained(method.network, problem, type(method.settings)(**card["settings"]))
+        assert weights.architecture(network.state_dict()) == facts["architecture"], name
         stored = safe_open(weights.folder() / facts["file"], "pt")
         if any(stored.get_tensor(key).dtype == torch.float16 for key in stored.keys()):  # noqa: SIM118
             assert abs(card["half_precision_change_db"]) < 0.01

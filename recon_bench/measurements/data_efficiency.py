@@ -1,6 +1,7 @@
 """Data efficiency: accuracy on the test images over the number of different images a network was trained on.
 
-Points are weights trained with `recon-bench train --images N`, for as many N as there are, two at least.
+Points are weights trained with `recon-bench train --images N`, for as many N as there are, two at least, with the same
+recipe and budget.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from recon_bench import weights
 from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePicture
-from recon_bench.measurements.quality import score
+from recon_bench.measurements.quality import same_budgets, score
 
 
 def points(method: Method, task: str) -> dict[int, str]:
@@ -26,7 +27,9 @@ def names(method: Method, task: str) -> Sequence[str]:
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
     """One record per test image and number of training images."""
-    for images, name in points(cell.method, cell.task.name).items():
+    found = points(cell.method, cell.task.name)
+    same_budgets(list(found.values()), "number of images")
+    for images, name in found.items():
         yield from score(cell, dataclasses.replace(cell.settings, weights=name), done, {"images": images})
 
 

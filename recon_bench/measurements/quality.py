@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from recon_bench import metrics, pictures
-from recon_bench.core import Cell, Record
+from recon_bench import metrics, pictures, weights
+from recon_bench.core import Cell, NotApplicable, Record
 from recon_bench.reconstruct import reconstruct_each
 
 
@@ -41,3 +42,17 @@ def score(
             }
             finite = {name: value for name, value in values.items() if math.isfinite(value)}
             yield dataclasses.replace(blank[index], values=finite, note=outcome.note)
+
+
+def same_budgets(names: Sequence[str], but: str) -> None:
+    """Raise :class:`NotApplicable` unless the weights of these ``names`` were trained alike, ``but`` for one thing."""
+    cards = {name: weights.card(name) for name in names}
+    budgets = {
+        name: json.dumps(
+            [card["recipe"], card["budget"], card["finished"], weights.spent(card)["samples"] - card["samples"]]
+        )
+        for name, card in cards.items()
+    }
+    if len(set(budgets.values())) > 1:
+        told = "; ".join(f"{name}: {budget}" for name, budget in budgets.items())
+        raise NotApplicable(f"the trainings differ in more than their {but}: {told}")

@@ -6,14 +6,12 @@ Needs weights trained with `recon-bench train --seed N` beside those of seed 0, 
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from recon_bench import weights
-from recon_bench.core import Cell, Measurement, Method, Metric, NotApplicable, Record, SavePicture
-from recon_bench.measurements.quality import score
+from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePicture
+from recon_bench.measurements.quality import same_budgets, score
 
 
 def trained(method: Method, task: str) -> dict[int, str]:
@@ -30,10 +28,7 @@ def names(method: Method, task: str) -> Sequence[str]:
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
     """One record per test image and seed, then one with the standard deviation of the seeds' means."""
     seeds = trained(cell.method, cell.task.name)
-    budgets = {name: _budget(weights.card(name)) for name in seeds.values()}
-    if len(set(budgets.values())) > 1:
-        told = "; ".join(f"{name}: {budget}" for name, budget in budgets.items())
-        raise NotApplicable(f"the trainings differ in more than their seed: {told}")
+    same_budgets(list(seeds.values()), "seed")
     means = []
     for seed in seeds:
         known = [record for record in done.values() if record.seed == seed and "psnr_seeds" in record.values]
@@ -46,11 +41,6 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
             return
         means.append(statistics.fmean(values))
     yield Record(sample="spread", values={"seed_spread": statistics.stdev(means)})
-
-
-def _budget(card: Mapping[str, Any]) -> str:
-    """What trainings must have in common."""
-    return json.dumps([card["recipe"], card["budget"], card["finished"]])
 
 
 MEASUREMENT = Measurement(

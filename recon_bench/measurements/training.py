@@ -1,6 +1,6 @@
 """Training: how the weights of a learned method came about, from their card. Nothing is trained here.
 
-Points of the curves lie at training steps; the scalars are what was spent.
+Points of the curves lie at training steps; the scalars are what was spent, weights it started from included.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     """One record of scalars, then one for each step with a validation PSNR, a loss or both."""
     for name in names(cell.method, cell.task.name):
         card = weights.card(name)
-        hours = card["seconds"] / 3600
-        spent = {"parameters": card["parameters"], "training_samples": card["samples"], "training_hours": hours}
-        yield Record(sample=name, values=spent)
+        spent = weights.spent(card)
+        scalars = {"training_samples": spent["samples"], "training_hours": spent["seconds"] / 3600}
+        yield Record(sample=name, values={"parameters": card["parameters"], **scalars})
         curve: dict[int, dict[str, float]] = {step: {"loss": loss} for step, loss in card["loss"]}
         for step, psnr in card["validation"]:
             curve.setdefault(step, {})["validation"] = psnr
