@@ -2,8 +2,9 @@
 
 Read from top to bottom: `train` prepares, `_session` is the loop, the rest are its parts. A training may take many
 sessions. Batch i depends on (seed, i) alone and the learning rate on how much of the budget is spent, so a training
-that is killed and resumed gives, on a CPU with the same threads, bit for bit the weights of one that was not. The budget is in
-steps, or in minutes where only minutes are given (then the rate follows the clock, and nothing repeats exactly).
+that is killed and resumed gives, on a CPU with the same threads, bit for bit the weights of one that was not. The
+budget is in steps, or in minutes where only minutes are given (then the rate follows the clock, and nothing repeats
+exactly).
 """
 
 from __future__ import annotations
