@@ -37,7 +37,7 @@ class Run:
     steps: int
     minutes: float
     network: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimisers: list[torch.optim.Optimizer]
     precision: str
     variant: str
     file: Path
@@ -87,7 +87,7 @@ def write(run: Run, state: State) -> None:
         "weights": run.settings.weights,
         "recipe": dataclasses.asdict(run.recipe),
         "network": run.network.state_dict(),
-        "optimiser": run.optimiser.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in run.optimisers],
         "state": {key: getattr(state, key) for key in vars(state) if key != "spent"},
         "spent": vars(state.spent),
     }
@@ -106,6 +106,8 @@ def read(file: Path, asked: Mapping[str, float], start: str) -> dict[str, Any]:
         kept = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         raise TrainingError(f"{file}: cannot be read ({error}); delete it to start again") from error
+    if "optimisers" not in kept:
+        raise TrainingError(f"{file}: is of an earlier version; delete it to start again")
     budget = kept["budget"]
     unit = "steps" if asked["steps"] or budget["steps"] else "minutes"
     if asked[unit] and asked[unit] != budget[unit]:
@@ -118,9 +120,13 @@ def read(file: Path, asked: Mapping[str, float], start: str) -> dict[str, Any]:
 
 
 def restore(run: Run, kept: Mapping[str, Any]) -> State:
-    """The state in a checkpoint; fills the network and the optimiser as well."""
+    """The state in a checkpoint; fills the network and the optimisers as well. TrainingError for other optimisers."""
+    if (began := kept["recipe"]["optimiser"]) != run.recipe.optimiser:
+        raise TrainingError(f"{run.file}: was started with {began}; resume without --recipe optimiser")
     weights.install(run.network, kept["network"], str(run.file))
-    run.optimiser.load_state_dict(kept["optimiser"])
-    for group in run.optimiser.param_groups:
-        group["betas"] = (0.9, run.recipe.beta2)
+    for optimiser, state in zip(run.optimisers, kept["optimisers"], strict=True):
+        optimiser.load_state_dict(state)
+        for group in optimiser.param_groups:
+            if "betas" in group:
+                group["betas"] = (0.9, run.recipe.beta2)
     return State(**kept["state"], spent=examples.Spent(**kept["spent"]))

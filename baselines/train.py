@@ -1,4 +1,4 @@
-"""The only training loop: Adam on the mean squared error, for every learned method on every task.
+"""The only training loop: the mean squared error goes down, for every learned method on every task.
 
 Read from top to bottom: `train` prepares, `_session` is the loop, the rest are its parts. A training may take many
 sessions. Batch i depends on (seed, i) alone and the learning rate on how much of the budget is spent, so a training
@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baselines import cards, checkpoints, examples, learned, trouble
+from baselines import candidates, cards, checkpoints, examples, learned, optimisers, trouble
 from baselines.checkpoints import Run, State, TrainingError
-from recon_bench import metrics, weights
+from recon_bench import weights
 from recon_bench.core import Method, Problem, Task
 from recon_bench.recipe import Recipe
 
@@ -62,7 +62,7 @@ def train(
     variant = "-".join(filter(None, [weights.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
     file = (folder or weights.folder() / ".training") / f"{name}.pt"
-    with checkpoints.alone(file):
+    with checkpoints.alone(file), trouble.memory_of_examples():
         if file.exists() and not resume:
             raise TrainingError(f"{file}: is a training under way; add --resume to go on, or delete it to start again")
         kept = checkpoints.read(file, {"steps": steps, "minutes": minutes}, settings.weights) if file.exists() else None
@@ -79,7 +79,7 @@ def train(
         size = sum(parameter.numel() for parameter in run.network.parameters())
         print(f"{name}: {size:,} parameters, {run.precision}, on {device}", flush=True)
         interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
-        _keep(run, state, name, present, replace)
+        candidates.keep(run, state, name, present, replace)
     if interrupted:
         raise KeyboardInterrupt
     return name
@@ -95,12 +95,11 @@ def _prepared(
     variant: str,
     file: Path,
 ) -> Run:
-    """The network with random weights, what it is trained on, and the optimiser."""
+    """The network with random weights, what it is trained on, and the optimisers."""
     assert method.network is not None
     if recipe.phantoms:
         problem = examples.on_phantoms(problem)
     network = learned.untrained(method.network, problem, settings)
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True)
     precision = _precision(recipe, problem.operator.device)
     return Run(
         method,
@@ -110,7 +109,7 @@ def _prepared(
         images,
         **budget,
         network=network,
-        optimiser=optimiser,
+        optimisers=optimisers.make(network, recipe),
         precision=precision,
         variant=variant,
         file=file,
@@ -136,13 +135,13 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
     recipe = run.recipe
     forward = _forward(run)
     draw = examples.source(run.problem, run.network, run.images, recipe.crop)
-    truths, data = _validation_images(run.problem, recipe.validation_images)
+    truths, data = candidates.images(run.problem, recipe.validation_images)
     started, before, written = time.monotonic(), state.seconds, time.monotonic()
     total = torch.zeros((), device=run.problem.operator.device)
     cards.note_session(run, state)
     reported = state.step
     if state.start and not state.best:  # what it starts from is the first candidate
-        _validate(run, state, truths, data)
+        candidates.validate(run, state, truths, data)
     with (
         _bar(run, state) as bar,
         _signals() as asked,
@@ -165,7 +164,7 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
                 raise TrainingError(trouble.not_finite(run, state))
             state.losses.append((state.step, mean))
             if due:
-                _validate(run, state, truths, data)
+                candidates.validate(run, state, truths, data)
                 tqdm.write(cards.line(run, state))
                 sys.stdout.flush()
             bar.n = run.progress(state)
@@ -177,7 +176,7 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
             if enough:
                 break
     if not state.best:  # stopped before the first validation
-        _validate(run, state, truths, data)
+        candidates.validate(run, state, truths, data)
     return bool(asked)
 
 
@@ -189,10 +188,11 @@ def _forward(run: Run) -> Forward:
 
 
 def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tensor) -> Tensor:
-    """One step of Adam; gives the loss, or NaN where the loss or its gradient is not finite."""
+    """One step of the optimisers; gives the loss, or NaN where the loss or its gradient is not finite."""
     rate = run.recipe.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, run.progress(state))))
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate
+    for optimiser in run.optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
     loss = None
     try:
         loss = _loss(run, forward, inputs, truth)
@@ -200,88 +200,25 @@ def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tenso
         if not trouble.out_of_memory(error):
             raise
     if loss is None:  # only out here is the memory of the failed attempt free
-        run.optimiser.zero_grad(set_to_none=True)
+        run.network.zero_grad(set_to_none=True)
         fits = trouble.largest(len(truth) // 2, lambda n: _loss(run, forward, inputs[:n], truth[:n]))
         raise TrainingError(trouble.too_large(len(truth), fits, run.recipe.crop))
     size = nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
-    run.optimiser.step()
+    for optimiser in run.optimisers:
+        optimiser.step()
     return torch.where(torch.isfinite(size), loss, torch.nan)
 
 
 def _loss(run: Run, forward: Forward, inputs: Tensor, truth: Tensor) -> Tensor:
     """The mean squared error of a batch, with its gradients in the network."""
     run.network.train()
-    run.optimiser.zero_grad(set_to_none=True)
+    run.network.zero_grad(set_to_none=True)
     with torch.autocast(truth.device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
         x = forward(inputs)
     error = x - truth
     loss = (error.abs() if error.is_complex() else error).square().mean()
     loss.backward()
     return loss.detach()
-
-
-def _validation_images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
-    samples = [problem.validation[i] for i in range(min(count, len(problem.validation)))]
-    parts = ([s.truth for s in samples], [s.data for s in samples])
-    truth, data = (torch.stack(part).to(problem.operator.device) / problem.data_range for part in parts)
-    return truth, data
-
-
-@torch.no_grad()
-def _psnr(run: Run, truths: Tensor, data: Tensor) -> float:
-    """Mean PSNR of the network as it is used: one image at a time, in float32."""
-    run.network.eval()
-    images = torch.cat([run.network(y[None], run.problem.operator) for y in data])
-    if images.is_complex():
-        images, truths = images.abs(), truths.abs()
-    return float(metrics.psnr(truths, images, 1.0).mean())
-
-
-def _validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
-    value = _psnr(run, truths, data)
-    if not state.best or value > max(psnr for _, psnr in state.validation):
-        state.best = {key: tensor.detach().cpu().clone() for key, tensor in run.network.state_dict().items()}
-    state.validation.append((state.step, value))
-
-
-def _keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, replace: bool) -> None:
-    """Publish what was trained, but never a worse network for a better one, and say what became of it."""
-    done, best = run.progress(state) >= 1, round(max(psnr for _, psnr in state.validation), 4)
-    before = present["best"]["psnr"] if present else -math.inf
-    keep = best > before or (done and (replace or best == before))
-    if keep:
-        _publish(run, state)
-        print(f"kept as {name}", flush=True)
-    if not done:
-        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
-    elif keep:
-        run.file.unlink(missing_ok=True)
-    else:
-        print(
-            f"{name} stays as it was, with {before:.2f} dB on validation images: these have {best:.2f} dB. "
-            f"--resume --replace keeps these instead; to forget them, delete {run.file}",
-            flush=True,
-        )
-
-
-def _publish(run: Run, state: State) -> None:
-    """Keep the best weights, in half precision where that changes the validation PSNR by less than 0.01 dB."""
-    truths, data = _validation_images(run.problem, run.recipe.validation_images)
-    values = []
-    for candidate in (state.best, weights.halved(state.best)):
-        run.network.load_state_dict(candidate)
-        values.append(_psnr(run, truths, data))
-    change = values[1] - values[0]
-    half = abs(change) < 0.01
-    weights.save(
-        run.method.name,
-        run.problem.task,
-        state.best,
-        cards.card(run, state) | {"half_precision": half, "half_precision_change_db": round(change, 5)},
-        run.settings.seed,
-        run.variant,
-        half,
-    )
 
 
 def _precision(recipe: Recipe, device: torch.device) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
-from baselines.checkpoints import Run, State
+from baselines.checkpoints import Run, State, TrainingError
 
 
 def not_finite(run: Run, state: State) -> str:
@@ -24,6 +25,20 @@ def not_finite(run: Run, state: State) -> str:
 def out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` is one of the ways to run out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+@contextmanager
+def memory_of_examples() -> Iterator[None]:
+    """Out of memory, but for a step's, which says more, becomes a :class:`TrainingError`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingError(
+            "out of memory outside a step: the problem, a batch of examples or the validation images do not fit. Lower "
+            "--recipe batch or validation_images, or end what else uses the memory; a checkpoint is kept (--resume)"
+        ) from error
 
 
 def largest(size: int, attempt: Callable[[int], object]) -> int:

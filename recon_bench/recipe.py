@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PRECISIONS = ("auto", "bfloat16", "float32")
+OPTIMISERS = ("adam", "muon")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training: Adam on the mean squared error, its rate falling to 0 along half a cosine.
+    """One training on the mean squared error, its rate falling to 0 along half a cosine.
 
-    ``steps`` of ``batch`` samples; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
+    ``steps`` of ``batch`` samples; ``optimiser``: "adam", as published for most methods, or "muon" for convolutions
+    and Adam for the rest; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
     down to the global norm ``clip``. Every ``validate`` steps the first ``validation_images`` of the validation split
     are reconstructed; the weights that did best are kept. ``crop``: post-processing networks are trained on random
     crops of larger images, of this side in pixels; 0 for whole images. ``phantoms``: on random ellipses where the task
@@ -21,6 +23,7 @@ class Recipe:
 
     steps: int
     batch: int
+    optimiser: str = "adam"
     rate: float = 1e-3
     beta2: float = 0.99
     clip: float = 1.0
@@ -41,3 +44,5 @@ class Recipe:
             raise ValueError(f"expected a rate and a clip above 0 and a beta2 from 0 to below 1: {self}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"expected a precision of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError(f"expected an optimiser of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")

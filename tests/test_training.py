@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import checkpoints, examples, learned, train, unet
+from baselines import checkpoints, examples, learned, optimisers, train, unet
 from recon_bench import metrics, registry, weights
 from recon_bench.__main__ import main
+from recon_bench.recipe import OPTIMISERS
 from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, method, reconstruct
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -28,9 +29,10 @@ def psnr(x):
     return float(metrics.psnr(TOY.samples("test")[0].truth[None], x, TOY.data_range).mean())
 
 
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("method", [UNET, PRIMAL_DUAL], ids=lambda method: method.name)
-def test_training_leaves_weights_and_a_card(home, method, capsys):
-    name = go(home, method, steps=120)
+def test_training_leaves_weights_and_a_card(home, method, optimiser, capsys):
+    name = go(home, method, steps=120, changes={"optimiser": optimiser})
     card = weights.card(name)
     assert card["finished"] and card["steps"] == 120 and card["samples"] == 480
     assert card["validation"][-1][1] > card["validation"][0][1]
@@ -83,8 +85,10 @@ def test_a_killed_training_resumes_exactly(home):
     assert all(curves[key] == weights.card(name)[key] for key in ("loss", "validation", "steps", "best"))
 
 
-def test_sessions_end_after_minutes_and_add_up(home, capsys):
-    name = go(home, UNET, steps=40, minutes=1e-6)
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_sessions_end_after_minutes_and_add_up(home, optimiser, capsys):
+    changes = {"optimiser": optimiser}
+    name = go(home, UNET, steps=40, minutes=1e-6, changes=changes)
     assert not weights.card(name)["finished"] and weights.card(name)["steps"] == 10
     with pytest.raises(train.TrainingError, match="was started for 40 steps, not 50 steps"):
         go(home, UNET, steps=50, resume=True)
@@ -94,8 +98,22 @@ def test_sessions_end_after_minutes_and_add_up(home, capsys):
     capsys.readouterr()
     go(home, UNET, steps=40, resume=True)
     assert "is trained" in capsys.readouterr().out
-    go(home, UNET, steps=40)
+    go(home, UNET, steps=40, changes=changes)
     assert all(torch.equal(tensor, in_parts[key]) for key, tensor in weights.load_named(name).items())
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 7, 3, 3), (2, 32, 5, 1, 1), (1, 4, 16, 3, 3)])
+def test_muon_moves_every_direction_of_a_convolution_as_far(shape):
+    generator = torch.Generator().manual_seed(0)
+    gradients = torch.randn(shape, generator=generator).flatten(2) * torch.logspace(-2, 0, shape[2] * shape[3] ** 2)
+    values = torch.linalg.svdvals(optimisers.orthogonal(gradients))
+    assert values.min() > 0.4 and values.max() < 1.4
+
+
+def test_a_training_resumes_with_the_optimiser_that_it_began_with(home):
+    go(home, UNET, steps=40, minutes=1e-6)
+    with pytest.raises(train.TrainingError, match="was started with adam; resume without --recipe optimiser"):
+        go(home, UNET, resume=True, changes={"optimiser": "muon"})
 
 
 def test_a_budget_in_minutes_ends_on_time_with_the_rate_at_zero(home):
@@ -205,6 +223,17 @@ def test_a_batch_fits_once_the_memory_of_the_failed_one_is_free(home):
     roomy = method("roomy", lambda problem, settings: Roomy(), PRIMAL_DUAL.settings)
     with pytest.raises(train.TrainingError, match="a batch of 4 fits"):
         go(home, roomy, changes={"batch": 8})
+
+
+def test_out_of_memory_at_a_validation_keeps_the_checkpoint(home, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    go(home, UNET, steps=40, minutes=1e-6)
+    with monkeypatch.context() as patched, pytest.raises(train.TrainingError, match=r"a checkpoint is kept"):
+        patched.setattr(metrics, "psnr", full)
+        go(home, UNET, resume=True)
+    assert weights.card(go(home, UNET, resume=True))["steps"] == 40
 
 
 def test_a_damaged_checkpoint_is_named(home):

@@ -1,0 +1,81 @@
+"""What a training leaves: of the weights it came by, those that did best on the validation images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines import cards
+from baselines.checkpoints import Run, State
+from recon_bench import metrics, weights
+from recon_bench.core import Problem
+
+
+def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
+    """The first ``count`` truths and data of the validation split, in units of the data range."""
+    samples = [problem.validation[i] for i in range(min(count, len(problem.validation)))]
+    parts = ([s.truth for s in samples], [s.data for s in samples])
+    truth, data = (torch.stack(part).to(problem.operator.device) / problem.data_range for part in parts)
+    return truth, data
+
+
+@torch.no_grad()
+def _psnr(run: Run, truths: Tensor, data: Tensor) -> float:
+    """Mean PSNR of the network as it is used: one image at a time, in float32."""
+    run.network.eval()
+    found = torch.cat([run.network(y[None], run.problem.operator) for y in data])
+    if found.is_complex():
+        found, truths = found.abs(), truths.abs()
+    return float(metrics.psnr(truths, found, 1.0).mean())
+
+
+def validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
+    """Note the PSNR of the network as it is, and remember its weights if no others did better."""
+    value = _psnr(run, truths, data)
+    if not state.best or value > max(psnr for _, psnr in state.validation):
+        state.best = {key: tensor.detach().cpu().clone() for key, tensor in run.network.state_dict().items()}
+    state.validation.append((state.step, value))
+
+
+def keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, replace: bool) -> None:
+    """Publish what was trained, but never a worse network for a better one, and say what became of it."""
+    done, best = run.progress(state) >= 1, round(max(psnr for _, psnr in state.validation), 4)
+    before = present["best"]["psnr"] if present else -math.inf
+    better = best > before or (done and (replace or best == before))
+    if better:
+        _publish(run, state)
+        print(f"kept as {name}", flush=True)
+    if not done:
+        print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
+    elif better:
+        run.file.unlink(missing_ok=True)
+    else:
+        print(
+            f"{name} stays as it was, with {before:.2f} dB on validation images: these have {best:.2f} dB. "
+            f"--resume --replace keeps these instead; to forget them, delete {run.file}",
+            flush=True,
+        )
+
+
+def _publish(run: Run, state: State) -> None:
+    """Keep the best weights, in half precision where that changes the validation PSNR by less than 0.01 dB."""
+    truths, data = images(run.problem, run.recipe.validation_images)
+    values = []
+    for candidate in (state.best, weights.halved(state.best)):
+        run.network.load_state_dict(candidate)
+        values.append(_psnr(run, truths, data))
+    change = values[1] - values[0]
+    half = abs(change) < 0.01
+    weights.save(
+        run.method.name,
+        run.problem.task,
+        state.best,
+        cards.card(run, state) | {"half_precision": half, "half_precision_change_db": round(change, 5)},
+        run.settings.seed,
+        run.variant,
+        half,
+    )
