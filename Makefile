@@ -6,6 +6,7 @@ BUDGET ?= 150
 QUICK := build/quick
 DEVICE ?= cpu
 MINUTES ?=
+RECIPE ?=
 
 # method:task[:seed[:images]], in order of worth
 CT := ct-ellipses-30 ct-shepp-logan-30 ct-head-50 ct-head-143 ct-ellipses-50 ct-ellipses-143
@@ -49,10 +50,10 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 	$(BIN)/recon-bench run --measurements runtime
 	$(MAKE) site
 
-train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, or MINUTES for each; resumes)
+train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)
 	@for item in $(TRAININGS); do \
 	  set -- $$(echo $$item | tr : ' '); \
-	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --images $${4:-0} --device $(DEVICE) $(if $(MINUTES),--minutes $(MINUTES)) --resume || exit 1; \
+	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --images $${4:-0} --device $(DEVICE) $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --recipe ,$(RECIPE)) --resume || exit 1; \
 	done
 
 site: .venv/run  ## render results/ to build/site
