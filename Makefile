@@ -53,8 +53,8 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)
 	@for item in $(TRAININGS); do \
 	  set -- $$(echo $$item | tr : ' '); \
-	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --images $${4:-0} --device $(DEVICE) $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --recipe ,$(RECIPE)) --resume || exit 1; \
-	done
+	  $(BIN)/recon-bench train $$1 --task $$2 --seed $${3:-0} --images $${4:-0} --device $(DEVICE) $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --recipe ,$(RECIPE)) --resume || failed="$$failed $$item"; \
+	done; test -z "$$failed" || { echo "Not trained:$$failed"; exit 1; }
 
 site: .venv/run  ## render results/ to build/site
 	$(BIN)/recon-bench site --out build/site

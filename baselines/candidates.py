@@ -44,8 +44,8 @@ def validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
 def keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, replace: bool) -> None:
     """Publish what was trained, but never a worse network for a better one, and say what became of it."""
     done, best = run.progress(state) >= 1, round(max(psnr for _, psnr in state.validation), 4)
-    before = present["best"]["psnr"] if present else -math.inf
-    better = best > before or (done and (replace or best == before))
+    before = _of_present(run, name, present) if present and not (done and replace) else -math.inf
+    better = best > before or (done and best == before)
     if better:
         _publish(run, state)
         print(f"kept as {name}", flush=True)
@@ -59,6 +59,15 @@ def keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, r
             f"--resume --replace keeps these instead; to forget them, delete {run.file}",
             flush=True,
         )
+
+
+def _of_present(run: Run, name: str, present: Mapping[str, Any]) -> float:
+    """The PSNR of the weights in use, measured anew where their training looked at other validation images."""
+    recipe = {"phantoms": False} | present["recipe"]
+    if all(recipe[key] == getattr(run.recipe, key) for key in ("validation_images", "phantoms")):
+        return float(present["best"]["psnr"])
+    weights.install(run.network, weights.load_named(name), name)
+    return round(_psnr(run, *images(run.problem, run.recipe.validation_images)), 4)
 
 
 def _publish(run: Run, state: State) -> None:

@@ -58,10 +58,15 @@ def card(run: Run, state: State) -> dict[str, Any]:
 
 
 def start(name: str) -> dict[str, Any]:
-    """What went into the weights called ``name``, with what those started from in turn; empty without a name."""
+    """What went into the weights called ``name``, with what those started from in turn; empty without a name.
+
+    These weights may have been replaced since, so what their card said of how they were made is kept here.
+    """
     if not name:
         return {}
-    return {"name": name, "sha256": weights.seals([name])[name], **weights.spent(weights.card(name))}
+    before = weights.card(name)
+    made = {key: before[key] for key in ("command", "sessions", "start")}
+    return {"name": name, "sha256": weights.seals([name])[name], **weights.spent(before), **made}
 
 
 def note_session(run: Run, state: State) -> None:

@@ -20,6 +20,8 @@ from recon_bench import clock, weights
 from recon_bench.core import Method, Problem
 from recon_bench.recipe import Recipe
 
+FIXED = ("steps", "optimiser", "validation_images", "phantoms")  # of a recipe, once a training has begun
+
 
 class TrainingError(ValueError):
     """A training that cannot go on; the text says what is kept and what to change."""
@@ -97,17 +99,30 @@ def write(run: Run, state: State) -> None:
     weights.replace_file(run.file, buffer.getvalue())
 
 
-def read(file: Path, asked: Mapping[str, float], start: str) -> dict[str, Any]:
-    """A checkpoint; TrainingError where it cannot be read, or is of another budget or start than is ``asked`` for.
-
-    A budget in steps may be spent in sessions of so many minutes each.
-    """
+def read(file: Path) -> dict[str, Any]:
+    """A checkpoint; TrainingError where it cannot be read."""
     try:
         kept = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         raise TrainingError(f"{file}: cannot be read ({error}); delete it to start again") from error
-    if "optimisers" not in kept:
-        raise TrainingError(f"{file}: is of an earlier version; delete it to start again")
+    if "optimiser" in kept:  # from when there was only Adam
+        kept["optimisers"] = [kept.pop("optimiser")]
+    return kept | {"recipe": dataclasses.asdict(Recipe(**kept["recipe"]))}
+
+
+def finished(kept: Mapping[str, Any]) -> bool:
+    """Whether the budget of a checkpoint is spent."""
+    budget, state = kept["budget"], kept["state"]
+    return bool(state["step"] >= budget["steps"] if budget["steps"] else state["seconds"] >= 60 * budget["minutes"])
+
+
+def check(
+    file: Path, kept: Mapping[str, Any], asked: Mapping[str, float], start: str, changes: Mapping[str, Any]
+) -> None:
+    """TrainingError where a checkpoint has another budget, start or recipe than it is to go on with.
+
+    A budget in steps may be spent in sessions of so many minutes each; the rate, for one, may change between them.
+    """
     budget = kept["budget"]
     unit = "steps" if asked["steps"] or budget["steps"] else "minutes"
     if asked[unit] and asked[unit] != budget[unit]:
@@ -116,13 +131,13 @@ def read(file: Path, asked: Mapping[str, float], start: str) -> dict[str, Any]:
     if start and start != kept["weights"]:
         began = f"from the weights {kept['weights']}" if kept["weights"] else "from random weights"
         raise TrainingError(f"{file}: was started {began}, not from {start}; resume without --set weights")
-    return kept
+    for name, value in changes.items():
+        if value != (before := kept["recipe"][name]) and (name in FIXED or finished(kept)):
+            raise TrainingError(f"{file}: was trained with {name}={before}; resume without --recipe {name}")
 
 
 def restore(run: Run, kept: Mapping[str, Any]) -> State:
-    """The state in a checkpoint; fills the network and the optimisers as well. TrainingError for other optimisers."""
-    if (began := kept["recipe"]["optimiser"]) != run.recipe.optimiser:
-        raise TrainingError(f"{run.file}: was started with {began}; resume without --recipe optimiser")
+    """The state in a checkpoint; fills the network and the optimisers as well."""
     weights.install(run.network, kept["network"], str(run.file))
     for optimiser, state in zip(run.optimisers, kept["optimisers"], strict=True):
         optimiser.load_state_dict(state)

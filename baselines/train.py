@@ -29,6 +29,10 @@ from recon_bench import weights
 from recon_bench.core import Method, Problem, Task
 from recon_bench.recipe import Recipe
 
+UNDER_WAY = (  # or finished
+    "is a training under way; add --resume to go on",
+    "is a finished training that did worse than the weights in use; --resume --replace keeps it all the same",
+)
 REPORT = 10  # steps between looks at the loss; checkpoints are written then, and when validated
 Forward = Callable[[Tensor], Tensor]
 
@@ -62,14 +66,16 @@ def train(
     variant = "-".join(filter(None, [weights.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
     file = (folder or weights.folder() / ".training") / f"{name}.pt"
-    with checkpoints.alone(file), trouble.memory_of_examples():
-        if file.exists() and not resume:
-            raise TrainingError(f"{file}: is a training under way; add --resume to go on, or delete it to start again")
-        kept = checkpoints.read(file, {"steps": steps, "minutes": minutes}, settings.weights) if file.exists() else None
+    with checkpoints.alone(file), trouble.memory(file):
+        kept = checkpoints.read(file) if file.exists() else None
+        if kept and not resume:
+            raise TrainingError(f"{file}: {UNDER_WAY[checkpoints.finished(kept)]}, or delete it to start again")
+        if kept:
+            checkpoints.check(file, kept, {"steps": steps, "minutes": minutes}, settings.weights, changes or {})
         recipe = Recipe(**(kept["recipe"] if kept else dataclasses.asdict(method.recipe)) | dict(changes or {}))
         budget = kept["budget"] if kept else {"steps": steps or (0 if minutes else recipe.steps), "minutes": minutes}
         present = weights.card(name) if name in weights.registry() else None
-        if resume and not kept and present and _enough(present, settings, budget["steps"]):
+        if resume and not kept and present and _enough(present, settings, recipe, budget):
             print(f"{name} is trained: {present['best']['psnr']:.2f} dB on validation images")
             return name
         if kept:
@@ -124,10 +130,14 @@ def _begun(run: Run) -> State:
     return State(start=cards.start(name))
 
 
-def _enough(present: Mapping[str, Any], settings: Any, steps: float) -> bool:
-    """Whether weights with the card ``present`` need no training of so many ``steps`` from where ``settings`` say."""
+def _enough(present: Mapping[str, Any], settings: Any, recipe: Recipe, budget: Mapping[str, float]) -> bool:
+    """Whether weights with the card ``present`` come from such a training, or one by the same recipe for longer."""
     start = (present.get("start") or {"name": ""})["name"]
-    return present["finished"] and present["steps"] >= steps and settings.weights in ("", start)
+    alike = Recipe(**present["recipe"]) == recipe and settings.weights in ("", start)
+    long = present["steps"] >= budget["steps"] and (
+        bool(budget["steps"]) or present["budget"]["minutes"] >= budget["minutes"]
+    )
+    return present["finished"] and alike and long
 
 
 def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: float) -> bool:
@@ -171,6 +181,8 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
             bar.set_description_str(cards.line(run, state))
             enough = asked or time.monotonic() - started > stop_after
             if last or enough or time.monotonic() - written > checkpoint_seconds:
+                if not all(bool(parameter.isfinite().all()) for parameter in run.network.parameters()):
+                    raise TrainingError(trouble.not_finite(run, state))
                 checkpoints.write(run, state)
                 written = time.monotonic()
             if enough:
@@ -225,7 +237,8 @@ def _precision(recipe: Recipe, device: torch.device) -> str:
     """In what a network is trained: "auto" is bfloat16 where the device has instructions for it."""
     if recipe.precision != "auto":
         return recipe.precision
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    on_cuda = device.type == "cuda"
+    fast = torch.cuda.is_bf16_supported(False) if on_cuda else torch.cpu._is_avx512_bf16_supported()
     return "bfloat16" if fast else "float32"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -28,16 +29,17 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_of_examples() -> Iterator[None]:
-    """Out of memory, but for a step's, which says more, becomes a :class:`TrainingError`."""
+def memory(file: Path) -> Iterator[None]:
+    """Out of memory becomes a :class:`TrainingError`; that of a forward and backward pass is one already."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
+        kept = f"; the checkpoint {file} is kept, go on with --resume" if file.exists() else ""
         raise TrainingError(
-            "out of memory outside a step: the problem, a batch of examples or the validation images do not fit. Lower "
-            "--recipe batch or validation_images, or end what else uses the memory; a checkpoint is kept (--resume)"
+            "out of memory outside forward and backward: the problem, the examples of a batch, the optimiser or a "
+            f"validation image do not fit. End what else uses memory or lower --recipe batch{kept}"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Training: what it leaves, that a kill loses nothing, and what it says when it cannot go on."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -96,7 +97,7 @@ def test_sessions_end_after_minutes_and_add_up(home, optimiser, capsys):
     assert weights.card(name)["finished"] and weights.card(name)["steps"] == 40
     in_parts = weights.load_named(name)
     capsys.readouterr()
-    go(home, UNET, steps=40, resume=True)
+    go(home, UNET, steps=40, resume=True, changes=changes)
     assert "is trained" in capsys.readouterr().out
     go(home, UNET, steps=40, changes=changes)
     assert all(torch.equal(tensor, in_parts[key]) for key, tensor in weights.load_named(name).items())
@@ -108,11 +109,21 @@ def test_muon_moves_every_direction_of_a_convolution_as_far(shape):
     gradients = torch.randn(shape, generator=generator).flatten(2) * torch.logspace(-2, 0, shape[2] * shape[3] ** 2)
     values = torch.linalg.svdvals(optimisers.orthogonal(gradients))
     assert values.min() > 0.4 and values.max() < 1.4
+    tiny = optimisers.orthogonal(1e-25 * torch.randn(shape, generator=generator).flatten(2))
+    assert torch.linalg.svdvals(tiny).max() < 1.4 and not optimisers.orthogonal(torch.zeros_like(tiny)).any()
+
+
+def test_muon_leaves_a_kernel_without_gradient_where_it_is():
+    dead, live, never = (torch.nn.Parameter(torch.ones(4, 2, 3, 3)) for _ in range(3))
+    muon = optimisers.Muon([dead, live, never], 0.1)
+    dead.grad, live.grad = torch.zeros_like(dead), torch.ones_like(live)
+    muon.step()
+    assert (dead == 1).all() and (live < 1).all() and (never == 1).all()
 
 
 def test_a_training_resumes_with_the_optimiser_that_it_began_with(home):
     go(home, UNET, steps=40, minutes=1e-6)
-    with pytest.raises(train.TrainingError, match="was started with adam; resume without --recipe optimiser"):
+    with pytest.raises(train.TrainingError, match="with optimiser=adam; resume without --recipe optimiser"):
         go(home, UNET, resume=True, changes={"optimiser": "muon"})
 
 
@@ -157,8 +168,31 @@ def test_worse_weights_replace_better_ones_only_when_told(home, capsys):
     go(home, UNET, steps=20, changes={"rate": 1e-9})
     assert weights.card(name) == before
     assert "--resume --replace keeps these instead" in capsys.readouterr().out
+    with pytest.raises(train.TrainingError, match="did worse than the weights in use; --resume --replace keeps it"):
+        go(home, UNET, steps=20)
+    with pytest.raises(train.TrainingError, match="was trained with batch=4; resume without --recipe batch"):
+        go(home, UNET, resume=True, replace=True, changes={"batch": 64})
     go(home, UNET, resume=True, replace=True)
     assert weights.card(name)["steps"] == 20 and not list((home / "checkpoints").rglob("*.pt"))
+
+
+def test_weights_are_compared_on_the_same_validation_images(home):
+    name = go(home, UNET, steps=60)
+    seal = weights.seals([name])
+    (file,) = (home / "weights" / "toy").glob("unet.*.json")
+    card = json.loads(file.read_text())
+    card["recipe"]["validation_images"], card["best"]["psnr"] = 1, 0.0  # as if that one image were a hard one
+    file.write_text(json.dumps(card))
+    go(home, UNET, steps=20, changes={"rate": 1e-9})
+    assert weights.seals([name]) == seal
+
+
+def test_finished_weights_count_for_the_recipe_that_made_them(home, capsys):
+    go(home, UNET, steps=40)
+    go(home, UNET, steps=20, resume=True)
+    assert "is trained" in capsys.readouterr().out
+    name = go(home, UNET, steps=40, resume=True, changes={"optimiser": "muon"}, replace=True)
+    assert weights.card(name)["recipe"]["optimiser"] == "muon"
 
 
 def test_what_a_training_started_from_is_its_first_candidate(home):
@@ -230,7 +264,7 @@ def test_out_of_memory_at_a_validation_keeps_the_checkpoint(home, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     go(home, UNET, steps=40, minutes=1e-6)
-    with monkeypatch.context() as patched, pytest.raises(train.TrainingError, match=r"a checkpoint is kept"):
+    with monkeypatch.context() as patched, pytest.raises(train.TrainingError, match=r"unet.pt is kept, go on with --resume"):
         patched.setattr(metrics, "psnr", full)
         go(home, UNET, resume=True)
     assert weights.card(go(home, UNET, resume=True))["steps"] == 40
@@ -346,5 +380,6 @@ def test_a_card_tells_where_the_weights_came_from_and_who_trained(home):
     torch.set_num_threads(2)
     go(home, UNET, settings=settings, steps=40, resume=True)
     again = weights.card(name)
-    assert again["start"] == {"name": name, "sha256": seal, "samples": 80, "seconds": first["seconds"]}
+    made = {key: first[key] for key in ("command", "sessions", "start")}
+    assert again["start"] == {"name": name, "sha256": seal, "samples": 80, "seconds": first["seconds"], **made}
     assert [(session["step"], session["threads"]) for session in again["sessions"]] == [(0, 1), (10, 2)]

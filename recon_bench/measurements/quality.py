@@ -12,6 +12,7 @@ import torch
 
 from recon_bench import metrics, pictures, weights
 from recon_bench.core import Cell, NotApplicable, Record
+from recon_bench.recipe import Recipe
 from recon_bench.reconstruct import reconstruct_each
 
 
@@ -47,12 +48,10 @@ def score(
 def same_budgets(names: Sequence[str], but: str) -> None:
     """Raise :class:`NotApplicable` unless the weights of these ``names`` were trained alike, ``but`` for one thing."""
     cards = {name: weights.card(name) for name in names}
-    budgets = {
-        name: json.dumps(
-            [card["recipe"], card["budget"], card["finished"], weights.spent(card)["samples"] - card["samples"]]
-        )
-        for name, card in cards.items()
-    }
+    budgets = {}
+    for name, card in cards.items():
+        recipe, before = dataclasses.asdict(Recipe(**card["recipe"])), weights.spent(card)["samples"] - card["samples"]
+        budgets[name] = json.dumps([recipe, card["budget"], card["finished"], before])
     if len(set(budgets.values())) > 1:
         told = "; ".join(f"{name}: {budget}" for name, budget in budgets.items())
         raise NotApplicable(f"the trainings differ in more than their {but}: {told}")
