@@ -6,7 +6,7 @@ Adler and Öktem 2017, doi:10.1088/1361-6420/aa9581. One iteration is
 
 where -Laplace x is the gradient of the Dirichlet energy, from filtered backprojection without a window (for MRI the
 zero-filled image, whose real and imaginary part are two channels). A and y are divided by the norm of A. Weights do
-not depend on the depth. The authors trained with RMSProp and a rate that falls as 1 / time; here it is Adam for all.
+not depend on the depth. The authors trained with RMSProp and a rate that falls as 1 / time; a card says how ours were.
 """
 
 from __future__ import annotations
