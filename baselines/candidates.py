@@ -43,15 +43,18 @@ def validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
 
 def keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, replace: bool) -> None:
     """Publish what was trained, but never a worse network for a better one, and say what became of it."""
-    done, best = run.progress(state) >= 1, round(max(psnr for _, psnr in state.validation), 4)
+    done, (step, best) = run.progress(state) >= 1, max(state.validation, key=lambda point: point[1])
+    best, in_vain = round(best, 4), step == 0 and state.start.get("name") == name
     before = _of_present(run, name, present) if present and not (done and replace) else -math.inf
-    better = best > before or (done and best == before)
+    better = not in_vain and (best > before or (done and best == before))
     if better:
         _publish(run, state)
         print(f"kept as {name}", flush=True)
     if not done:
         print(f"stopped after {state.step} steps; the same command with --resume goes on", flush=True)
-    elif better:
+    elif better or in_vain:
+        if in_vain:
+            print(f"{name} stays as it was: nothing did better than what the training started from", flush=True)
         run.file.unlink(missing_ok=True)
     else:
         print(
