@@ -27,16 +27,19 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
         reconstruct = cell.method.build(problem, seeded(cell.settings, seed))
         keys = {index: Record(sample=_name(index), seed=seed).key for index in range(count)}
         records = {index: done[key] for index, key in keys.items() if key in done}
+        images: dict[int, torch.Tensor] = {}  # of few, for the pictures; of many they are made again
         for todo in _batches([index for index in keys if index not in records], size):
             samples = [test[index] for index in todo]
             outcomes = reconstruct_each(reconstruct, operator, samples, cell.device)
             for index, sample, outcome in zip(todo, samples, outcomes):
                 records[index] = _score(cell.task, operator, _name(index), sample, outcome, seed)
+                if outcome.x is not None and count <= size:
+                    images[index] = outcome.x
                 yield records[index]
         if count == len(test) and test[0].volume:  # part of a volume would not be the volume's figure
             yield from _volumes(test, records, done, seed)
         if seed == cell.rules.seeds[0]:
-            _save_extremes(cell, reconstruct, operator, test, records, save)
+            _save_extremes(cell, reconstruct, operator, test, records, images, save)
 
 
 def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -103,6 +106,7 @@ def _save_extremes(
     operator: Operator,
     test: Sequence[Sample],
     records: Mapping[int, Record],
+    images: Mapping[int, torch.Tensor],
     save: SavePicture,
 ) -> None:
     ranked = sorted((r.values["psnr"], index) for index, r in records.items() if "psnr" in r.values)
@@ -111,10 +115,13 @@ def _save_extremes(
     chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
     for name, (value, index) in chosen.items():
         sample = test[index]
-        (outcome,) = reconstruct_each(reconstruct, operator, [sample], cell.device)
-        if outcome.x is not None:
+        x = images.get(index)
+        if x is None:
+            (outcome,) = reconstruct_each(reconstruct, operator, [sample], cell.device)
+            x = outcome.x
+        if x is not None:
             caption = f"{name} of {len(ranked)} images: {_name(index)}, {value:.2f} dB"
-            save(name, pictures.strip(cell.task, sample.truth, outcome.x), caption)
+            save(name, pictures.strip(cell.task, sample.truth, x), caption)
 
 
 MEASUREMENT = Measurement(
