@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-BUDGET ?= 220
+BUDGET ?= 400
 QUICK := build/quick
 DEVICE ?= cpu
 MINUTES ?=
