@@ -13,6 +13,7 @@ from baselines import cards
 from baselines.checkpoints import Run, State
 from recon_bench import metrics, weights
 from recon_bench.core import Problem
+from recon_bench.recipe import Recipe
 
 
 def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
@@ -66,8 +67,8 @@ def keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, r
 
 def _of_present(run: Run, name: str, present: Mapping[str, Any]) -> float:
     """The PSNR of the weights in use, measured anew where their training looked at other validation images."""
-    recipe = {"phantoms": False} | present["recipe"]
-    if all(recipe[key] == getattr(run.recipe, key) for key in ("validation_images", "phantoms")):
+    recipe = Recipe(**present["recipe"])
+    if (recipe.validation_images, recipe.phantoms) == (run.recipe.validation_images, run.recipe.phantoms):
         return float(present["best"]["psnr"])
     weights.install(run.network, weights.load_named(name), name)
     return round(_psnr(run, *images(run.problem, run.recipe.validation_images)), 4)
