@@ -58,7 +58,7 @@ def train(
     ``steps`` end this session alone, to be resumed. ``images``: use only the first so many of the training split, 0
     for the task's law. Weights that did better on the validation images are kept instead, unless told to ``replace``
     them. Checkpoints go to ``folder``, by default beside the weights. Raises :class:`TrainingError`, ValueError,
-    NotApplicable; KeyboardInterrupt once all is kept.
+    NotApplicable; KeyboardInterrupt, with the name once all is kept.
     """
     if method.network is None or method.recipe is None:
         raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
@@ -87,7 +87,7 @@ def train(
         interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
         candidates.keep(run, state, name, present, replace)
     if interrupted:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(name)
     return name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 
 
@@ -62,7 +63,9 @@ def command(arguments: argparse.Namespace) -> int:
         )
     except NotApplicable as why:
         raise ValueError(f"{method.name} cannot be trained on {task.name}: {why}") from why
-    except KeyboardInterrupt:  # it has said how to go on
+    except KeyboardInterrupt as stop:
+        if not stop.args:  # otherwise it has said how to go on
+            print("\nrecon-bench: interrupted; weights and checkpoint are as they were", file=sys.stderr)
         return 130
     return 0
 

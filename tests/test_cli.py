@@ -213,6 +213,16 @@ def test_an_interrupt_says_that_what_is_finished_is_kept(ask, monkeypatch):
     assert status == 130 and "is kept" in errors
 
 
+def test_an_interrupt_before_training_says_that_nothing_changed(monkeypatch, tmp_path, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("baselines.train._prepared", interrupted)
+    assert main(["train", "resnet", "--task", "ct-ellipses-30", "--seed", "99", "--steps", "1"]) == 130
+    assert "as they were" in capsys.readouterr().err
+
+
 def test_site_is_rendered_where_it_was_asked_for(ask, tmp_path):
     status, said, _ = ask("site", "--out", str(tmp_path / "site"))
     assert status == 0 and (tmp_path / "site" / "index.html").is_file()
