@@ -84,16 +84,11 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Any:
         saved.append({"name": name, "sha256": seal, "caption": caption})
 
     method = registry.method(job.method)
-    cell = Cell(
-        registry.task(job.task),
-        method,
-        registry.with_settings(method, job.settings),
-        job.rules,
-        torch.device(job.device),
-    )
+    settings = registry.with_settings(method, job.settings)
+    cell = Cell(registry.task(job.task), method, settings, job.rules, torch.device(job.device))
     end: dict[str, Any] = {"end": "ok", "reason": None}
     changed = {"end": "failed", "reason": "the weights were changed during the run; run it again"}
-    if weights.seals(job.weights) != job.weights:
+    if not _as_planned(job, cell):
         yield changed
         return
     try:
@@ -107,7 +102,14 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Any:
     except Exception as error:
         traceback.print_exc()
         end = {"end": "failed", "reason": f"{type(error).__name__}: {error}"}
-    yield end if weights.seals(job.weights) == job.weights else changed
+    yield end if _as_planned(job, cell) else changed
+
+
+def _as_planned(job: Job, cell: Cell) -> bool:
+    """Whether the weights are those that the run was planned with: none changed, none came that would be taken."""
+    named = registry.measurement(job.kind).weights is not None
+    taken = [] if named else weights.own(cell.method, job.task, job.rules.seeds, cell.settings)
+    return weights.seals({*job.weights, *taken}) == job.weights
 
 
 def read(journal: Path) -> tuple[list[Record], dict[str, dict[str, str]], dict[str, Any] | None]:

@@ -92,6 +92,8 @@ def test_a_cell_fails_when_its_weights_change_under_it(home):
     job = worker.Job("ct-shepp-logan-30", "unet", "training", weights={name: "those of before"}, **keywords)
     (end,) = worker._entries(job, {})
     assert end == {"end": "failed", "reason": "the weights were changed during the run; run it again"}
+    trained_meanwhile = dataclasses.replace(job, kind="accuracy", weights={})
+    assert list(worker._entries(trained_meanwhile, {})) == [end]
 
 
 def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(home):
