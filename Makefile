@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-BUDGET ?= 400
+BUDGET ?= 600
 QUICK := build/quick
 DEVICE ?= cpu
 MINUTES ?=
