@@ -65,7 +65,8 @@ def command(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{method.name} cannot be trained on {task.name}: {why}") from why
     except KeyboardInterrupt as stop:
         if not stop.args:  # otherwise it has said how to go on
-            print("\nrecon-bench: interrupted; weights and checkpoint are as they were", file=sys.stderr)
+            said = "interrupted; weights are as they were, --resume goes on from the checkpoint if there is one"
+            print(f"\nrecon-bench: {said}", file=sys.stderr)
         return 130
     return 0
 
