@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from baselines import fbp, learned, learned_gradient, modl, train, unet, unrolled
-from recon_bench import metrics, registry
+from recon_bench import metrics, registry, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
 from recon_bench.reconstruct import Counting
@@ -296,6 +296,24 @@ def test_the_regulariser_is_the_dirichlet_energy():
     energy = 0.5 * (x.diff(dim=-1).square().sum() + x.diff(dim=-2).square().sum())
     (expected,) = torch.autograd.grad(energy, x)
     torch.testing.assert_close(learned_gradient.dirichlet_gradient(x.detach()), expected)
+
+
+@both
+def test_the_gain_of_learned_primal_comes_from_the_singular_values_of_the_operator(problem):
+    A = problem.operator
+    pixels = torch.eye(math.prod(A.domain_shape), dtype=A.dtype).reshape(-1, *A.domain_shape)
+    values = torch.linalg.svdvals(A(pixels).flatten(1))
+    exact = values.max() / values.square().sum().div(len(pixels)).sqrt()
+    assert float(made("learned-primal", problem).gain) == pytest.approx(float(exact), rel=0.1)
+
+
+def test_the_gain_of_learned_primal_stays_with_its_weights():
+    trained, other = made("learned-primal"), made("learned-primal")
+    trained.gain.fill_(3.0)
+    weights.install(other, trained.state_dict(), "toy/learned-primal")
+    _, y = examples(PROBLEM)
+    torch.testing.assert_close(other(y, PROBLEM.operator), trained(y, PROBLEM.operator))
+    assert (made("learned-primal")(y, PROBLEM.operator) - trained(y, PROBLEM.operator)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", DUAL)
