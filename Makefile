@@ -63,6 +63,9 @@ site: .venv/run  ## render results/ to build/site
 test: .venv/dev browser check  ## lint, types and all tests
 	$(BIN)/pytest
 
+test-weights: .venv/dev  ## compare all weights that come with the project with what their cards say (an hour)
+	$(BIN)/pytest tests/test_weights.py -m slow
+
 check: .venv/dev  ## lint, types, and every committed result file against the schema
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -82,4 +85,4 @@ asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv
 
-.PHONY: help browser run run-all train-all site test check perf asv clean
+.PHONY: help browser run run-all train-all site test test-weights check perf asv clean

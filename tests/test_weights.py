@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from baselines import learned
-from recon_bench import registry, weights
+from baselines import candidates, examples, learned
+from recon_bench import metrics, registry, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier
 from recon_bench.weights import WeightsError
@@ -155,3 +155,21 @@ def test_shipped_weights_are_whole(monkeypatch):
         stored = safe_open(weights.folder() / facts["file"], "pt")
         if any(stored.get_tensor(key).dtype == torch.float16 for key in stored.keys()):  # noqa: SIM118
             assert abs(card["half_precision_change_db"]) < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", weights.registry())
+def test_shipped_weights_do_as_well_as_their_cards_say(name, monkeypatch):
+    monkeypatch.delenv("RECON_BENCH_WEIGHTS")
+    card = weights.card(name)
+    method, problem = registry.method(card["method"]), registry.task(card["task"]).problem()
+    if card["recipe"]["phantoms"]:
+        problem = examples.on_phantoms(problem)
+    network = learned.untrained(method.network, problem, type(method.settings)(**card["settings"])).eval()
+    weights.install(network, weights.load_named(name), name)
+    truths, data = candidates.images(problem, card["recipe"]["validation_images"])
+    with torch.no_grad():
+        found = torch.cat([network(y[None], problem.operator) for y in data])
+    if found.is_complex():
+        found, truths = found.abs(), truths.abs()
+    assert float(metrics.psnr(truths, found, 1.0).mean()) == pytest.approx(card["best"]["psnr"], abs=0.02)
