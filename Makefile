@@ -63,7 +63,7 @@ site: .venv/run  ## render results/ to build/site
 test: .venv/dev browser check  ## lint, types and all tests
 	$(BIN)/pytest
 
-test-weights: .venv/dev  ## compare all weights that come with the project with what their cards say (an hour)
+test-weights: .venv/dev  ## compare all weights that come with the project with what their cards say (slow)
 	$(BIN)/pytest tests/test_weights.py -m slow
 
 check: .venv/dev  ## lint, types, and every committed result file against the schema

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines import cards
 from baselines.checkpoints import Run, State
 from recon_bench import metrics, weights
-from recon_bench.core import Problem
+from recon_bench.core import Operator, Problem
 from recon_bench.recipe import Recipe
 
 
@@ -25,10 +25,10 @@ def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _psnr(run: Run, truths: Tensor, data: Tensor) -> float:
+def psnr(network: nn.Module, A: Operator, truths: Tensor, data: Tensor) -> float:
     """Mean PSNR of the network as it is used: one image at a time, in float32."""
-    run.network.eval()
-    found = torch.cat([run.network(y[None], run.problem.operator) for y in data])
+    network.eval()
+    found = torch.cat([network(y[None], A) for y in data])
     if found.is_complex():
         found, truths = found.abs(), truths.abs()
     return float(metrics.psnr(truths, found, 1.0).mean())
@@ -36,8 +36,8 @@ def _psnr(run: Run, truths: Tensor, data: Tensor) -> float:
 
 def validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
     """Note the PSNR of the network as it is, and remember its weights if no others did better."""
-    value = _psnr(run, truths, data)
-    if not state.best or value > max(psnr for _, psnr in state.validation):
+    value = psnr(run.network, run.problem.operator, truths, data)
+    if not state.best or value > max(before for _, before in state.validation):
         state.best = {key: tensor.detach().cpu().clone() for key, tensor in run.network.state_dict().items()}
     state.validation.append((state.step, value))
 
@@ -71,7 +71,7 @@ def _of_present(run: Run, name: str, present: Mapping[str, Any]) -> float:
     if (recipe.validation_images, recipe.phantoms) == (run.recipe.validation_images, run.recipe.phantoms):
         return float(present["best"]["psnr"])
     weights.install(run.network, weights.load_named(name), name)
-    return round(_psnr(run, *images(run.problem, run.recipe.validation_images)), 4)
+    return round(psnr(run.network, run.problem.operator, *images(run.problem, run.recipe.validation_images)), 4)
 
 
 def _publish(run: Run, state: State) -> None:
@@ -80,7 +80,7 @@ def _publish(run: Run, state: State) -> None:
     values = []
     for candidate in (state.best, weights.halved(state.best)):
         run.network.load_state_dict(candidate)
-        values.append(_psnr(run, truths, data))
+        values.append(psnr(run.network, run.problem.operator, truths, data))
     change = values[1] - values[0]
     half = abs(change) < 0.01
     weights.save(
