@@ -1,15 +1,22 @@
-"""What changes the weights: Adam for all of them, or Muon for the convolutions and Adam for the rest.
+"""What changes the weights: Adam for all of them, or Muon or SOAP for the convolutions and Adam for the rest.
 
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces the averaged gradient of a matrix by the
 nearest matrix with orthonormal rows or columns, so that no direction of it is left behind. A convolution is the matrix
 ``(out, in * rows * columns)`` of its kernels, a transposed one has ``in`` rows; parameters that do not have four
 dimensions are left to Adam. Steps are as long as those of Adam (Liu et al. 2025, arXiv:2502.16982), which makes the
 rate mean the same. torch.optim.Muon takes matrices alone and one at a time; here kernels of equal shapes go together.
+
+SOAP (Vyas et al. 2024, arXiv:2409.11321) is Adam for the same matrices in other coordinates: the principal axes of
+their gradients' rows and columns, followed by one power iteration every few steps. For Muon noise is one more
+direction to go in; Adam's squares shrink it, which matters once gradients are mostly noise. Here the axes are those of
+ten gradients before anything moves (published: of one): trained networks were thrown far off otherwise. torch has no
+SOAP.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +28,20 @@ ITERATIONS = 5
 POLYNOMIAL = (3.4445, -4.7750, 2.0315)  # X, X X* X, (X X*)^2 X: brings singular values near one in five iterations
 LENGTH = 0.2  # root mean square of a step of Adam
 
+DECAY = 0.95  # of all averages of SOAP
+TURN = 10  # gradients that give the first axes, and steps between power iterations
+FAINT = 1e-4  # share of the gradient along an axis below which it may be rounding
+LARGEST = 1024  # a longer side keeps its coordinates: the cost of its axes grows with the cube
+
 
 def make(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """The optimisers of a training, which together have every parameter of ``network`` once."""
-    kernels = [p for p in network.parameters() if p.ndim == 4] if recipe.optimiser == "muon" else []
+    special = {"adam": None, "muon": Muon, "soap": Soap}[recipe.optimiser]
+    kernels = [p for p in network.parameters() if special and p.ndim == 4]
     used = {id(p) for p in kernels}
     others = [p for p in network.parameters() if id(p) not in used]
     adam = torch.optim.Adam(others, lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True) if others else None
-    return [*([Muon(kernels, recipe.rate)] if kernels else []), *([adam] if adam else [])]
+    return [*([special(kernels, recipe.rate)] if special and kernels else []), *([adam] if adam else [])]
 
 
 class Muon(torch.optim.Optimizer):
@@ -72,3 +85,66 @@ def orthogonal(matrices: Tensor) -> Tensor:
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
     return x.mT if tall else x
+
+
+class Soap(torch.optim.Optimizer):
+    """For kernels ``(out, in, rows, columns)``; the state of each is Adam's and its axes. No gradient, no step."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], rate: float) -> None:
+        super().__init__(parameters, {"lr": rate})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """One step of Adam in the coordinates of each kernel."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.grad.any():
+                    direction = adam_in_own_axes(self.state[parameter], parameter.grad.flatten(1))
+                    parameter.add_(direction.reshape(parameter.shape), alpha=-group["lr"])
+
+
+def adam_in_own_axes(state: dict[str, Any], gradient: Tensor) -> Tensor:
+    """The direction ``(rows, columns)`` of the next step; changes ``state``, which is empty before the first one."""
+    if not state:
+        axes = [torch.eye(size, device=gradient.device) if size <= LARGEST else None for size in gradient.shape]
+        products = [None if q is None else torch.zeros_like(q) for q in axes]
+        start = torch.zeros_like(gradient)
+        state |= {"steps": 0, "average": start, "square": start.clone(), "axes": axes, "products": products}
+    state["steps"] += 1
+    for products, g in zip(state["products"], (gradient, gradient.mT)):
+        if products is not None:
+            products.lerp_(g @ g.mT, 1 - DECAY)
+    if state["steps"] % TURN == 0:
+        _turn(state)
+    moves = state["steps"] - TURN
+    if moves <= 0:
+        return torch.zeros_like(gradient)
+    average = state["average"].lerp_(gradient, 1 - DECAY)
+    square = state["square"].lerp_(_turned(state, gradient).square(), 1 - DECAY)
+    size = (square / (1 - DECAY**moves)).sqrt()  # the average began at zero as well: the first steps are shorter
+    moved = _turned(state, average) / (size + FAINT * size.square().mean().sqrt())
+    return _turned(state, moved, back=True)
+
+
+def _turned(state: dict[str, Any], matrix: Tensor, back: bool = False) -> Tensor:
+    """A matrix in the coordinates of the axes, or one that is there brought ``back``."""
+    left, right = state["axes"]
+    if left is not None:
+        matrix = (left if back else left.mT) @ matrix
+    if right is not None:
+        matrix = matrix @ (right.mT if back else right)
+    return matrix
+
+
+def _turn(state: dict[str, Any]) -> None:
+    """The principal axes at first, later one power iteration, the strongest first; the squares go with their axes."""
+    for side, (axes, products) in enumerate(zip(state["axes"], state["products"])):
+        if axes is None:
+            continue
+        if state["steps"] == TURN:
+            state["axes"][side] = torch.linalg.eigh(products)[1].flip(1)
+            continue
+        moved = products @ axes
+        order = (axes * moved).sum(0).argsort(descending=True, stable=True)
+        state["square"] = state["square"].index_select(side, order)
+        state["axes"][side] = torch.linalg.qr(moved[:, order])[0]

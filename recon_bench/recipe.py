@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PRECISIONS = ("auto", "bfloat16", "float32")
-OPTIMISERS = ("adam", "muon")
+OPTIMISERS = ("adam", "muon", "soap")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One training on the mean squared error, its rate falling to 0 along half a cosine.
 
-    ``steps`` of ``batch`` samples; ``optimiser``: "adam", as published for most methods, or "muon" for convolutions
-    and Adam for the rest; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
+    ``steps`` of ``batch`` samples; ``optimiser``: "adam", as published for most methods, or "muon" or "soap" for
+    convolutions and Adam for the rest; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
     down to the global norm ``clip``. Every ``validate`` steps the first ``validation_images`` of the validation split
     are reconstructed; the weights that did best are kept. ``crop``: post-processing networks are trained on random
     crops of larger images, of this side in pixels; 0 for whole images. ``phantoms``: on random ellipses where the task

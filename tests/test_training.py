@@ -113,12 +113,37 @@ def test_muon_moves_every_direction_of_a_convolution_as_far(shape):
     assert torch.linalg.svdvals(tiny).max() < 1.4 and not optimisers.orthogonal(torch.zeros_like(tiny)).any()
 
 
-def test_muon_leaves_a_kernel_without_gradient_where_it_is():
+@pytest.mark.parametrize("optimiser", [optimisers.Muon, optimisers.Soap])
+def test_a_kernel_without_gradient_stays_where_it_is(optimiser):
     dead, live, never = (torch.nn.Parameter(torch.ones(4, 2, 3, 3)) for _ in range(3))
-    muon = optimisers.Muon([dead, live, never], 0.1)
-    dead.grad, live.grad = torch.zeros_like(dead), torch.ones_like(live)
-    muon.step()
+    steps = optimiser([dead, live, never], 0.1)
+    for _ in range(2 * optimisers.TURN):
+        dead.grad, live.grad = torch.zeros_like(dead), torch.ones_like(live)
+        steps.step()
     assert (dead == 1).all() and (live < 1).all() and (never == 1).all()
+
+
+@pytest.mark.parametrize("largest", [0, 8, 1024])
+def test_soap_finds_the_axes_that_adam_does_not_see(monkeypatch, largest):
+    monkeypatch.setattr(optimisers, "LARGEST", largest)
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = (torch.linalg.qr(torch.randn(n, n, generator=generator))[0] for n in (8, 18))
+    start = torch.randn(8, 2, 3, 3, generator=generator)
+    rows, columns = rows * torch.logspace(-2, 0, 8), columns * torch.logspace(-2, 0, 18)
+
+    def left_after(make, steps=400):
+        kernel = torch.nn.Parameter(start.clone())
+        optimiser = make([kernel])
+        for step in range(steps):
+            optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
+            loss = (rows.mT @ kernel.flatten(1) @ columns).square().sum()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        return float(loss.detach())
+
+    soap, adam = left_after(lambda p: optimisers.Soap(p, 0.02)), left_after(lambda p: torch.optim.Adam(p, 0.02))
+    assert soap < (1.1 if largest == 0 else 0.5) * adam
 
 
 def test_a_training_resumes_with_the_optimiser_that_it_began_with(home):
