@@ -16,7 +16,7 @@ TRAININGS := \
   $(foreach task,ct-head-50 ct-head-143,unet-phantoms:$(task) learned-primal-dual-phantoms:$(task)) \
   $(foreach task,$(CT) $(MRI),learned-gradient:$(task) learned-primal:$(task)) \
   $(foreach seed,1 2,unet:ct-ellipses-30:$(seed) learned-gradient:ct-ellipses-30:$(seed) learned-primal-dual:ct-ellipses-30:$(seed)) \
-  $(foreach images,32 320 3200,unet:ct-ellipses-30:0:$(images) learned-primal-dual:ct-ellipses-30:0:$(images)) \
+  $(foreach images,32 320 3200 32000,unet:ct-ellipses-30:0:$(images) learned-primal-dual:ct-ellipses-30:0:$(images)) \
   $(foreach task,$(CT) $(MRI),resnet:$(task) unrolled-gradient:$(task) unrolled-gradient-tied:$(task) unrolled-ista:$(task) unrolled-ista-tied:$(task)) \
   $(foreach task,$(CT),learned-pdhg:$(task) modl:$(task))
 
