@@ -111,4 +111,5 @@ def line(run: Run, state: State) -> str:
     of = f"/{run.steps}" if run.steps else ""
     psnr = f", validation {state.validation[-1][1]:.2f} dB" if state.validation else ""
     making = state.spent.making / max(state.seconds, 1e-9)
-    return f"step {state.step}{of}, loss {state.losses[-1][1]:.3g}{psnr}, {clock_left} left, data {making:.0%}"
+    size = f"loss {state.losses[-1][1]:.3g}, gradient {state.gradient:.2g}"
+    return f"step {state.step}{of}, {size}{psnr}, {clock_left} left, data {making:.0%}"

@@ -54,7 +54,8 @@ class State:
     """What a checkpoint remembers besides the network and the optimiser.
 
     ``start``: of the weights that the training started from: name, sha256, and the samples and seconds that went into
-    them. ``sessions``: from which step on which machine trained, with which threads, recipe and commit.
+    them. ``sessions``: from which step on which machine trained, with which threads, recipe and commit. ``gradient``:
+    its norm before clipping, the geometric mean of the last steps.
     """
 
     start: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class State:
     seconds: float = 0.0
     peak_bytes: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
+    gradient: float = 0.0
     validation: list[tuple[int, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)  # weights
     spent: examples.Spent = field(default_factory=examples.Spent)

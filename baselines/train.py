@@ -147,7 +147,7 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
     draw = examples.source(run.problem, run.network, run.images, recipe.crop)
     truths, data = candidates.images(run.problem, recipe.validation_images)
     started, before, written = time.monotonic(), state.seconds, time.monotonic()
-    total = torch.zeros((), device=run.problem.operator.device)
+    total = torch.zeros(2, device=run.problem.operator.device)
     cards.note_session(run, state)
     reported = state.step
     if state.start and not state.best:  # what it starts from is the first candidate
@@ -167,12 +167,13 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
             due = last or state.step % recipe.validate == 0
             if state.step % REPORT and not due:
                 continue
-            mean = float(total) / (state.step - reported)
+            mean, log_gradient = (total / (state.step - reported)).tolist()
             total.zero_()
             reported = state.step
             if not math.isfinite(mean):
                 raise TrainingError(trouble.not_finite(run, state))
             state.losses.append((state.step, mean))
+            state.gradient = math.exp(log_gradient)
             if due:
                 candidates.validate(run, state, truths, data)
                 tqdm.write(cards.line(run, state))
@@ -200,7 +201,7 @@ def _forward(run: Run) -> Forward:
 
 
 def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tensor) -> Tensor:
-    """One step of the optimisers; gives the loss, or NaN where the loss or its gradient is not finite."""
+    """One step of the optimisers; gives the loss and the logarithm of its gradient's norm, or NaNs if not finite."""
     rate = run.recipe.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, run.progress(state))))
     for optimiser in run.optimisers:
         for group in optimiser.param_groups:
@@ -218,7 +219,7 @@ def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tenso
     size = nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
     for optimiser in run.optimisers:
         optimiser.step()
-    return torch.where(torch.isfinite(size), loss, torch.nan)
+    return torch.where(torch.isfinite(size), torch.stack((loss, size.log())), torch.nan)
 
 
 def _loss(run: Run, forward: Forward, inputs: Tensor, truth: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ class Recipe:
 
     ``steps`` of ``batch`` samples; ``optimiser``: "adam", as published for most methods, or "muon" or "soap" for
     convolutions and Adam for the rest; ``rate`` at the start; ``beta2`` of Adam (beta1 is 0.9); gradients are scaled
-    down to the global norm ``clip``. Every ``validate`` steps the first ``validation_images`` of the validation split
-    are reconstructed; the weights that did best are kept. ``crop``: post-processing networks are trained on random
-    crops of larger images, of this side in pixels; 0 for whole images. ``phantoms``: on random ellipses where the task
-    has scans. ``precision``: "auto" (bfloat16 autocast where the device has the instructions), "bfloat16" or
-    "float32". ``compile``: with torch.compile.
+    down to the global norm ``clip`` (a training prints what they have before). Every ``validate`` steps the first
+    ``validation_images`` of the validation split are reconstructed; the weights that did best are kept. ``crop``:
+    post-processing networks are trained on random crops of larger images, of this side in pixels; 0 for whole images.
+    ``phantoms``: on random ellipses where the task has scans. ``precision``: "auto" (bfloat16 autocast where the
+    device has the instructions), "bfloat16" or "float32". ``compile``: with torch.compile.
     """
 
     steps: int

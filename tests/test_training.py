@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,6 +102,13 @@ def test_sessions_end_after_minutes_and_add_up(home, optimiser, capsys):
     assert "is trained" in capsys.readouterr().out
     go(home, UNET, steps=40, changes=changes)
     assert all(torch.equal(tensor, in_parts[key]) for key, tensor in weights.load_named(name).items())
+
+
+def test_a_training_says_how_large_its_gradients_are_before_they_are_clipped(home, capsys):
+    for clip in (1e-6, 1e6):
+        go(home, UNET, steps=1, changes={"clip": clip}, replace=True)
+    said = re.findall(r"step 1/1, loss .*, gradient ([0-9.e-]+), validation", capsys.readouterr().out)
+    assert len(said) == 2 and said[0] == said[1] and float(said[0]) > 0
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 7, 3, 3), (2, 32, 5, 1, 1), (1, 4, 16, 3, 3)])
