@@ -7,10 +7,10 @@ dimensions are left to Adam. Steps are as long as those of Adam (Liu et al. 2025
 rate mean the same. torch.optim.Muon takes matrices alone and one at a time; here kernels of equal shapes go together.
 
 SOAP (Vyas et al. 2024, arXiv:2409.11321) is Adam for the same matrices in other coordinates: the principal axes of
-their gradients' rows and columns, followed by one power iteration every few steps. For Muon noise is one more
-direction to go in; Adam's squares shrink it, which matters once gradients are mostly noise. Here the axes are those of
-ten gradients before anything moves (published: of one): trained networks were thrown far off otherwise. torch has no
-SOAP.
+their gradients' rows and columns, followed by one power iteration every few steps. Torch has none. From the
+paper differ: nothing moves before ten gradients have given the axes (there one), which then follow before a step, not
+after it; the averaged gradient is not corrected for its start at zero, so that steps grow over the first twenty; what
+Adam divides by has a floor relative to its root mean square.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ POLYNOMIAL = (3.4445, -4.7750, 2.0315)  # X, X X* X, (X X*)^2 X: brings singular
 LENGTH = 0.2  # root mean square of a step of Adam
 
 DECAY = 0.95  # of all averages of SOAP
-TURN = 10  # gradients that give the first axes, and steps between power iterations
-FAINT = 1e-4  # share of the gradient along an axis below which it may be rounding
-LARGEST = 1024  # a longer side keeps its coordinates: the cost of its axes grows with the cube
+FIRST = 10  # gradients that give its axes
+EVERY = 10  # steps between power iterations
+LARGEST = 1024  # a longer side of a matrix keeps its coordinates: the cost of axes grows with the cube
+FAINT, TINY = 1e-4, 1e-15  # floors of what Adam divides by: of its root mean square, and absolute
 
 
 def make(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -88,7 +89,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Soap(torch.optim.Optimizer):
-    """For kernels ``(out, in, rows, columns)``; the state of each is Adam's and its axes. No gradient, no step."""
+    """For kernels ``(out, in, rows, columns)``; the state of each is Adam's, and its axes. No gradient, no step."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], rate: float) -> None:
         super().__init__(parameters, {"lr": rate})
@@ -106,24 +107,25 @@ class Soap(torch.optim.Optimizer):
 def adam_in_own_axes(state: dict[str, Any], gradient: Tensor) -> Tensor:
     """The direction ``(rows, columns)`` of the next step; changes ``state``, which is empty before the first one."""
     if not state:
-        axes = [torch.eye(size, device=gradient.device) if size <= LARGEST else None for size in gradient.shape]
-        products = [None if q is None else torch.zeros_like(q) for q in axes]
+        sides = [size if size <= LARGEST else 0 for size in gradient.shape]
+        products = [gradient.new_zeros(size, size) if size else None for size in sides]
         start = torch.zeros_like(gradient)
-        state |= {"steps": 0, "average": start, "square": start.clone(), "axes": axes, "products": products}
+        state |= {"steps": 0, "average": start, "square": start.clone(), "products": products, "axes": [None, None]}
     state["steps"] += 1
     for products, g in zip(state["products"], (gradient, gradient.mT)):
         if products is not None:
             products.lerp_(g @ g.mT, 1 - DECAY)
-    if state["steps"] % TURN == 0:
-        _turn(state)
-    moves = state["steps"] - TURN
-    if moves <= 0:
+    if state["steps"] < FIRST:
         return torch.zeros_like(gradient)
+    if state["steps"] == FIRST:
+        state["axes"] = [None if p is None else _principal_axes(p) for p in state["products"]]
+    elif state["steps"] % EVERY == 0:
+        _follow(state)
     average = state["average"].lerp_(gradient, 1 - DECAY)
     square = state["square"].lerp_(_turned(state, gradient).square(), 1 - DECAY)
-    size = (square / (1 - DECAY**moves)).sqrt()  # the average began at zero as well: the first steps are shorter
-    moved = _turned(state, average) / (size + FAINT * size.square().mean().sqrt())
-    return _turned(state, moved, back=True)
+    scale = (square / (1 - DECAY ** (state["steps"] - FIRST + 1))).sqrt()
+    direction = _turned(state, average) / (scale + FAINT * scale.square().mean().sqrt() + TINY)
+    return _turned(state, direction, back=True)
 
 
 def _turned(state: dict[str, Any], matrix: Tensor, back: bool = False) -> Tensor:
@@ -136,15 +138,16 @@ def _turned(state: dict[str, Any], matrix: Tensor, back: bool = False) -> Tensor
     return matrix
 
 
-def _turn(state: dict[str, Any]) -> None:
-    """The principal axes at first, later one power iteration, the strongest first; the squares go with their axes."""
+def _principal_axes(products: Tensor) -> Tensor:
+    """Columns of an orthogonal matrix, the strongest first; of what is not finite, which training reports, any."""
+    return torch.linalg.eigh(products.nan_to_num(0.0, 0.0, 0.0).double())[1].flip(1).to(products)
+
+
+def _follow(state: dict[str, Any]) -> None:
+    """One power iteration of the axes, then in the order of their strength; the squares go with their axes."""
     for side, (axes, products) in enumerate(zip(state["axes"], state["products"])):
-        if axes is None:
-            continue
-        if state["steps"] == TURN:
-            state["axes"][side] = torch.linalg.eigh(products)[1].flip(1)
-            continue
-        moved = products @ axes
-        order = (axes * moved).sum(0).argsort(descending=True, stable=True)
-        state["square"] = state["square"].index_select(side, order)
-        state["axes"][side] = torch.linalg.qr(moved[:, order])[0]
+        if axes is not None:
+            powered = products @ axes
+            order = (axes * powered).sum(0).argsort(descending=True, stable=True)
+            state["square"] = state["square"].index_select(side, order)
+            state["axes"][side] = torch.linalg.qr(powered[:, order])[0]
