@@ -10,6 +10,7 @@ from recon_bench import clock, registry, weights
 OWN = [facts for facts in weights.registry().values() if not facts["seed"] and not facts["variant"]]
 TRAINED = sorted((facts["task"], facts["method"]) for facts in OWN)
 CPU = torch.device("cpu")
+REQUIRED = 3.0  # seconds
 
 
 @pytest.mark.parametrize(("task", "method"), TRAINED)
@@ -24,4 +25,5 @@ def test_first_image(task, method, benchmark, tables):
     seconds, _ = clock.seconds(first, CPU)
     benchmark.pedantic(first, rounds=3)
     row = {"task": task, "method": method, "first": f"{seconds:.2f} s", "again": f"{benchmark.stats['median']:.2f} s"}
-    tables.add("Weights and the first image", row | {"required": "< 3 s"})
+    missed = ", missed" if seconds >= REQUIRED else ""
+    tables.add("Weights and the first image", row | {"required": f"< {REQUIRED:g} s{missed}"})
