@@ -35,7 +35,7 @@ class Settings:
     There are depth // (1 + inner) blocks; ``layers`` and ``width`` are those of the denoiser.
     """
 
-    depth: int = 50
+    depth: int = 20
     inner: int = 4
     layers: int = 5
     width: int = 64
@@ -48,7 +48,7 @@ def denoiser(channels: int, width: int, layers: int) -> nn.Sequential:
     sizes = [channels, *[width] * (layers - 1), channels]
     parts: list[nn.Module] = []
     for i, o in pairwise(sizes):
-        parts += [nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
+        parts += [nn.Conv2d(i, o, 3, padding=1), nn.ReLU(inplace=True)]
     for parameter in parts[-2].parameters():
         nn.init.zeros_(parameter)
     return nn.Sequential(*parts[:-1])
@@ -96,7 +96,7 @@ METHODS = (
         Recipe(steps=50_000, batch=2),
         title="MoDL",
         family="unrolled",
-        summary="Ten times a small denoising network and conjugate gradients for the data fit, all with equal weights.",
+        summary="A small denoising network and conjugate gradients for the data fit take turns, always with equal weights.",
         reference="Aggarwal, Mani & Jacob, IEEE Trans. Med. Imaging 38, 2019, doi:10.1109/TMI.2018.2865356",
         depth="depth",
     ),
