@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import io
 import pickle
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines import examples
-from recon_bench import clock, weights
+from recon_bench import clock, storage, weights
 from recon_bench.core import Method, Problem
 from recon_bench.recipe import Recipe
 
@@ -75,9 +74,11 @@ class State:
 def alone(file: Path) -> Iterator[None]:
     """One training at a time for a checkpoint file: two would write over each other."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_suffix(".lock").open("w") as handle:
+    lock = file.with_suffix(".lock")
+    lock.touch()
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(storage.locked(lock, wait=False))
         except BlockingIOError:
             raise TrainingError(f"{file}: another process is at this training; wait for it or end it") from None
         yield
@@ -98,7 +99,7 @@ def write(run: Run, state: State) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     run.file.parent.mkdir(parents=True, exist_ok=True)
-    weights.replace_file(run.file, buffer.getvalue())
+    storage.replace_file(run.file, buffer.getvalue())
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon_bench.core import digest
+from recon_bench.storage import digest
 
 
 def folder() -> Path:

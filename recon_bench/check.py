@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from recon_bench.columns import chosen
-from recon_bench.results import Result, ResultError, card_files, parse, result_files, sha256, to_result, violations
+from recon_bench.results import Result, ResultError, card_files, parse, result_files, to_result, violations
+from recon_bench.storage import digest, sha256
 
 Cards = dict[tuple[str, str], dict[str, Any]]
 TIE = 0.005  # dB: half the last digit shown, below which the tuner prefers less depth
@@ -75,7 +76,7 @@ def _wrong_count(result: Result, card: Mapping[str, Any]) -> Iterator[str]:
 
 def _wrong_rules(result: Result) -> Iterator[str]:
     fields = {name: value for name, value in result.rules.items() if name != "hash"}
-    found = sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())[:16]
+    found = digest(fields)
     if found != result.rules["hash"]:
         yield f"the rules say that their hash is {result.rules['hash']}; their fields give {found}"
 

@@ -12,7 +12,6 @@ The file is long because every noun is in it, and nothing else.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 
 from recon_bench.recipe import Recipe
 from recon_bench.rules import Rules
+from recon_bench.storage import digest
 
 Reconstructor = Callable[[Tensor, "Operator"], Tensor]
 SavePicture = Callable[[str, Any, str], None]
@@ -323,8 +323,3 @@ class Measurement:
     @property
     def hash(self) -> str:
         return digest({"name": self.name, "version": self.version, "metrics": [m.name for m in self.metrics]})
-
-
-def digest(data: Any) -> str:
-    """First 16 hex digits of the sha256 of ``data`` as canonical JSON."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

@@ -19,6 +19,7 @@ from recon_bench.core import Record
 from recon_bench.measurements import tuning
 from recon_bench.plan import Planned
 from recon_bench.results import Result
+from recon_bench.storage import REPOSITORY
 
 
 @dataclass
@@ -72,11 +73,11 @@ def result(item: Running, late: bool, command: str) -> tuple[Result, list[str]]:
 
 def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[str, Any]:
     path = Path(cell.method.path).resolve()
-    inside = path.is_relative_to(provenance.REPOSITORY)
+    inside = path.is_relative_to(REPOSITORY)
     names = ("name", "title", "family", "summary", "reference", "depth")
     return {
         **{name: getattr(cell.method, name) for name in names},
-        "file": str(path.relative_to(provenance.REPOSITORY) if inside else path.name),
+        "file": str(path.relative_to(REPOSITORY) if inside else path.name),
         "hash": cell.method_hash,
         "settings": settings,
         "tuned": tuned,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from recon_bench.core import Task
+from recon_bench.storage import sha256
 
 Pixels = npt.NDArray[np.uint8]
 _NEGATIVE, _POSITIVE = np.array([33, 102, 172]), np.array([178, 24, 43])
@@ -54,4 +54,4 @@ def measurement(data: Tensor) -> Pixels:
 def save(pixels: Pixels, path: Path) -> str:
     """Write ``pixels`` as WebP and give the file's sha256. Lossy (quality 85): to look at, not to measure."""
     Image.fromarray(pixels).save(path, format="WEBP", quality=85, method=6)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256(path.read_bytes())

@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
-from recon_bench.core import digest
+from recon_bench.storage import REPOSITORY, digest
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "PyWavelets", "safetensors", "astra-toolbox", "recon-bench")
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @functools.cache

@@ -23,9 +23,9 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from recon_bench import weights
-from recon_bench.core import Measurement, Method, Task, digest
+from recon_bench.core import Measurement, Method, Task
+from recon_bench.storage import REPOSITORY, digest
 
-ROOT = Path(__file__).resolve().parent.parent
 Noun = TypeVar("Noun", Task, Method, Measurement)
 
 
@@ -125,7 +125,7 @@ def _shared(path: Path, seen: set[Path]) -> set[Path]:
         else:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for name in names:
-            file = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+            file = REPOSITORY.joinpath(*name.split(".")).with_suffix(".py")
             shared = name == "recon_bench.solvers" or name.startswith("baselines.")
             if shared and file not in seen and file.is_file():
                 seen = _shared(file, seen | {file})

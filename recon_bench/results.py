@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +21,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonschema import Draft202012Validator
+
+from recon_bench.storage import replace_file, sha256
 
 Json = Mapping[str, Any]
 SEAL = '"seal": '
@@ -235,26 +234,11 @@ def _write(path: Path, data: Json, part: str = "") -> Path:
         raise ResultError(f"{path}: not written, {violation}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text.encode())
+        replace_file(path, text.encode())
     except OSError as error:
         advice = "Free some space there or choose another folder with --results; what was finished before is kept."
         raise ResultError(f"{path}: could not be written ({error.strerror or error}). {advice}") from error
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` whole or not at all, even when the power fails."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _text(data: Json) -> str:
@@ -268,8 +252,3 @@ def _text(data: Json) -> str:
             lines.append(f"{json.dumps(name)}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}")
     text = "{\n" + ",\n".join(lines) + ",\n"
     return f'{text}{SEAL}"{sha256(text.encode())}"\n}}\n'
-
-
-def sha256(content: bytes) -> str:
-    """As 64 hex digits."""
-    return hashlib.sha256(content).hexdigest()

@@ -6,9 +6,9 @@ A change of any field is a change of the hash, and results of two hashes never s
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
+
+from recon_bench.storage import digest
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Rules:
 
     @property
     def hash(self) -> str:
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(dataclasses.asdict(self))
 
     def batch(self, pixels: int) -> int:
         """How many images of ``pixels`` pixels are reconstructed at once: at least 1, at most 16."""

@@ -9,7 +9,6 @@ result with a status and a reason; what it had finished is kept. An interrupted 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import multiprocessing
 import os
 import shutil
@@ -25,14 +24,15 @@ from typing import Any
 from tqdm import tqdm
 
 from recon_bench import outcome, provenance, registry, results, task_cards, worker
-from recon_bench.core import Task, digest
+from recon_bench.core import Task
 from recon_bench.outcome import Running
 from recon_bench.plan import Planned, Setup, cells
 from recon_bench.results import Result, ResultError
 from recon_bench.rules import Rules
+from recon_bench.storage import REPOSITORY, digest, locked
 
 PARTIAL = ".partial"
-SHIPPED = provenance.REPOSITORY / "results"
+SHIPPED = REPOSITORY / "results"
 
 
 def run(
@@ -93,21 +93,15 @@ def _alone(root: Path) -> Iterator[None]:
     folder = root / PARTIAL
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise ResultError(f"{folder}: cannot be made ({error.strerror}); choose another with --results") from error
-    try:
-        _lock(lock, root)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder, wait=False))
+        except BlockingIOError:
+            text = "another run is writing there; wait for it or choose another --results"
+            raise ResultError(f"{root}: {text}") from None
         yield
-    finally:
-        os.close(lock)
-
-
-def _lock(handle: int, root: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ResultError(f"{root}: another run is writing there; wait for it or choose another --results") from None
 
 
 def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:

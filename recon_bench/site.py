@@ -25,8 +25,9 @@ from recon_bench.site_downloads import downloads
 from recon_bench.site_methods import method, methods
 from recon_bench.site_model import Site
 from recon_bench.site_text import FILTERS
+from recon_bench.storage import REPOSITORY
 
-SOURCE = Path(__file__).resolve().parent.parent / "site"
+SOURCE = REPOSITORY / "site"
 MARKER = ".recon-bench-site"
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 

@@ -10,13 +10,11 @@ New weights have a new file name and the registry is changed last, by renaming: 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,11 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as format_tensors
 from torch import Tensor, nn
 
-from recon_bench.core import Method, digest
-from recon_bench.results import sha256
+from recon_bench.core import Method
+from recon_bench.storage import REPOSITORY, digest, locked, replace_file, sha256
 
 State = dict[str, Tensor]
-SHIPPED = Path(__file__).resolve().parent.parent / "baselines" / "weights"
+SHIPPED = REPOSITORY / "baselines" / "weights"
 
 
 class WeightsError(ValueError):
@@ -127,7 +125,7 @@ def save(
         "architecture": architecture(state),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked():
+    with locked(folder()):  # one process at a time changes the registry
         replace_file(path, content)
         replace_file(path.with_suffix(".json"), _lines(card))
         replace_file(folder() / "registry.json", _lines(dict(sorted({**registry(), name: facts}.items()))))
@@ -205,19 +203,6 @@ def facts(name: str) -> dict[str, Any]:
     return {key: value for key, value in card(name).items() if key not in long}
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write ``path`` so that it holds either what it held or all of ``content``, at any moment."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _lines(data: Mapping[str, Any]) -> bytes:
     """JSON with one line for each key."""
     return ("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(data[key])}" for key in data) + "\n}\n").encode()
@@ -237,14 +222,3 @@ def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
         if wanted != got:
             lines.append(f"{key}: expected {wanted}, found {got}")
     return lines
-
-
-@contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    """One process at a time changes the registry."""
-    handle = os.open(folder(), os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

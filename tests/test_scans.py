@@ -58,4 +58,4 @@ def test_shipped_scans_are_compact_and_have_their_licence_named():
     for file in files:
         assert file.name in licences
         assert file.stat().st_size < 8e6
-        assert len(scans.sha256(file.stem)) == 64
+        assert len(scans.file_hash(file.stem)) == 64

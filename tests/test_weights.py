@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from baselines import candidates, examples, learned
-from recon_bench import registry, weights
+from recon_bench import registry, storage, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier
 from recon_bench.weights import WeightsError
@@ -71,7 +71,7 @@ def test_damaged_weights_are_refused(folder, damage, said):
 
 def test_a_kill_before_the_registry_is_written_leaves_the_old_weights(folder, monkeypatch):
     old = keep(UNET)
-    write = weights.replace_file
+    write = storage.replace_file
 
     def killed(path, content):
         if path.name == "registry.json":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recon_bench.storage import sha256
 
 FOLDER = Path(__file__).parent / "files"
 Blocks = tuple[tuple[int, int], ...]  # half-open ranges of slices
@@ -30,9 +31,9 @@ def brain_mri() -> NDArray[np.float64]:
     return _frozen(volume / volume.max())
 
 
-def sha256(name: str) -> str:
+def file_hash(name: str) -> str:
     """Hash of the shipped file of scan ``name``: "head_ct" or "brain_mri"."""
-    return hashlib.sha256((FOLDER / f"{name}.npz").read_bytes()).hexdigest()
+    return sha256((FOLDER / f"{name}.npz").read_bytes())
 
 
 def slices(blocks: Blocks) -> tuple[int, ...]:

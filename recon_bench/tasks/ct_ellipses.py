@@ -10,9 +10,10 @@ import dataclasses
 import math
 from functools import partial
 
-from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.core import Noise, Sample, Task
 from recon_bench.data.ellipses import EllipseLaw, Stream, sampled
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
+from recon_bench.storage import digest
 from recon_bench.tasks import fresh
 from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 

@@ -13,9 +13,10 @@ import dataclasses
 import math
 from functools import partial
 
-from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.core import Noise, Sample, Task
 from recon_bench.data.ellipses import EllipseLaw, averaged, sinogram
 from recon_bench.operators import ParallelBeam, RayTransform
+from recon_bench.storage import digest
 from recon_bench.tasks.common import SPLITS, describe, rounded, sample, streams
 
 LAW = EllipseLaw(

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon_bench.core import Noise, Sample, Task, digest
-from recon_bench.data.scans import Blocks, head_ct, sha256, slices
+from recon_bench.core import Noise, Sample, Task
+from recon_bench.data.scans import Blocks, file_hash, head_ct, slices
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
+from recon_bench.storage import digest
 from recon_bench.tasks import ct_ellipses, fresh
 from recon_bench.tasks.common import Array, count_photons, describe, first_draws, project, sample, streams
 
@@ -56,7 +57,7 @@ def _to_bone(image: Array) -> Array:
 
 
 def _fingerprint() -> str:
-    return digest([sha256("head_ct"), first_draws(SEED)])
+    return digest([file_hash("head_ct"), first_draws(SEED)])
 
 
 def _task(views: int) -> Task:

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recon_bench.core import Noise, Sample, Task, digest
+from recon_bench.core import Noise, Sample, Task
 from recon_bench.data import fastmri
 from recon_bench.data.reading import DataError, existing, folder_from
 from recon_bench.operators import MaskedFourier
+from recon_bench.storage import digest
 from recon_bench.tasks.common import sample
 from recon_bench.tasks.mri_brain import random_columns
 

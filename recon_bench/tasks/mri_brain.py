@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon_bench.core import Noise, Sample, Task, digest
-from recon_bench.data.scans import Blocks, brain_mri, pad, sha256, slices
+from recon_bench.core import Noise, Sample, Task
+from recon_bench.data.scans import Blocks, brain_mri, file_hash, pad, slices
 from recon_bench.operators import MaskedFourier
+from recon_bench.storage import digest
 from recon_bench.tasks.common import first_draws, rounded, sample, streams
 from recon_bench.tasks.fresh import mirrored
 
@@ -77,7 +78,7 @@ def _fresh(columns: tuple[int, ...], rng: np.random.Generator, n: int) -> tuple[
 
 def _fingerprint() -> str:
     phases = [rounded(smooth_phase(4, streams(SEED, "test", i)[0]).real) for i in (0, 1)]
-    return digest([sha256("brain_mri"), first_draws(SEED), phases])
+    return digest([file_hash("brain_mri"), first_draws(SEED), phases])
 
 
 def _task(acceleration: int, centre: float, mask_seed: int) -> Task:

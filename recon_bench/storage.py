@@ -1,0 +1,51 @@
+"""Digests, whole-file writes, locks and the root of the repository: each said once. Imports nothing of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent  # of a checkout: where results/, baselines/ and site/ are
+
+
+def digest(data: Any) -> str:
+    """First 16 hex digits of the sha256 of ``data`` as canonical JSON."""
+    return sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())[:16]
+
+
+def sha256(content: bytes) -> str:
+    """As 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``path`` so that it holds either what it held or all of ``content``, even when the power fails."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """One process at a time at ``path``, a file or folder; BlockingIOError where another is and ``wait`` is false."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
