@@ -234,8 +234,8 @@ def _published(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from recon_bench.check import check
     from recon_bench.results import card_files, result_files
+    from recon_bench.results.check import check
 
     root = _folder(arguments.results)
     problems = check(root)

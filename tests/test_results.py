@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from recon_bench import results as store
-from recon_bench.check import check
 from recon_bench.results import Result, ResultError, load, write
+from recon_bench.results import files as store
+from recon_bench.results.check import check
 from tests.helpers_results import METHODS, make_cell, write_cell, write_task_card, write_tree
 
 TASK = "ct-ellipses-30"

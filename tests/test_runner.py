@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from recon_bench import check, registry, results, runner
+from recon_bench import registry, results, runner
 from recon_bench.core import Record
 from recon_bench.measurements.tuning import chosen
 from recon_bench.registry import UnknownName
-from recon_bench.results import ResultError
+from recon_bench.results import ResultError, check
 from recon_bench.rules import Rules
 from recon_bench.worker import Job, read, work
 

@@ -13,10 +13,10 @@ import torch
 
 from baselines import examples, learned, train
 from recon_bench import plan, registry, weights, worker
-from recon_bench.check import check
 from recon_bench.core import Cell, NotApplicable
 from recon_bench.measurements import data_efficiency, seeds, training
 from recon_bench.results import load
+from recon_bench.results.check import check
 from recon_bench.rules import Rules
 from tests.helpers_training import TOY, UNET, fresh
 

@@ -90,7 +90,7 @@ def write_card(card: Json, root: Path) -> Path:
 def load(root: Path) -> tuple[list[Result], list[str]]:
     """All results below ``root`` in order of path, and one line for each file that could not be used.
 
-    Full validation is left to :func:`recon_bench.check.check`; here only the seal and the shape of the content are.
+    Full validation is left to :func:`recon_bench.results.check.check`; here only the seal and the content's shape are.
     """
     results, problems = [], []
     with _no_collection():
@@ -115,7 +115,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def cards(root: Path) -> dict[str, dict[str, Any]]:
-    """Task cards by task hash; one that cannot be read is left to :func:`recon_bench.check.check`."""
+    """Task cards by task hash; one that cannot be read is left to :func:`recon_bench.results.check.check`."""
     found = {}
     for path in card_files(root):
         try:
@@ -179,7 +179,7 @@ def _required_keys() -> dict[str, frozenset[str]]:
 
 @cache
 def _schema() -> dict[str, Any]:
-    return json.loads((files("recon_bench") / "schema.json").read_text(encoding="utf-8"))
+    return json.loads((files("recon_bench.results") / "schema.json").read_text(encoding="utf-8"))
 
 
 @cache

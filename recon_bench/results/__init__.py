@@ -1,0 +1,35 @@
+"""The results folder: reading, writing and checking result files and task cards."""
+
+from recon_bench.results.files import (
+    Json,
+    Result,
+    ResultError,
+    card_files,
+    cards,
+    latest,
+    load,
+    parse,
+    result_files,
+    started,
+    to_result,
+    violations,
+    write,
+    write_card,
+)
+
+__all__ = [
+    "Json",
+    "Result",
+    "ResultError",
+    "card_files",
+    "cards",
+    "latest",
+    "load",
+    "parse",
+    "result_files",
+    "started",
+    "to_result",
+    "violations",
+    "write",
+    "write_card",
+]
