@@ -23,7 +23,7 @@ from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import RULES
 
 if TYPE_CHECKING:
-    from recon_bench.board import Board
+    from recon_bench.tables.board import Board
 
 Rows = list[dict[str, Any]]
 
@@ -159,8 +159,8 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _board(arguments: argparse.Namespace) -> int:
-    from recon_bench.board import board, task_names
-    from recon_bench.export import board_data
+    from recon_bench.tables.board import board, task_names
+    from recon_bench.tables.export import board_data
 
     results = _load(arguments.results)
     names = arguments.tasks or task_names(results, arguments.rules)
@@ -180,7 +180,7 @@ def _board(arguments: argparse.Namespace) -> int:
 
 
 def _images(boards: Sequence[Board], as_json: bool) -> int:
-    from recon_bench.export import images, plain
+    from recon_bench.tables.export import images, plain
 
     rows = [{"task": made.task, **row} for made in boards for row in plain(images(made))]
     if not as_json:
@@ -198,7 +198,7 @@ def _check_columns(boards: Sequence[Board], wanted: Sequence[str]) -> None:
 def _board_table(made: Board, wanted: Sequence[str] | None) -> str:
     """The table of a board; a column that nothing has been measured for is left out."""
     known = {column.name: column for column in made.columns}
-    from recon_bench.export import plain
+    from recon_bench.tables.export import plain
 
     rows = []
     for row in plain(made.frame):
@@ -218,8 +218,8 @@ def _value(row: Mapping[str, Any], name: str, digits: int) -> str:
 
 
 def _published(arguments: argparse.Namespace) -> int:
-    from recon_bench.export import plain
-    from recon_bench.published import published
+    from recon_bench.tables.export import plain
+    from recon_bench.tables.published import published
 
     rows = plain(published(_load(arguments.results)))
     if not arguments.json:

@@ -9,13 +9,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recon_bench import export, registry, task_cards, weights
-from recon_bench.board import ledger, task_names
-from recon_bench.columns import chosen
+from recon_bench import registry, task_cards, weights
 from recon_bench.core import Measurement, Method, NotApplicable, Task
 from recon_bench.results import Result, latest
 from recon_bench.rules import RULES
-from recon_bench.selection import current
+from recon_bench.tables import export
+from recon_bench.tables.board import ledger, task_names
+from recon_bench.tables.columns import chosen
+from recon_bench.tables.selection import current
 
 
 def rows(what: str) -> list[dict[str, Any]]:

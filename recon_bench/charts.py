@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from recon_bench.board import RANKING_METRIC, Board, pareto
-from recon_bench.columns import Column
 from recon_bench.results import Result
 from recon_bench.site_model import records
 from recon_bench.site_text import fixed, significant
+from recon_bench.tables.board import RANKING_METRIC, Board, pareto
+from recon_bench.tables.columns import Column
 
 COST = "seconds"
 # The order gives each family its colour and symbol, the same on every page.

@@ -7,11 +7,11 @@ import math
 
 import pandas as pd
 
-from recon_bench.board import Board
-from recon_bench.columns import Column
-from recon_bench.export import board_data, images
 from recon_bench.site_model import records
 from recon_bench.site_text import fixed, tex
+from recon_bench.tables.board import Board
+from recon_bench.tables.columns import Column
+from recon_bench.tables.export import board_data, images
 
 
 def downloads(board: Board, title: str) -> dict[str, str]:

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import pandas as pd
 
-from recon_bench import export
-from recon_bench.board import Board
-from recon_bench.columns import Column
 from recon_bench.results import Result
 from recon_bench.site_text import fixed
+from recon_bench.tables import export
+from recon_bench.tables.board import Board
+from recon_bench.tables.columns import Column
 
 # Columns that wait in the chooser until they are asked for.
 EXTRA = frozenset({"nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"}) | frozenset(

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recon_bench.board import FIXED, board, curves, ledger, pareto, raw, task_names
 from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import QUICK
+from recon_bench.tables.board import FIXED, board, curves, ledger, pareto, raw, task_names
 from tests.helpers_results import (
     MACHINE,
     METHODS,
@@ -275,7 +275,7 @@ def test_an_unknown_task_names_the_nearest(results):
 
 def test_tables_need_no_torch():
     code = (
-        "import sys, recon_bench.published, recon_bench.results.check, recon_bench.__main__\n"
+        "import sys, recon_bench.tables.published, recon_bench.results.check, recon_bench.__main__\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

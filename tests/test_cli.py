@@ -208,7 +208,7 @@ def test_an_interrupt_says_that_what_is_finished_is_kept(ask, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recon_bench.board.board", interrupted)
+    monkeypatch.setattr("recon_bench.tables.board.board", interrupted)
     status, _, errors = ask("board", TASK)
     assert status == 130 and "is kept" in errors
 

@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from recon_bench.published import COLUMNS, published
 from recon_bench.results import Result
 from recon_bench.rules import QUICK
+from recon_bench.tables.published import COLUMNS, published
 from tests.helpers_results import make_cell
 
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from recon_bench import registry, site_about
-from recon_bench.board import board
 from recon_bench.core import Noise, Problem, Samples
 from recon_bench.operators.linear import Matrix
 from recon_bench.results import load, write
 from recon_bench.rules import QUICK
 from recon_bench.site import SOURCE, SiteError, render
+from recon_bench.tables.board import board
 from tests.helpers_results import (
     NOT_CONVERGED,
     TROUBLE,

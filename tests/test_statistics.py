@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recon_bench.statistics import difference, interval, ranks
+from recon_bench.tables.statistics import difference, interval, ranks
 
 
 def images(seed: int, n: int = 60) -> np.ndarray:

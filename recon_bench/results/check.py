@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from recon_bench.columns import chosen
 from recon_bench.results import Result, ResultError, card_files, parse, result_files, to_result, violations
 from recon_bench.storage import digest, sha256
+from recon_bench.tables.columns import chosen
 
 Cards = dict[tuple[str, str], dict[str, Any]]
 TIE = 0.005  # dB: half the last digit shown, below which the tuner prefers less depth

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recon_bench.results import Result
-from recon_bench.statistics import Interval, interval
+from recon_bench.tables.statistics import Interval, interval
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,5 @@ def chosen(tuning: Result) -> int | None:
 
 
 def bootstrap(result: Result) -> dict[str, Any]:
-    """How the rules of ``result`` want intervals made: keywords of :func:`recon_bench.statistics.interval`."""
+    """How the rules of ``result`` want intervals made: keywords of :func:`recon_bench.tables.statistics.interval`."""
     return {"confidence": result.rules.get("confidence", 0.95), "draws": result.rules.get("bootstrap", 2000)}

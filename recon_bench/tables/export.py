@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from recon_bench.board import RANKING_KIND, Board, curves, ledger, pareto, raw
 from recon_bench.results import Result
+from recon_bench.tables.board import RANKING_KIND, Board, curves, ledger, pareto, raw
 
 RULES = {
     "images": "Test images scored, at most",

@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from recon_bench.board import board, task_names
 from recon_bench.results import Result
+from recon_bench.tables.board import board, task_names
 
 COLUMNS = ("task", "method", "metric", "published", "source", "ours", "low", "high", "agrees", "remark")
 
@@ -28,7 +28,7 @@ def published(results: Iterable[Result]) -> pd.DataFrame:
     """
     results = list(results)
     measured = set(task_names(results))
-    data = json.loads((files("recon_bench") / "published.json").read_text(encoding="utf-8"))
+    data = json.loads((files("recon_bench.tables") / "published.json").read_text(encoding="utf-8"))
     boards = {row["task"]: board(results, row["task"]).frame for row in data["rows"] if row["task"] in measured}
     rows = []
     for row in data["rows"]:

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recon_bench.columns import Column, bootstrap, chosen, scalars
-from recon_bench.columns import columns as columns_of
-from recon_bench.columns import summary as summary_of
 from recon_bench.results import Result, ResultError, latest, started
-from recon_bench.selection import current, machine_notes, same_machine
-from recon_bench.statistics import Interval, interval, ranks
+from recon_bench.tables.columns import Column, bootstrap, chosen, scalars
+from recon_bench.tables.columns import columns as columns_of
+from recon_bench.tables.columns import summary as summary_of
+from recon_bench.tables.selection import current, machine_notes, same_machine
+from recon_bench.tables.statistics import Interval, interval, ranks
 
 RANKING_KIND, RANKING_METRIC = "accuracy", "psnr"
 FIXED = ("rank", "method", "title", "family", "status", "reason", "notes", "images")
