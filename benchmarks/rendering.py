@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recon_bench.site import render
+from recon_bench.site.render import render
 
 
 class Site:

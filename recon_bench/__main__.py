@@ -244,7 +244,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _site(arguments: argparse.Namespace) -> int:
-    from recon_bench.site import SiteError, render
+    from recon_bench.site.render import SiteError, render
 
     try:
         print(f"open {render(_folder(arguments.results), arguments.out)}")

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from recon_bench import registry, site_about
+from recon_bench import registry
 from recon_bench.core import Noise, Problem, Samples
 from recon_bench.operators.linear import Matrix
 from recon_bench.results import load, write
 from recon_bench.rules import QUICK
-from recon_bench.site import SOURCE, SiteError, render
+from recon_bench.site.pages import about
+from recon_bench.site.render import SOURCE, SiteError, render
 from recon_bench.tables.board import board
 from tests.helpers_results import (
     NOT_CONVERGED,
@@ -234,7 +235,7 @@ def test_rendering_is_a_pure_function(tree, site, tmp_path):
 
 
 def test_rendering_imports_no_torch():
-    code = "import sys, recon_bench.site; sys.exit('torch' in sys.modules)"
+    code = "import sys, recon_bench.site.render; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -297,7 +298,7 @@ def test_an_interruption_leaves_the_old_site(tmp_path, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(site_about, "trust", interrupted)
+    monkeypatch.setattr(about, "trust", interrupted)
     with pytest.raises(KeyboardInterrupt):
         render(root, out)
     assert (out / "index.html").read_bytes() == before and not (out / "method" / "cgls.html").exists()

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from recon_bench.rules import QUICK
-from recon_bench.site import render
+from recon_bench.site.render import render
 from tests import chromium
 from tests.helpers_results import METHODS, TROUBLE, write_tree
 

@@ -9,7 +9,7 @@ import pytest
 from recon_bench import results
 from recon_bench.results import load, result_files, write
 from recon_bench.rules import QUICK
-from recon_bench.site import render
+from recon_bench.site.render import render
 from tests.helpers_results import FIRST, write_tree
 
 FILES = 10_000

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from recon_bench.results import Result
-from recon_bench.site_model import records
-from recon_bench.site_text import fixed, significant
+from recon_bench.site.model import records
+from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import RANKING_METRIC, Board, pareto
 from recon_bench.tables.columns import Column
 

@@ -7,8 +7,8 @@ import math
 
 import pandas as pd
 
-from recon_bench.site_model import records
-from recon_bench.site_text import fixed, tex
+from recon_bench.site.model import records
+from recon_bench.site.text import fixed, tex
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import Column
 from recon_bench.tables.export import board_data, images

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from recon_bench.charts import curve_figures, speed_accuracy
 from recon_bench.results import Result
-from recon_bench.site_model import Site, board_column, records
-from recon_bench.site_text import fixed, setting
+from recon_bench.site.charts import curve_figures, speed_accuracy
+from recon_bench.site.model import Site, board_column, records
+from recon_bench.site.text import fixed, setting
 from recon_bench.tables.board import RANKING_KIND, RANKING_METRIC, Board
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import jinja2
 
-from recon_bench import site_about as about
-from recon_bench import site_pages as pages
 from recon_bench.results import Result, cards, load, started
-from recon_bench.site_downloads import downloads
-from recon_bench.site_methods import method, methods
-from recon_bench.site_model import Site
-from recon_bench.site_text import FILTERS
+from recon_bench.site.downloads import downloads
+from recon_bench.site.model import Site
+from recon_bench.site.pages import about
+from recon_bench.site.pages import boards as pages
+from recon_bench.site.pages.methods import method, methods
+from recon_bench.site.text import FILTERS
 from recon_bench.storage import REPOSITORY
 from recon_bench.tables import board as boards
 from recon_bench.tables.published import published

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pandas as pd
 
 from recon_bench.results import Result
-from recon_bench.site_text import fixed
+from recon_bench.site.text import fixed
 from recon_bench.tables import export
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import Column

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recon_bench.results import Result
-from recon_bench.site_methods import methods
-from recon_bench.site_model import Site, commit, records
-from recon_bench.site_text import fixed
+from recon_bench.site.model import Site, commit, records
+from recon_bench.site.pages.methods import methods
+from recon_bench.site.text import fixed
 from recon_bench.tables.export import RULES
 
 VERDICTS = {"yes": ("agrees", "good"), "no": ("disagrees", "bad")}

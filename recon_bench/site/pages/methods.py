@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recon_bench.charts import ledger_table, training_figure, tuning_figure
 from recon_bench.results import Result, started
-from recon_bench.site_model import EXTRA, Site, board_column, commit, records
-from recon_bench.site_text import duration, fixed, setting
+from recon_bench.site.charts import ledger_table, training_figure, tuning_figure
+from recon_bench.site.model import EXTRA, Site, board_column, commit, records
+from recon_bench.site.text import duration, fixed, setting
 from recon_bench.tables.board import RANKING_KIND, Board, ledger
 from recon_bench.tables.columns import Column
 
