@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from baselines import cards
 from baselines.checkpoints import Run, State
-from recon_bench import metrics, weights
+from recon_bench import weights
 from recon_bench.core import Operator, Problem
 from recon_bench.recipe import Recipe
+from recon_bench.scoring import metrics
 
 
 def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:

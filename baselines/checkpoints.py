@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from baselines import examples
-from recon_bench import clock, storage, weights
+from recon_bench import storage, weights
 from recon_bench.core import Method, Problem
 from recon_bench.recipe import Recipe
+from recon_bench.scoring import clock
 
 FIXED = ("steps", "optimiser", "validation_images", "phantoms")  # of a recipe, once a training has begun
 

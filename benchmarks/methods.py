@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import NotConverged
-from recon_bench.metrics import nmse
 from recon_bench.registry import method, task, with_settings
+from recon_bench.scoring.metrics import nmse
 
 TV = "tv-isotropic-nonneg"
 TASKS = ("ct-ellipses-30", "ct-ellipses-50")

@@ -6,8 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from recon_bench import pictures, results
+from recon_bench import results
 from recon_bench.core import Task
+from recon_bench.scoring import pictures
 
 
 def card(task: Task) -> dict[str, Any]:

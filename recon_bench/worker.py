@@ -21,9 +21,10 @@ from typing import Any
 
 import torch
 
-from recon_bench import pictures, registry, weights
+from recon_bench import registry, weights
 from recon_bench.core import Cell, NotApplicable, Record
 from recon_bench.rules import Rules
+from recon_bench.scoring import pictures
 
 DISK_ERROR = 74  # exit status of a worker that could not write its journal (EX_IOERR)
 

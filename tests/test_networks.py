@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from baselines import fbp, learned, learned_gradient, modl, train, unet, unrolled
-from recon_bench import metrics, registry, weights
+from recon_bench import registry, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
-from recon_bench.reconstruct import Counting
+from recon_bench.scoring import metrics
+from recon_bench.scoring.reconstruct import Counting
 from tests.helpers_training import TOY, method_of
 
 PROBLEM = TOY.problem()

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from baselines import checkpoints, examples, learned, optimisers, train, unet
-from recon_bench import metrics, registry, weights
+from recon_bench import registry, weights
 from recon_bench.__main__ import main
 from recon_bench.recipe import OPTIMISERS
+from recon_bench.scoring import metrics
 from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, method, reconstruct
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from recon_bench.core import Choice, Log
-from recon_bench.tuning import search, value
+from recon_bench.scoring.tuner import search, value
 
 
 def play(space, start, budget, score):

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from recon_bench import metrics, pictures
 from recon_bench.core import Cell, Measurement, Metric, Operator, Reconstructor, Record, Sample, SavePicture, Task
-from recon_bench.reconstruct import Outcome, reconstruct_each, seeded
+from recon_bench.scoring import metrics, pictures
+from recon_bench.scoring.reconstruct import Outcome, reconstruct_each, seeded
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from recon_bench import weights
 from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePicture
-from recon_bench.measurements.quality import same_budgets, score
+from recon_bench.scoring.quality import same_budgets, score
 
 
 def points(method: Method, task: str) -> dict[int, str]:

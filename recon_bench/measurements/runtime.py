@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from recon_bench import clock, registry
+from recon_bench import registry
 from recon_bench.core import (
     Cell,
     Measurement,
@@ -28,7 +28,8 @@ from recon_bench.core import (
     Record,
     SavePicture,
 )
-from recon_bench.reconstruct import Counting, reconstruct_each, seeded, with_operator
+from recon_bench.scoring import clock
+from recon_bench.scoring.reconstruct import Counting, reconstruct_each, seeded, with_operator
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from recon_bench import metrics, pictures, tuning
 from recon_bench.core import Cell, Measurement, Method, Metric, Problem, Record, Sample, SavePicture
-from recon_bench.reconstruct import reconstruct_each, seeded
+from recon_bench.scoring import metrics, pictures, tuner
+from recon_bench.scoring.reconstruct import reconstruct_each, seeded
 
 TIE = 0.005  # dB: half the last digit shown; rounding must not choose twenty iterations where one does
 
@@ -26,7 +26,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     count = min(cell.rules.tuning_images, len(problem.validation))
     samples = [problem.validation[index] for index in range(count)]
     space = cell.method.search
-    points = tuning.search(space, {name: getattr(cell.settings, name) for name in space}, cell.rules.tuning_evaluations)
+    points = tuner.search(space, {name: getattr(cell.settings, name) for name in space}, cell.rules.tuning_evaluations)
     point = next(points, None)
     while point is not None:
         key = Record(sample="validation", at=point).key
@@ -39,8 +39,8 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
             return
 
 
-def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuning.Point) -> Record:
-    changes = tuning.value(cell.method.search, point)
+def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuner.Point) -> Record:
+    changes = tuner.value(cell.method.search, point)
     settings = seeded(dataclasses.replace(cell.settings, **changes), cell.rules.seeds[0])
     reconstruct = cell.method.build(problem, settings)
     size = cell.rules.batch(torch.Size(problem.operator.domain_shape).numel())
@@ -67,7 +67,7 @@ def chosen(method: Method, records: list[Record]) -> dict[str, Any]:
     best = max(record.values["psnr"] for record in scored)
     equal = [record for record in scored if record.values["psnr"] >= best - TIE]
     winner = min(equal, key=lambda record: (record.at.get(method.depth or "", 0.0), -record.values["psnr"]))
-    return tuning.value(method.search, winner.at)
+    return tuner.value(method.search, winner.at)
 
 
 MEASUREMENT = Measurement(

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from recon_bench import clock
+from recon_bench.scoring import clock
 
 Call = Callable[[], object]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon_bench import clock, registry, weights
+from recon_bench import registry, weights
+from recon_bench.scoring import clock
 
 OWN = [facts for facts in weights.registry().values() if not facts["seed"] and not facts["variant"]]
 TRAINED = sorted((facts["task"], facts["method"]) for facts in OWN)

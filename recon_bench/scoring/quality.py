@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from recon_bench import metrics, pictures, weights
+from recon_bench import weights
 from recon_bench.core import Cell, NotApplicable, Record
 from recon_bench.recipe import Recipe
-from recon_bench.reconstruct import reconstruct_each
+from recon_bench.scoring import metrics, pictures
+from recon_bench.scoring.reconstruct import reconstruct_each
 
 
 def score(
