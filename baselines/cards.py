@@ -10,7 +10,8 @@ import torch
 
 from baselines import learned
 from baselines.checkpoints import Run, State
-from recon_bench import provenance, weights
+from recon_bench import weights
+from recon_bench.run import provenance
 from recon_bench.scoring import clock
 
 CURVE = 400  # points of the loss curve on a card

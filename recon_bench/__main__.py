@@ -106,7 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if threads < 1 or arguments.jobs < 1:
         raise ValueError(f"expected at least 1 thread and 1 job, got {threads} and {arguments.jobs}")
     overrides = _overrides(arguments.set)
-    from recon_bench import runner
+    from recon_bench.run import runner
 
     bad = runner.run(
         tasks=arguments.tasks or [],

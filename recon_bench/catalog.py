@@ -9,10 +9,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recon_bench import registry, task_cards, weights
+from recon_bench import registry, weights
 from recon_bench.core import Measurement, Method, NotApplicable, Task
 from recon_bench.results import Result, latest
 from recon_bench.rules import RULES
+from recon_bench.run import task_cards
 from recon_bench.tables import export
 from recon_bench.tables.board import ledger, task_names
 from recon_bench.tables.columns import chosen

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from recon_bench import registry, results, runner
+from recon_bench import registry, results
 from recon_bench.core import Record
 from recon_bench.measurements.tuning import chosen
 from recon_bench.registry import UnknownName
 from recon_bench.results import ResultError, check
 from recon_bench.rules import Rules
-from recon_bench.worker import Job, read, work
+from recon_bench.run import runner
+from recon_bench.run.worker import Job, read, work
 
 ONE = str(Path(__file__).parent / "methods" / "one.py")
 TASK = "ct-shepp-logan-30"

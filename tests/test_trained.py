@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from baselines import examples, learned, train
-from recon_bench import plan, registry, weights, worker
+from recon_bench import registry, weights
 from recon_bench.core import Cell, NotApplicable
 from recon_bench.measurements import data_efficiency, seeds, training
 from recon_bench.results import load
 from recon_bench.results.check import check
 from recon_bench.rules import Rules
+from recon_bench.run import plan, worker
 from tests.helpers_training import TOY, UNET, fresh
 
 RULES = Rules("test", 1, images=3, tuning_evaluations=0, tuning_images=0)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon_bench import provenance, registry, weights
+from recon_bench import registry, weights
 from recon_bench.core import Measurement, Method, Task
 from recon_bench.measurements import tuning
 from recon_bench.results import Result, started
 from recon_bench.rules import Rules
-from recon_bench.worker import Job
+from recon_bench.run import provenance
+from recon_bench.run.worker import Job
 
 ORDER = ("tuning", "accuracy")  # within a task; every other kind follows in the order asked for
 UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run

@@ -23,12 +23,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from recon_bench import outcome, provenance, registry, results, task_cards, worker
+from recon_bench import registry, results
 from recon_bench.core import Task
-from recon_bench.outcome import Running
-from recon_bench.plan import Planned, Setup, cells
 from recon_bench.results import Result, ResultError
 from recon_bench.rules import Rules
+from recon_bench.run import outcome, provenance, task_cards, worker
+from recon_bench.run.outcome import Running
+from recon_bench.run.plan import Planned, Setup, cells
 from recon_bench.storage import REPOSITORY, digest, locked
 
 PARTIAL = ".partial"
@@ -199,7 +200,7 @@ class _Run:
 
     def all(self, todo: Sequence[Planned]) -> int:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["recon_bench.worker", "recon_bench.preload"])
+        context.set_forkserver_preload(["recon_bench.run.worker", "recon_bench.run.preload"])
         with tqdm(total=len(todo), unit="cell", disable=None) as self.bar:
             try:
                 for cell in todo:

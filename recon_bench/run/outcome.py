@@ -14,11 +14,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from recon_bench import provenance, weights, worker
+from recon_bench import weights
 from recon_bench.core import Record
 from recon_bench.measurements import tuning
-from recon_bench.plan import Planned
 from recon_bench.results import Result
+from recon_bench.run import provenance, worker
+from recon_bench.run.plan import Planned
 from recon_bench.storage import REPOSITORY
 
 
