@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from recon_bench import registry
+from recon_bench.data import fresh
 from recon_bench.data.ellipses import sampled
-from recon_bench.tasks import ct_ellipses, ct_shepp_logan, fresh
-from recon_bench.tasks.common import project
+from recon_bench.data.simulation import project
+from recon_bench.tasks import ct_ellipses, ct_shepp_logan
 
 TASKS = ("ct-ellipses-30", "ct-shepp-logan-30", "ct-head-50", "mri-brain-4x")
 

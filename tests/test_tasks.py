@@ -12,8 +12,9 @@ import torch
 from skimage.transform import resize
 
 from recon_bench.core import Noise, Ssim
+from recon_bench.data import simulation
 from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
-from recon_bench.tasks import common, ct_ellipses, ct_ellipses_sparse, ct_head, ct_shepp_logan, mri_brain
+from recon_bench.tasks import ct_ellipses, ct_ellipses_sparse, ct_head, ct_shepp_logan, mri_brain
 
 MODULES = (ct_ellipses, ct_shepp_logan, ct_ellipses_sparse, ct_head, mri_brain)
 TASKS = {task.name: task for module in MODULES for task in module.TASKS}
@@ -195,17 +196,17 @@ def test_phase_is_smooth_and_changes_no_magnitude():
 @pytest.mark.parametrize("size", [5, 12, 31])
 def test_enlarging_is_that_of_scikit_image(size):
     image = np.random.default_rng(0).random((5, 5))
-    np.testing.assert_allclose(common.enlarge(image, size), resize(image, (size, size), order=1), atol=1e-12)
+    np.testing.assert_allclose(simulation.enlarge(image, size), resize(image, (size, size), order=1), atol=1e-12)
 
 
 def test_no_photon_counts_as_a_tenth():
     rng = np.random.default_rng(0)
-    assert common.count_photons(np.array([100.0]), 1e4, rng) == pytest.approx(math.log(1e5))
-    assert common.count_photons(np.full(10**4, 1.0), 1e4, rng).mean() == pytest.approx(1.0, abs=0.002)
+    assert simulation.count_photons(np.array([100.0]), 1e4, rng) == pytest.approx(math.log(1e5))
+    assert simulation.count_photons(np.full(10**4, 1.0), 1e4, rng).mean() == pytest.approx(1.0, abs=0.002)
 
 
 def test_a_card_describes_its_geometry():
-    described = common.describe(ParallelBeam(8, evenly(4, offset=0.1), 9, shift=0.5), "mm")
+    described = simulation.describe(ParallelBeam(8, evenly(4, offset=0.1), 9, shift=0.5), "mm")
     assert described["views"] == 4
     assert described["view_step_degrees"] == pytest.approx(45)
     assert described["first_view_degrees"] == pytest.approx(math.degrees(0.1))

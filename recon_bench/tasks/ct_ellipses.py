@@ -11,11 +11,11 @@ import math
 from functools import partial
 
 from recon_bench.core import Noise, Sample, Task
+from recon_bench.data import fresh
 from recon_bench.data.ellipses import EllipseLaw, Stream, sampled
+from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
-from recon_bench.tasks import fresh
-from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 
 LAW = EllipseLaw(
     value=(("uniform", -0.4, 1.0),),

@@ -15,9 +15,9 @@ from functools import partial
 
 from recon_bench.core import Noise, Sample, Task
 from recon_bench.data.ellipses import EllipseLaw, averaged, sinogram
+from recon_bench.data.simulation import SPLITS, describe, rounded, sample, streams
 from recon_bench.operators import ParallelBeam, RayTransform
 from recon_bench.storage import digest
-from recon_bench.tasks.common import SPLITS, describe, rounded, sample, streams
 
 LAW = EllipseLaw(
     value=(("uniform", 0.1, 1.0),),

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import Noise, Sample, Task
+from recon_bench.data import fresh
 from recon_bench.data.scans import Blocks, file_hash, head_ct, slices
+from recon_bench.data.simulation import Array, count_photons, describe, first_draws, project, sample, streams
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
-from recon_bench.tasks import ct_ellipses, fresh
-from recon_bench.tasks.common import Array, count_photons, describe, first_draws, project, sample, streams
+from recon_bench.tasks import ct_ellipses
 
 PIXEL_MM = 0.957
 WATER_PER_MM = 0.02

@@ -12,12 +12,12 @@ import dataclasses
 from functools import partial
 
 from recon_bench.core import Noise, Sample, Task
+from recon_bench.data import fresh
 from recon_bench.data.ellipses import EllipseLaw, sampled
 from recon_bench.data.shepp_logan import perturbed, shepp_logan
+from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 from recon_bench.operators import RayTransform
 from recon_bench.storage import digest
-from recon_bench.tasks import fresh
-from recon_bench.tasks.common import Array, describe, first_draws, gaussian, project, rounded, sample, streams
 from recon_bench.tasks.ct_ellipses import GEOMETRY
 
 LAW = EllipseLaw(

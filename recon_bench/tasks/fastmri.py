@@ -18,9 +18,9 @@ import torch
 from recon_bench.core import Noise, Sample, Task
 from recon_bench.data import fastmri
 from recon_bench.data.reading import DataError, existing, folder_from
+from recon_bench.data.simulation import sample
 from recon_bench.operators import MaskedFourier
 from recon_bench.storage import digest
-from recon_bench.tasks.common import sample
 from recon_bench.tasks.mri_brain import random_columns
 
 VARIABLE = "RECON_BENCH_FASTMRI"

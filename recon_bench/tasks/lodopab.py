@@ -15,9 +15,9 @@ import math
 from recon_bench.core import Noise, Sample, Task
 from recon_bench.data import lodopab
 from recon_bench.data.reading import DataError, folder_from
+from recon_bench.data.simulation import describe, sample
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
-from recon_bench.tasks.common import describe, sample
 
 VARIABLE = "RECON_BENCH_LODOPAB"
 PHOTONS = 4096

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_bench.core import Noise, Sample, Task
+from recon_bench.data.fresh import mirrored
 from recon_bench.data.scans import Blocks, brain_mri, file_hash, pad, slices
+from recon_bench.data.simulation import first_draws, rounded, sample, streams
 from recon_bench.operators import MaskedFourier
 from recon_bench.storage import digest
-from recon_bench.tasks.common import first_draws, rounded, sample, streams
-from recon_bench.tasks.fresh import mirrored
 
 SIZE = 256
 NOISE = Noise("complex-gaussian", 0.1)

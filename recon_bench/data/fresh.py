@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recon_bench.data.simulation import Array, enlarge
 from recon_bench.operators import ParallelBeam, RayTransform
-from recon_bench.tasks.common import Array, enlarge
 
 
 def filled(ellipses: Array, size: int) -> Array:
@@ -45,7 +45,7 @@ def _column(x: Array, size: int) -> NDArray[np.intp]:
 
 @cache
 def simulation(size: int, geometry: ParallelBeam) -> scipy.sparse.csr_array:
-    """What :func:`recon_bench.tasks.common.project` does to images of ``size``, as a matrix (rays, pixels), float32."""
+    """What :func:`recon_bench.data.simulation.project` does to images of ``size``: a float32 matrix (rays, pixels)."""
     rows = scipy.sparse.csr_array(np.stack([_enlarged(unit, geometry.size) for unit in np.eye(size)], axis=1))
     ray = RayTransform(geometry, torch.device("cpu"), torch.float64).matrix()
     return (ray @ scipy.sparse.kron(rows, rows, format="csr")).astype(np.float32).tocsr()
