@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from recon_bench import training
+from recon_bench.cli import train as training
 from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import RULES
 

@@ -218,7 +218,7 @@ def test_an_interrupt_before_training_says_that_nothing_changed(monkeypatch, tmp
         raise KeyboardInterrupt
 
     monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr("baselines.train._prepared", interrupted)
+    monkeypatch.setattr("recon_bench.training.loop._prepared", interrupted)
     assert main(["train", "resnet", "--task", "ct-ellipses-30", "--seed", "99", "--steps", "1"]) == 130
     assert "as they were" in capsys.readouterr().err
 

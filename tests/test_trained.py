@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines import examples, learned, train
+from baselines import learned
 from recon_bench import registry, weights
 from recon_bench.core import Cell, NotApplicable
 from recon_bench.measurements import data_efficiency, seeds, training
@@ -19,6 +19,8 @@ from recon_bench.results import load
 from recon_bench.results.check import check
 from recon_bench.rules import Rules
 from recon_bench.run import plan, worker
+from recon_bench.training import examples
+from recon_bench.training import loop as train
 from tests.helpers_training import TOY, UNET, fresh
 
 RULES = Rules("test", 1, images=3, tuning_evaluations=0, tuning_images=0)

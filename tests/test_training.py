@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import checkpoints, examples, learned, optimisers, train, unet
+from baselines import learned, unet
 from recon_bench import registry, weights
 from recon_bench.__main__ import main
 from recon_bench.recipe import OPTIMISERS
 from recon_bench.scoring import metrics
+from recon_bench.training import checkpoints, examples, optimisers
+from recon_bench.training import loop as train
 from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, failing, method, reconstruct
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -67,8 +69,8 @@ def test_half_precision_on_disk_changes_the_psnr_by_less_than_a_hundredth(home):
 def test_a_killed_training_resumes_exactly(home):
     script = (
         "import torch; torch.set_num_threads(1)\n"
-        "from pathlib import Path; from baselines import train; from tests.helpers_training import *\n"
-        f"train.train(PRIMAL_DUAL, TOY, folder=Path({str(home / 'checkpoints')!r}), steps=200, checkpoint_seconds=0)"
+        "from pathlib import Path; from recon_bench.training.loop import train; from tests.helpers_training import *\n"
+        f"train(PRIMAL_DUAL, TOY, folder=Path({str(home / 'checkpoints')!r}), steps=200, checkpoint_seconds=0)"
     )
     root = Path(__file__).parent.parent
     process = subprocess.Popen([sys.executable, "-c", script], cwd=root, env=os.environ | {"PYTHONPATH": str(root)})

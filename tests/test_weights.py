@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from baselines import candidates, examples, learned
+from baselines import learned
 from recon_bench import registry, storage, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier
+from recon_bench.training import candidates, examples
 from recon_bench.weights import WeightsError
 from tests.helpers_training import PRIMAL_DUAL, TOY, UNET, reconstruct
 

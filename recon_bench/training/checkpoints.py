@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines import examples
 from recon_bench import storage, weights
 from recon_bench.core import Method, Problem
 from recon_bench.recipe import Recipe
 from recon_bench.scoring import clock
+from recon_bench.training import examples
 
 FIXED = ("steps", "optimiser", "validation_images", "phantoms")  # of a recipe, once a training has begun
 

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from baselines import learned
-from baselines.checkpoints import Run, State
 from recon_bench import weights
 from recon_bench.run import provenance
 from recon_bench.scoring import clock
+from recon_bench.storage import REPOSITORY
+from recon_bench.training.checkpoints import Run, State
 
 CURVE = 400  # points of the loss curve on a card
 
@@ -92,7 +93,7 @@ def _command(run: Run) -> str:
     """The command that repeats the training."""
     budget = f"--steps {run.steps}" if run.steps else f"--minutes {run.minutes:g}"
     path = Path(run.method.path)
-    method = run.method.name if path.is_relative_to(Path(__file__).parent) else path.name
+    method = run.method.name if path.is_relative_to(REPOSITORY / "baselines") else path.name
     words = [f"recon-bench train {method} --task {run.problem.task}", budget]
     words += [f"--seed {run.settings.seed}"] * bool(run.settings.seed) + [f"--images {run.images}"] * bool(run.images)
     words += [f"--device {run.problem.operator.device}"] * (run.problem.operator.device.type != "cpu")
@@ -108,6 +109,7 @@ def _changes(used: Any, usual: Any) -> dict[str, Any]:
 
 
 def line(run: Run, state: State) -> str:
+    """Where a training is, for the terminal."""
     left = (1 / max(run.progress(state), 1e-9) - 1) * state.seconds
     clock_left = f"{left / 3600:.1f} h" if left > 5400 else f"{left / 60:.0f} min"
     of = f"/{run.steps}" if run.steps else ""

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines import cards
-from baselines.checkpoints import Run, State
 from recon_bench import weights
 from recon_bench.core import Operator, Problem
 from recon_bench.recipe import Recipe
 from recon_bench.scoring import metrics
+from recon_bench.training import cards
+from recon_bench.training.checkpoints import Run, State
 
 
 def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:

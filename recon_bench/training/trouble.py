@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from baselines.checkpoints import Run, State, TrainingError
+from recon_bench.training.checkpoints import Run, State, TrainingError
 
 
 def not_finite(run: Run, state: State) -> str:

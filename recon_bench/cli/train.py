@@ -31,9 +31,9 @@ def command(arguments: argparse.Namespace) -> int:
         raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
     import torch
 
-    from baselines.train import train
     from recon_bench import registry
     from recon_bench.core import NotApplicable
+    from recon_bench.training.loop import train
 
     try:
         torch.empty(0, device=arguments.device)

@@ -23,11 +23,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baselines import candidates, cards, checkpoints, examples, learned, optimisers, trouble
-from baselines.checkpoints import Run, State, TrainingError
+from baselines import learned
 from recon_bench import weights
 from recon_bench.core import Method, Problem, Task
 from recon_bench.recipe import Recipe
+from recon_bench.training import candidates, cards, checkpoints, examples, optimisers, trouble
+from recon_bench.training.checkpoints import Run, State, TrainingError
 
 UNDER_WAY = (  # or finished
     "is a training under way; add --resume to go on",
