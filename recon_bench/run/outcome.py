@@ -79,7 +79,7 @@ def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[s
     return {
         **{name: getattr(cell.method, name) for name in names},
         "file": str(path.relative_to(REPOSITORY) if inside else path.name),
-        "hash": cell.method_hash,
+        "hash": cell.identity,
         "settings": settings,
         "tuned": tuned,
         **({"weights": dict(cell.weights)} if cell.weights else {}),

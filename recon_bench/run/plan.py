@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon_bench import registry, weights
+from recon_bench import identity, registry, weights
 from recon_bench.core import Measurement, Method, Task
 from recon_bench.measurements import tuning
 from recon_bench.results import Result, started
@@ -39,7 +39,7 @@ class Planned:
     name: str
     kind: Measurement
     setup: Setup
-    method_hash: str  # taken when the run is planned: the code that runs is imported then
+    identity: str  # of its code, taken when the run is planned: the code that runs is imported then
     weights: Mapping[str, str]  # of a learned method: name to sha256 of what is measured
 
     def __str__(self) -> str:
@@ -67,7 +67,8 @@ class Planned:
         found = [
             result
             for result in known
-            if (result.kind, result.method["hash"]) == ("tuning", self.method_hash)
+            if result.kind == "tuning"
+            and self.identity in result.codes
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
         ]
@@ -86,8 +87,7 @@ class Planned:
             and result.status != "failed"
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
-            and result.method["hash"] == self.method_hash
-            and result.method.get("weights", {}) == self.weights
+            and result.stands_for(self.identity, self.weights)
             and result.measurement["hash"] == self.kind.hash
             and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
             and self._same_rules(result)
@@ -136,7 +136,7 @@ class Planned:
 def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], setup: Setup) -> list[Planned]:
     """Every cell that is asked for: task by task, tuning before what needs it. ``methods`` are names or files."""
     found = []
-    code = {name: registry.method_hash(registry.method(name)) for name in methods}
+    code = {name: identity.of_file(Path(registry.method(name).path)) for name in methods}
     for task in tasks:
         for kind in sorted(kinds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
             for name in methods:
@@ -146,9 +146,8 @@ def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], s
                 measurement, changes = registry.measurement(kind), setup.overrides.get(method.name, {})
                 settings = registry.with_settings(method, changes)
                 used = weights.own(method, task.name, setup.rules.seeds, settings)
-                hashed = registry.trained_hash(code[name], used)
                 if measurement.weights:  # those of the method as it comes
                     used = [] if changes else list(measurement.weights(method, task.name))
                 if measurement.weights is None or used:
-                    found.append(Planned(task, method, name, measurement, setup, hashed, weights.seals(used)))
+                    found.append(Planned(task, method, name, measurement, setup, code[name], weights.seals(used)))
     return found

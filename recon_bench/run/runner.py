@@ -225,9 +225,9 @@ class _Run:
 
     def _start(self, cell: Planned, context: Any) -> None:
         settings, tuned = cell.settings([*self.known, *self.shipped])
-        identity = [cell.task.hash, cell.method.name, cell.method_hash, cell.kind.hash, cell.setup.rules.hash]
+        asked = [cell.task.hash, cell.method.name, cell.identity, cell.kind.hash, cell.setup.rules.hash]
         used = [settings, dict(cell.weights), cell.setup.device, cell.setup.threads]
-        folder = self.root / PARTIAL / digest([*identity, *used])
+        folder = self.root / PARTIAL / digest([*asked, *used])
         if cell.kind.name == "runtime":  # half of a timing is no timing
             shutil.rmtree(folder, ignore_errors=True)
         try:
