@@ -134,7 +134,7 @@ def _training(method: Method) -> dict[str, Any]:
 
 def _layers(method: Method) -> dict[str, int]:
     """Parameters per layer of the untrained network, on the first task that the method can run on."""
-    from baselines import learned
+    from recon_bench import learned
 
     for task in registry.tasks().values():
         if task.missing() is None and method.network is not None:

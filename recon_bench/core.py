@@ -242,7 +242,7 @@ class Method:
     fields that the shared tuner may choose, within the same budget for every method; ``depth`` names the field that
     limits applications of the pair (A, adjoint), the axis that iterations, layers and solver steps share.
     ``reference`` is a citation with its DOI. A learned method has a ``network(problem, settings)``, untrained, and the
-    ``recipe`` to train it (``baselines/learned.py``). ``path`` is filled in by the registry.
+    ``recipe`` to train it (``recon_bench/learned.py``). ``path`` is filled in by the registry.
     """
 
     name: str

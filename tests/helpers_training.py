@@ -9,8 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from baselines import learned
-from recon_bench import registry
+from recon_bench import learned, registry
 from recon_bench.core import Noise, Sample, Task
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.recipe import Recipe

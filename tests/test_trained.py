@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines import learned
-from recon_bench import registry, weights
+from recon_bench import learned, registry, weights
 from recon_bench.core import Cell, NotApplicable
 from recon_bench.measurements import data_efficiency, seeds, training
 from recon_bench.results import load

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import learned, unet
-from recon_bench import registry, weights
+from baselines import unet
+from recon_bench import learned, registry, weights
 from recon_bench.__main__ import main
 from recon_bench.recipe import OPTIMISERS
 from recon_bench.scoring import metrics

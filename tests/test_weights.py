@@ -7,8 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from baselines import learned
-from recon_bench import registry, storage, weights
+from recon_bench import learned, registry, storage, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier
 from recon_bench.training import candidates, examples

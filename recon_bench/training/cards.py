@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from baselines import learned
-from recon_bench import weights
+from recon_bench import learned, weights
 from recon_bench.run import provenance
 from recon_bench.scoring import clock
 from recon_bench.storage import REPOSITORY

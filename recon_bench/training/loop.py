@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baselines import learned
-from recon_bench import weights
+from recon_bench import learned, weights
 from recon_bench.core import Method, Problem, Task
 from recon_bench.recipe import Recipe
 from recon_bench.training import candidates, cards, checkpoints, examples, optimisers, trouble
