@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recon_bench import registry, weights
-from recon_bench.core import Measurement, Method, NotApplicable, Task
+from recon_bench.core import Method, NotApplicable
+from recon_bench.measurement import Measurement
 from recon_bench.results import Result, latest
+from recon_bench.results.ledger import chosen_record
 from recon_bench.rules import RULES
 from recon_bench.run import task_cards
 from recon_bench.tables import export
 from recon_bench.tables.board import ledger, task_names
-from recon_bench.tables.columns import chosen
 from recon_bench.tables.selection import current
+from recon_bench.task import Task
 
 
 def rows(what: str) -> list[dict[str, Any]]:
@@ -30,7 +32,7 @@ def rows(what: str) -> list[dict[str, Any]]:
         case "measurements":
             return [_measurement_row(measurement) for measurement in registry.measurements().values()]
         case "rules":
-            meanings = {"version": "Version", "hash": "Hash of all fields", **export.RULES}
+            meanings = {"version": "Version", "hash": "Hash of all fields", **export.MEANINGS}
             sets = RULES.values()
             return [{"rule": n, "meaning": m, **{r.name: getattr(r, n) for r in sets}} for n, m in meanings.items()]
         case "weights":
@@ -109,11 +111,11 @@ def _method_card(method: Method, results: Sequence[Result]) -> dict[str, Any]:
     card["search"] = {name: dataclasses.asdict(space) for name, space in method.search.items()}
     card |= _training(method)
     cells = [cell for task in task_names(results) for cell in latest(current(results, task)[0])]
-    own = {r.task["name"]: r for r in cells if (r.method["name"], r.kind) == (method.name, "tuning")}
+    own = {r.task["name"]: r for r in cells if r.method["name"] == method.name and r.traits["ledger"]}
     card["tuned"] = {
         task: {name: r.method["settings"][name] for name in r.method["tuned"]}
         for task, r in own.items()
-        if chosen(r) is not None
+        if chosen_record(r) is not None
     }
     return card | {"ledger": {task: export.plain(ledger(tuning)) for task, tuning in own.items()}}
 

@@ -21,7 +21,9 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from recon_bench import weights
-from recon_bench.core import Measurement, Method, Task
+from recon_bench.core import Method
+from recon_bench.measurement import Measurement
+from recon_bench.task import Task
 
 Noun = TypeVar("Noun", Task, Method, Measurement)
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from recon_bench import learned, registry, weights
-from recon_bench.core import Cell, NotApplicable
+from recon_bench.core import NotApplicable
+from recon_bench.measurement import Cell
 from recon_bench.measurements import data_efficiency, seeds, training
 from recon_bench.results import load
 from recon_bench.results.check import check
@@ -126,7 +127,7 @@ def test_a_network_trained_on_phantoms_sees_no_scan(home):
     def scan(*_):
         raise AssertionError("a scan was looked at")
 
-    task = dataclasses.replace(TOY, phantoms=fresh, fresh=scan, observe=scan)
+    task = dataclasses.replace(TOY, phantoms=fresh, fresh=scan, draw=scan)
     for images, name in ((0, "toy/unet-phantoms"), (2, "toy/unet-phantoms-images2")):
         assert train.train(method, task, steps=20, images=images, folder=home) == name
         assert weights.card(name)["data"] == "phantoms"

@@ -26,6 +26,15 @@ from recon_bench.results import confirmations
 from recon_bench.storage import replace_file, sha256
 
 Json = Mapping[str, Any]
+RANKING_KIND = "accuracy"  # the kind of measurement that decides the ranks of a board
+TRAITS: Json = {"order": 9, "alone": False, "ledger": False, "board": True, "hidden": []}
+BEFORE: Mapping[str, Json] = {  # of files from before headers said so
+    "tuning": {"order": 0, "ledger": True},
+    "accuracy": {"order": 1, "hidden": ["nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"]},
+    "runtime": {"order": 2, "alone": True, "hidden": ["setup_seconds", "batch_seconds", "fbp_seconds"]},
+    "training": {"hidden": ["training_samples", "training_hours"]},
+    "seeds": {"hidden": ["psnr_seeds"]},
+}
 SEAL = '"seal": '
 
 
@@ -68,6 +77,12 @@ class Result:
         ]
         time = made["started"].replace("-", "").replace(":", "")
         return f"{self.kind}-{time}-{sha256(json.dumps(identity).encode())[:6]}"
+
+    @cached_property
+    def traits(self) -> dict[str, Any]:
+        """What the measurement says of itself: its ``order``, whether it ran ``alone``, is a ``ledger``, stands on the
+        ``board``, and which of its metrics are ``hidden`` at first."""
+        return {**TRAITS, **BEFORE.get(self.kind, {}), **self.measurement.get("traits", {})}
 
     @cached_property
     def codes(self) -> frozenset[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recon_bench import results
-from recon_bench.core import Task
 from recon_bench.scoring import pictures
+from recon_bench.task import Task
 
 
 def card(task: Task) -> dict[str, Any]:

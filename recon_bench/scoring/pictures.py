@@ -9,16 +9,12 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from recon_bench.core import Task
+from recon_bench.scoring.metrics import magnitude
 from recon_bench.storage import sha256
+from recon_bench.task import Task
 
 Pixels = npt.NDArray[np.uint8]
 _NEGATIVE, _POSITIVE = np.array([33, 102, 172]), np.array([178, 24, 43])
-
-
-def magnitude(image: Tensor) -> Tensor:
-    """The modulus of a complex image; a real image as it is."""
-    return image.abs() if image.is_complex() else image
 
 
 def grey(image: Tensor, window: tuple[float, float]) -> Pixels:

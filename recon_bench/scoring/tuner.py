@@ -8,10 +8,12 @@ Deterministic, so an interrupted tuning that remembers its evaluations goes on w
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Generator, Iterable, Mapping
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from recon_bench.core import Choice, Log
+from recon_bench.core import Choice, Log, Method
+from recon_bench.measurement import Record
+from recon_bench.results.ledger import TIE
 
 Point = dict[str, float]
 SCAN = 5
@@ -81,3 +83,17 @@ def _scan(axis: Log | Choice) -> list[float]:
 
 def _round(axis: Log, number: float) -> float:
     return float(round(number)) if axis.integer else float(f"{number:.4g}")
+
+
+def best_settings(method: Method, records: Sequence[Record]) -> dict[str, Any]:
+    """The settings of the best evaluation in a ledger; empty where none succeeded.
+
+    Evaluations within TIE of the best are equal: of those the one with the least depth wins, then the best.
+    """
+    scored = [record for record in records if "psnr" in record.values]
+    if not scored:
+        return {}
+    best = max(record.values["psnr"] for record in scored)
+    equal = [record for record in scored if record.values["psnr"] >= best - TIE]
+    winner = min(equal, key=lambda record: (record.at.get(method.depth or "", 0.0), -record.values["psnr"]))
+    return value(method.search, winner.at)

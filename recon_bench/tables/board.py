@@ -1,6 +1,6 @@
 """Leaderboards and tables from results: pure functions of what `results.load` gives.
 
-Nothing here knows a metric or a kind by name but those that rank, and tuning, which is a ledger. Records without ``at``
+Nothing here knows a metric or a kind by name but those that rank. Records without ``at``
 are summarised in one column for each metric; records with one key in ``at`` are curves. A new kind of measurement
 appears without a change here.
 
@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recon_bench.results import Result, ResultError, latest, started
-from recon_bench.tables.columns import Column, bootstrap, chosen, scalars
+from recon_bench.results import RANKING_KIND, Result, ResultError, latest, started
+from recon_bench.results.ledger import chosen_record
+from recon_bench.tables.columns import Column, bootstrap, scalars
 from recon_bench.tables.columns import columns as columns_of
 from recon_bench.tables.columns import summary as summary_of
 from recon_bench.tables.selection import current, machine_notes, same_machine
 from recon_bench.tables.statistics import Interval, interval, ranks
 
-RANKING_KIND, RANKING_METRIC = "accuracy", "psnr"
+RANKING_METRIC = "psnr"
 FIXED = ("rank", "method", "title", "family", "status", "reason", "notes", "images")
 UNRANKED = ("partial", "timeout", "failed", "not-applicable", "not measured")
 
@@ -98,7 +99,7 @@ def curves(results: Iterable[Result], task: str, kind: str | None = None, rules:
     """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples."""
     rows: list[dict[str, Any]] = []
     for result in latest(same_machine(current(results, task, rules)[0])[0]):
-        if result.kind == "tuning" or kind not in (None, result.kind):
+        if result.traits["ledger"] or kind not in (None, result.kind):
             continue
         points: dict[tuple[str, float, str], list[float]] = {}
         for record in result.records:
@@ -137,7 +138,7 @@ def ledger(tuning: Result) -> pd.DataFrame:
         for number, record in enumerate(tuning.records, start=1)
     ]
     frame = pd.DataFrame(rows)
-    return frame.assign(chosen=frame.index == chosen(tuning))
+    return frame.assign(chosen=frame.index == chosen_record(tuning))
 
 
 def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_METRIC) -> pd.Series:
@@ -208,7 +209,7 @@ def _row_notes(own: Mapping[str, Result]) -> list[str]:
         said = Counter(record["note"] for record in result.records if record["note"])
         if said:
             notes.append(f"{kind}, {said.total()} of {len(result.records)} records: {said.most_common(1)[0][0]}")
-    if len({(r.method["hash"], str(r.method["settings"])) for r in own.values() if r.kind != "tuning"}) > 1:
+    if len({(r.method["hash"], str(r.method["settings"])) for r in own.values() if not r.traits["ledger"]}) > 1:
         notes.append("kinds were measured with different versions or settings of the method")
     return notes
 
@@ -233,7 +234,7 @@ def _all_columns(
     """Columns that have a value, by kind and metric; a name that an earlier kind took is prefixed with the kind."""
     newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}
     columns: dict[tuple[str, str], Column] = {}
-    for kind in sorted(newest, key=lambda kind: (kind != RANKING_KIND, kind != "runtime", kind)):
+    for kind in sorted(newest, key=lambda kind: (newest[kind].traits["order"], kind)):
         taken = {column.name for column in columns.values()}
         seen = {metric for (_, k), summary in summaries.items() if k == kind for metric in summary}
         for column in columns_of(newest[kind]):

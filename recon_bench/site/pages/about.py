@@ -11,7 +11,7 @@ from recon_bench.results import Result
 from recon_bench.site.model import Site, commit, records
 from recon_bench.site.pages.methods import methods
 from recon_bench.site.text import fixed
-from recon_bench.tables.export import RULES
+from recon_bench.tables.export import MEANINGS
 
 VERDICTS = {"yes": ("agrees", "good"), "no": ("disagrees", "bad")}
 
@@ -51,7 +51,7 @@ def protocol(site: Site) -> dict[str, Any]:
     kinds = {cell.measurement["hash"]: {**cell.measurement, "kind": cell.kind} for cell in cells}
     return {
         "rules": list(rules.values()),
-        "rule_names": [(name, text) for name, text in RULES.items() if any(name in r for r in rules.values())],
+        "rule_names": [(name, text) for name, text in MEANINGS.items() if any(name in r for r in rules.values())],
         "measurements": sorted(kinds.values(), key=lambda m: (m["kind"], m["version"])),
         "machines": machines(cells),
         "problems": site.problems,
