@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recon_bench import registry, weights
 from recon_bench.core import Measurement, Method, NotApplicable, Task
+from recon_bench.names import hint
 from recon_bench.results import Result, latest
 from recon_bench.rules import RULES
 from recon_bench.run import task_cards
@@ -55,10 +55,8 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
     if name in weights.registry():
         return weights.facts(name)
     known = [*registry.tasks(), *registry.methods(), *registry.measurements(), *RULES, *weights.registry()]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     nouns = "tasks|methods|measurements|rules|weights"
-    raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list {nouns}` lists all")
+    raise ValueError(f"nothing is called {name!r}; {hint(name, known)}`recon-bench list {nouns}` lists all")
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

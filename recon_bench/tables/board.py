@@ -10,7 +10,6 @@ are compared within one machine, device and thread count.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recon_bench.names import hint
 from recon_bench.results import Result, ResultError, latest, started
 from recon_bench.tables.columns import Column, bootstrap, chosen, scalars
 from recon_bench.tables.columns import columns as columns_of
@@ -57,12 +57,9 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     counted, notes = current(results, task, rules)
     if not counted:
         known = task_names(results, rules)
-        near = difflib.get_close_matches(task, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         there = ", ".join(known) or "no task"
-        raise ResultError(
-            f"no results of the task {task!r} under the rules {rules!r}; {hint}There are some of: {there}"
-        )
+        said = f"no results of the task {task!r} under the rules {rules!r}; {hint(task, known)}"
+        raise ResultError(f"{said}There are some of: {there}")
     compared, elsewhere = same_machine(counted)
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
     ranking, problems = _ranking(cells)
