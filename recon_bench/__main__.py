@@ -141,14 +141,14 @@ def _overrides(given: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from recon_bench.catalog import rows
+    from recon_bench.cli.catalog import rows
 
     _print_rows(rows(arguments.what), arguments.json)
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from recon_bench.catalog import card, flat
+    from recon_bench.cli.catalog import card, flat
 
     found = card(arguments.name, _load(arguments.results) if arguments.results.is_dir() else [])
     short = flat({name: value for name, value in found.items() if name != "ledger"})
