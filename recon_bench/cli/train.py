@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from recon_bench.cli.command import Command
 
@@ -33,48 +34,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and keep weights and card; 130 where it was interrupted. ValueError says in one line what is wrong."""
-    if min(arguments.steps, arguments.minutes, arguments.images, arguments.seed) < 0 or arguments.threads < 1:
-        raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
+    _check(arguments)
     import torch
 
-    from recon_bench import registry
     from recon_bench.core import NotApplicable
     from recon_bench.training.loop import train
 
-    try:
-        torch.empty(0, device=arguments.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {arguments.device} cannot be used: {str(error).splitlines()[0]}") from error
-    method, task = registry.method(arguments.method), registry.task(arguments.task)
-    if reason := task.missing():
-        raise ValueError(reason)
+    what = _what(arguments)
     torch.set_num_threads(arguments.threads)
-    changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
-    chosen = _pairs(arguments.set)
-    if "seed" in chosen:
-        raise ValueError("the seed of a training is given with --seed, not with --set")
-    settings = registry.with_settings(method, chosen)
+    budget = {name: getattr(arguments, name) for name in ("steps", "minutes", "images", "resume", "replace")}
     try:
-        train(
-            method,
-            task,
-            settings=settings if method.network is None else dataclasses.replace(settings, seed=arguments.seed),
-            changes=changes,
-            device=arguments.device,
-            steps=arguments.steps,
-            minutes=arguments.minutes,
-            images=arguments.images,
-            resume=arguments.resume,
-            replace=arguments.replace,
-        )
+        train(**what, device=arguments.device, **budget)
     except NotApplicable as why:
-        raise ValueError(f"{method.name} cannot be trained on {task.name}: {why}") from why
+        raise ValueError(f"{what['method'].name} cannot be trained on {what['task'].name}: {why}") from why
     except KeyboardInterrupt as stop:
         if not stop.args:  # otherwise it has said how to go on
             said = "interrupted; weights are as they were, --resume goes on from the checkpoint if there is one"
             print(f"\nrecon-bench: {said}", file=sys.stderr)
         return 130
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """ValueError for numbers out of range and for a device that is not there."""
+    if min(arguments.steps, arguments.minutes, arguments.images, arguments.seed) < 0 or arguments.threads < 1:
+        raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
+    import torch
+
+    try:
+        torch.empty(0, device=arguments.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {arguments.device} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def _what(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The method with its settings, the task, and the changes of the recipe."""
+    from recon_bench import registry
+
+    method, task = registry.method(arguments.method), registry.task(arguments.task)
+    if reason := task.missing():
+        raise ValueError(reason)
+    changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
+    chosen = _pairs(arguments.set)
+    if "seed" in chosen:
+        raise ValueError("the seed of a training is given with --seed, not with --set")
+    settings = registry.with_settings(method, chosen)
+    if method.network is not None:
+        settings = dataclasses.replace(settings, seed=arguments.seed)
+    return {"method": method, "task": task, "settings": settings, "changes": changes}
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:

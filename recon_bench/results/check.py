@@ -16,7 +16,7 @@ TIE = 0.005  # dB: half the last digit shown, below which the tuner prefers less
 
 
 def check(root: Path) -> list[str]:
-    """Everything that is wrong below ``root``, one line each; an empty list is good news."""
+    """Everything that is wrong below ``root``, one line each; an empty list is good news, as for an empty folder."""
     problems: list[str] = []
     cards: Cards = {}
     pictures: set[Path] = set()

@@ -26,7 +26,10 @@ class Outcome:
 def reconstruct_each(
     reconstruct: Reconstructor, operator: Operator, samples: Sequence[Sample], device: torch.device
 ) -> list[Outcome]:
-    """One outcome per sample, reconstructed as one batch; if that raises, one by one, so only the guilty fail."""
+    """One outcome per sample, reconstructed as one batch; if that raises, one by one, so only the guilty fail.
+
+    The data go to ``device``, the outcomes are on the CPU. Raises nothing that the method raises.
+    """
     try:
         return _reconstruct(reconstruct, operator, samples, device)
     except Exception as error:  # a method may raise anything; the reason becomes its row
@@ -77,14 +80,17 @@ class Counting:
     tally: list[float] = dataclasses.field(default_factory=lambda: [0.0])
 
     def __call__(self, x: Tensor) -> Tensor:
+        """``(..., *domain_shape)`` to ``(..., *range_shape)``, counted."""
         self.tally[0] += self.weight / 2
         return self.operator(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """``(..., *range_shape)`` to ``(..., *domain_shape)``, counted."""
         self.tally[0] += self.weight / 2
         return self.operator.adjoint(y)
 
     def split(self, n: int) -> list[Counting]:
+        """The n parts of the operator, counted together; ValueError where it cannot be split so."""
         return [Counting(part, self.weight / n, self.tally) for part in self.operator.split(n)]
 
     def __getattr__(self, name: str) -> Any:

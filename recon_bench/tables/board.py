@@ -92,7 +92,11 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
 
 
 def curves(results: Iterable[Result], task: str, kind: str | None = None, rules: str = "full") -> pd.DataFrame:
-    """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples."""
+    """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples.
+
+    ``value`` is the mean over ``samples`` records at the place ``at`` of the ``axis``, in the unit of the metric. There
+    is no row where there are no curves.
+    """
     rows: list[dict[str, Any]] = []
     for result in latest(same_machine(current(results, task, rules)[0])[0]):
         if result.kind == "tuning" or kind not in (None, result.kind):
@@ -126,7 +130,10 @@ def raw(results: Iterable[Result], task: str, kind: str = RANKING_KIND, rules: s
 
 
 def ledger(tuning: Result) -> pd.DataFrame:
-    """What the tuner tried: evaluation, each setting, each metric, error, and which the header says was chosen."""
+    """What the tuner tried: evaluation, each setting, each metric, error, and which the header says was chosen.
+
+    Evaluations count from 1; a choice stands by its index among the values of its search.
+    """
     if not tuning.records:
         return pd.DataFrame(columns=["evaluation", "error", "chosen"])
     rows = [
@@ -138,7 +145,10 @@ def ledger(tuning: Result) -> pd.DataFrame:
 
 
 def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_METRIC) -> pd.Series:
-    """Which rows no other row beats in both a lower ``cost`` and a higher ``quality``."""
+    """Which rows no other row beats in both a lower ``cost`` and a higher ``quality``, as truth values by row.
+
+    A row without one of the two is not among them; nor is any where the frame has no such column.
+    """
     if cost not in frame or quality not in frame:
         return pd.Series(False, index=frame.index)
     known = frame[[cost, quality]].dropna().sort_values([cost, quality], ascending=[True, False])
