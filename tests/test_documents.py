@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 
 import pytest
 
@@ -68,3 +70,13 @@ def test_a_method_takes_little_reading():
     assert len(text("README.md").splitlines()) <= 70
     way = text("README.md") + text("CONTRIBUTING.md").split("\n## A learned method")[0]
     assert len(way.splitlines()) <= 250
+
+
+def test_make_works_below_a_path_with_spaces(tmp_path):
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    shutil.copy(REPOSITORY / "Makefile", folder)
+    dry = ["make", "-n", "-o", ".venv/dev", "-o", ".venv/run", "site", "asv"]
+    lines = subprocess.run(dry, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
+    named = [line for line in lines if str(folder) in line]
+    assert len(named) == 3 and all(any(str(folder) in word for word in shlex.split(line)) for line in named)
