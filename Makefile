@@ -79,8 +79,8 @@ perf: .venv/dev  ## compare our operators with ASTRA, scikit-image and deepinv, 
 
 asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
 	@mkdir -p .asv
-	HOME=$(CURDIR)/.asv $(BIN)/asv machine --yes
-	HOME=$(CURDIR)/.asv $(BIN)/asv run -E existing:same --set-commit-hash $$(git rev-parse HEAD)
+	HOME="$(CURDIR)/.asv" $(BIN)/asv machine --yes
+	HOME="$(CURDIR)/.asv" $(BIN)/asv run -E existing:same --set-commit-hash $$(git rev-parse HEAD)
 
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv

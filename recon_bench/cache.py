@@ -38,7 +38,8 @@ def load_or_build(key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]]
     """The tensors stored under ``key`` (JSON data that defines them wholly), built and stored if they are not there.
 
     Tensors that were read are memory-mapped copy-on-write. Where nothing can be stored (a full disk, a read-only
-    folder) the built tensors are returned with a warning.
+    folder) the built tensors are returned with a warning; an entry that is damaged is built again. Raises what
+    ``build`` raises, and TypeError for a key that is no JSON.
     """
     entry = folder() / digest(dict(key))
     if (found := _load(entry)) is not None:

@@ -9,7 +9,6 @@ An import error in one of them is raised, not swallowed.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 from recon_bench import weights
 from recon_bench.core import Method
 from recon_bench.measurement import Measurement
+from recon_bench.names import hint
 from recon_bench.task import Task
 
 Noun = TypeVar("Noun", Task, Method, Measurement)
@@ -152,7 +152,5 @@ def _load_file(path: Path) -> ModuleType:
 def _get(found: Mapping[str, Any], name: str, what: str) -> Any:
     if name in found:
         return found[name]
-    near = difflib.get_close_matches(name, found, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     known = ", ".join(found) or "none"
-    raise UnknownName(f"unknown {what} {name!r}{hint} Known: {known}")
+    raise UnknownName(f"unknown {what} {name!r}; {hint(name, found)}Known: {known}")

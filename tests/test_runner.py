@@ -15,13 +15,12 @@ import pytest
 
 from recon_bench import registry, results
 from recon_bench.measurement import Record
-from recon_bench.scoring.tuner import best_settings
 from recon_bench.registry import UnknownName
 from recon_bench.results import ResultError, check
 from recon_bench.rules import Rules
-from recon_bench.run import runner
-from recon_bench.run import journal
+from recon_bench.run import journal, runner
 from recon_bench.run.worker import Job, work
+from recon_bench.scoring.tuner import best_settings
 
 ONE = str(Path(__file__).parent / "methods" / "one.py")
 TASK = "ct-shepp-logan-30"

@@ -17,7 +17,7 @@ import torch
 
 from baselines import unet
 from recon_bench import learned, registry, weights
-from recon_bench.__main__ import main
+from recon_bench.cli.main import main
 from recon_bench.recipe import OPTIMISERS
 from recon_bench.scoring import metrics
 from recon_bench.training import checkpoints, examples, optimisers

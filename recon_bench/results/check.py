@@ -24,7 +24,7 @@ Cards = dict[tuple[str, str], dict[str, Any]]
 
 
 def check(root: Path) -> list[str]:
-    """Everything that is wrong below ``root``, one line each; an empty list is good news."""
+    """Everything that is wrong below ``root``, one line each; an empty list is good news, as for an empty folder."""
     problems: list[str] = []
     cards: Cards = {}
     pictures: set[Path] = set()

@@ -20,7 +20,7 @@ SCAN = 5
 
 
 def value(space: Mapping[str, Log | Choice], point: Mapping[str, float]) -> dict[str, Any]:
-    """The settings at ``point``, in which a choice is given by the index of its value."""
+    """The settings at ``point``, in which a choice is given by the index of its value and an integer as a float."""
     return {name: _value(space[name], number) for name, number in point.items()}
 
 
@@ -33,7 +33,8 @@ def _value(axis: Log | Choice, number: float) -> Any:
 def search(space: Mapping[str, Log | Choice], start: Mapping[str, Any], budget: int) -> Generator[Point, float, None]:
     """Yields at most ``budget`` points, each to be answered (``send``) by its score, higher being better.
 
-    ``start`` has the default value of every setting in ``space``; a point has a number for each.
+    ``start`` has the default value of every setting in ``space``; a point has a number for each, a choice its index.
+    Raises ValueError where a default is not among the values of its choice.
     """
     seen: dict[tuple[float, ...], float] = {}
     best = {name: _number(axis, start[name]) for name, axis in space.items()}

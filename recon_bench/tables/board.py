@@ -10,7 +10,6 @@ are compared within one machine, device and thread count.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recon_bench.names import hint
 from recon_bench.results import RANKING_KIND, Result, ResultError, latest, started
 from recon_bench.results.ledger import chosen_record
 from recon_bench.tables.columns import Column, bootstrap, scalars
@@ -58,12 +58,9 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     counted, notes = current(results, task, rules)
     if not counted:
         known = task_names(results, rules)
-        near = difflib.get_close_matches(task, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         there = ", ".join(known) or "no task"
-        raise ResultError(
-            f"no results of the task {task!r} under the rules {rules!r}; {hint}There are some of: {there}"
-        )
+        said = f"no results of the task {task!r} under the rules {rules!r}; {hint(task, known)}"
+        raise ResultError(f"{said}There are some of: {there}")
     compared, elsewhere = same_machine(counted)
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
     ranking, problems = _ranking(cells)
@@ -96,7 +93,11 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
 
 
 def curves(results: Iterable[Result], task: str, kind: str | None = None, rules: str = "full") -> pd.DataFrame:
-    """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples."""
+    """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples.
+
+    ``value`` is the mean over ``samples`` records at the place ``at`` of the ``axis``, in the unit of the metric. There
+    is no row where there are no curves.
+    """
     rows: list[dict[str, Any]] = []
     for result in latest(same_machine(current(results, task, rules)[0])[0]):
         if result.traits["ledger"] or kind not in (None, result.kind):
@@ -130,7 +131,10 @@ def raw(results: Iterable[Result], task: str, kind: str = RANKING_KIND, rules: s
 
 
 def ledger(tuning: Result) -> pd.DataFrame:
-    """What the tuner tried: evaluation, each setting, each metric, error, and which the header says was chosen."""
+    """What the tuner tried: evaluation, each setting, each metric, error, and which the header says was chosen.
+
+    Evaluations count from 1; a choice stands by its index among the values of its search.
+    """
     if not tuning.records:
         return pd.DataFrame(columns=["evaluation", "error", "chosen"])
     rows = [
@@ -142,7 +146,10 @@ def ledger(tuning: Result) -> pd.DataFrame:
 
 
 def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_METRIC) -> pd.Series:
-    """Which rows no other row beats in both a lower ``cost`` and a higher ``quality``."""
+    """Which rows no other row beats in both a lower ``cost`` and a higher ``quality``, as truth values by row.
+
+    A row without one of the two is not among them; nor is any where the frame has no such column.
+    """
     if cost not in frame or quality not in frame:
         return pd.Series(False, index=frame.index)
     known = frame[[cost, quality]].dropna().sort_values([cost, quality], ascending=[True, False])

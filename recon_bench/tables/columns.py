@@ -53,7 +53,7 @@ def summary(result: Result) -> dict[str, Interval]:
 
 
 def scalars(result: Result, metric: str) -> dict[str, float]:
-    """Value of ``metric`` for each sample, averaged over seeds, from records that are not points of a curve."""
+    """Value of ``metric`` by sample, averaged over seeds, from records that are not points of a curve; may be empty."""
     found: dict[str, list[float]] = {}
     for record in result.records:
         if not record["at"] and metric in record["values"]:

@@ -68,7 +68,7 @@ def run(result: Result) -> dict[str, Any]:
 
 
 def reproduce(result: Result) -> str:
-    """The command that repeats one cell, whatever has been measured already."""
+    """The command that repeats one cell, whatever has been measured already, as a line for a shell."""
     file = result.method["file"]
     method = result.method["name"] if file.startswith("baselines/") else file
     words = ["recon-bench", "run", "--tasks", result.task["name"], "--methods", method, "--measurements", result.kind]

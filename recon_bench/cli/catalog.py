@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from recon_bench import registry, weights
 from recon_bench.core import Method, NotApplicable
 from recon_bench.measurement import Measurement
+from recon_bench.names import hint
 from recon_bench.results import Result, latest
 from recon_bench.results.ledger import chosen_record
 from recon_bench.rules import RULES
@@ -57,10 +57,8 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
     if name in weights.registry():
         return weights.facts(name)
     known = [*registry.tasks(), *registry.methods(), *registry.measurements(), *RULES, *weights.registry()]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     nouns = "tasks|methods|measurements|rules|weights"
-    raise ValueError(f"nothing is called {name!r}; {hint}`recon-bench list {nouns}` lists all")
+    raise ValueError(f"nothing is called {name!r}; {hint(name, known)}`recon-bench list {nouns}` lists all")
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
