@@ -343,8 +343,8 @@ def test_what_is_no_sequence_of_angles_is_refused(angles):
 
 
 def test_columns_may_be_an_array():
-    A, plain = MaskedFourier((8, 8), np.array([1, 3])), MaskedFourier((8, 8), (1, 3))
-    assert A == plain and hash(A) == hash(plain)
+    given, plain = MaskedFourier((8, 8), np.array([1, 3])), MaskedFourier((8, 8), (1, 3))
+    assert given == plain and hash(given) == hash(plain)
 
 
 @pytest.mark.parametrize(
