@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from recon_bench.core import Sample
+from recon_bench.data.reading import finite
 from recon_bench.operators import ParallelBeam, RayTransform
 
 Array = NDArray[np.float64]
@@ -25,7 +26,12 @@ def streams(seed: int, split: str, index: int) -> tuple[np.random.Generator, np.
 
 
 def sample(split: str, index: int, truth: NDArray, data: NDArray, volume: str = "") -> Sample:
-    """A :class:`Sample` in float32 or complex64 of what was computed in double precision."""
+    """A :class:`Sample` in float32 or complex64 of what was computed in double precision.
+
+    DataError where truth or data are not finite: no method could be blamed for what comes of it.
+    """
+    for name, values in (("truth", truth), ("data", data)):
+        finite(values, f"{split}-{index:04d}{volume and ' of ' + volume}: {name}")
     single = np.complex64 if np.iscomplexobj(truth) else np.float32
     return Sample(
         id=f"{split}-{index:04d}",
