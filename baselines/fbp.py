@@ -30,10 +30,14 @@ class Settings:
 
 
 def ray_geometry(operator: Any) -> ParallelBeam:
-    """Geometry of a ray transform; NotApplicable for any other operator."""
-    if not hasattr(operator, "geometry"):
-        raise NotApplicable(f"needs a ray transform, this task measures with {type(operator).__name__}")
-    return operator.geometry
+    """Geometry of a parallel-beam ray transform; NotApplicable for any other operator."""
+    geometry = getattr(operator, "geometry", None)
+    if not isinstance(geometry, ParallelBeam):
+        of = "" if geometry is None else f" of {type(geometry).__name__}"
+        raise NotApplicable(
+            f"needs a parallel-beam ray transform, this task measures with {type(operator).__name__}{of}"
+        )
+    return geometry
 
 
 def view_weights(angles: tuple[float, ...]) -> Tensor:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon_bench.core import Log, Method, Operator, Problem, Reconstructor
+from recon_bench.core import Log, Method, NotApplicable, Operator, Problem, Reconstructor
 from recon_bench.solvers import remember, split_data, views
 
 
@@ -50,7 +50,9 @@ def kaczmarz(
 
 def prepare(A: Operator) -> tuple[list[Operator], list[Tensor]]:
     """One operator for each view, and 1 / (A_i A_i* 1) for each of its equations (0 for a ray beside the image)."""
-    parts = A.split(views(A))  # type: ignore[attr-defined]
+    if not hasattr(A, "split"):
+        raise NotApplicable("needs an operator that can be split into views, columns or rows")
+    parts = A.split(views(A))
     sums = [part(part.adjoint(torch.ones(part.range_shape, dtype=A.dtype, device=A.device))) for part in parts]
     return parts, [torch.where(s.abs() > 1e-6 * s.abs().max(), 1 / s, 0) for s in sums]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon_bench.core import Log, Method, Operator, Problem, Reconstructor
+from recon_bench.core import Log, Method, NotApplicable, Operator, Problem, Reconstructor
 from recon_bench.operators import norm
 from recon_bench.solvers import remember, split_data, views
 
@@ -40,7 +40,9 @@ def sgd(
 
 def prepare(A: Operator, count: int) -> tuple[list[Operator], float]:
     """``count`` parts of A (or as many as it has views) and the largest of their norms."""
-    parts = A.split(min(count, views(A)))  # type: ignore[attr-defined]
+    if not hasattr(A, "split"):
+        raise NotApplicable("needs an operator that can be split into views, columns or rows")
+    parts = A.split(min(count, views(A)))
     return parts, max(norm(part) for part in parts)
 
 

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import Log, Method, NotApplicable, Operator, Problem, Reconstructor
+from recon_bench.operators import ParallelBeam
 from recon_bench.solvers import CHECK_EVERY, dot, relative_change, remember, warn_not_converged
 
 BALANCE = 0.02  # step of x in units of its size, per unit of the dual of D x; 0.01 to 0.05 are about as fast
@@ -61,12 +62,12 @@ class Preconditioner:
 
 
 def precondition(A: Operator, filtered: bool = True, iterations: int = 20, seed: int = 0) -> Preconditioner:
-    """The filter for a ray transform, none for other operators (or without ``filtered``); norm by a power method."""
+    """The filter for a parallel beam, none for other operators (or without ``filtered``); norm by a power method."""
     gain = torch.ones(1, device=A.device)
     forward: Callable[[Tensor], Tensor] = torch.clone
     inverse: Callable[[Tensor], Tensor] = torch.clone
     g = getattr(A, "geometry", None)
-    if g is not None and filtered:
+    if isinstance(g, ParallelBeam) and filtered:
         f = torch.fft.rfftfreq(g.bins, g.spacing, device=A.device)
         f[0] = f[1] / 4  # the mean of the ramp over its bin: a zero would never correct the mean of a view
         gain = f / (f + len(g.angles) / (math.pi * g.size * g.pixel))

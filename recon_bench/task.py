@@ -19,6 +19,10 @@ from recon_bench.storage import digest
 SPLITS = ("train", "validation", "test")
 
 
+class DataError(ValueError):
+    """Scans that are missing or cannot be used; the text says what was expected, what came and what to do."""
+
+
 @dataclass(frozen=True)
 class Truth:
     """What a task draws before it measures: an ``image`` ``(*domain_shape)`` in double precision, where there is one.
@@ -89,10 +93,13 @@ class Task:
         return Samples(self.sizes[split], lambda index: self.observe(split, index))
 
     def observe(self, split: str, index: int) -> Sample:
-        """Draw a truth and measure it."""
+        """Draw a truth and measure it. DataError where one is not finite: no method could be blamed for that."""
         truth = self.draw(split, index)
         data = self.measure(truth, streams(self.seed, split, index)[1])
-        return Sample(f"{split}-{index:04d}", single(truth.image), single(data), truth.volume)
+        name = f"{split}-{index:04d}"
+        for what, values in (("truth", truth.image), ("data", data)):
+            finite(values, f"{name}{truth.volume and ' of ' + truth.volume}: {what}")
+        return Sample(name, single(truth.image), single(data), truth.volume)
 
     @cached_property
     def hash(self) -> str:
@@ -107,6 +114,16 @@ def streams(seed: int, split: str, index: int) -> tuple[np.random.Generator, np.
     """The two generators, of the image and of the noise, of sample ``index`` of ``split``; no other shares them."""
     image, noise = np.random.default_rng([seed, SPLITS.index(split), index]).spawn(2)
     return image, noise
+
+
+def finite(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """``values`` themselves, or a DataError if some are NaN or infinite; ``where`` names the file and the slice."""
+    if bad := values.size - int(np.isfinite(values).sum()):
+        raise DataError(
+            f"{where}: expected finite values, but {bad} of {values.size} are NaN or infinite: the data are at fault. "
+            "Take it from its source again, or leave it out."
+        )
+    return values
 
 
 def single(values: NDArray[Any]) -> Tensor:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -64,6 +68,100 @@ def assert_batches(A: Operator) -> None:
             assert y.shape[: len(batch)] == batch
             single = torch.stack([call(image) for image in x.reshape(-1, *shape)])
             assert relative(y.flatten(0, len(batch) - 1), single) < ROUNDING[A.dtype]
+
+
+def directions(A: Operator) -> Iterator[tuple[Callable[[Tensor], Tensor], tuple[int, ...], tuple[int, ...]]]:
+    """A and its adjoint, each with the shapes that it takes and gives."""
+    yield A, A.domain_shape, A.range_shape
+    yield A.adjoint, A.range_shape, A.domain_shape
+
+
+def assert_empty_batches(A: Operator) -> None:
+    """No images give no data, with a gradient of no images."""
+    for batch in ((0,), (3, 0)):
+        for call, source, target in directions(A):
+            x = noise((*batch, *source), A).requires_grad_()
+            y = call(x)
+            assert y.shape == (*batch, *target) and y.dtype == A.dtype and y.device == x.device
+            (gradient,) = torch.autograd.grad(y.abs().sum(), x)
+            assert gradient.shape == x.shape
+
+
+def assert_results_may_be_changed(A: Operator) -> None:
+    """What A gives is the caller's: changing it in place leaves A, the input and the gradient as they are."""
+    for batch in ((), (1,), (3,), (2, 3)):
+        for call, source, target in directions(A):
+            x = noise((*batch, *source), A)
+            kept, expected = x.clone(), call(x).clone()
+            call(x).zero_()
+            assert torch.equal(x, kept) and torch.equal(call(x), expected)
+            weight = noise((*batch, *target), A, seed=1)
+            gradients = []
+            for changed in (lambda y: y.mul_(2).add_(1), lambda y: y * 2 + 1):
+                point = x.clone().requires_grad_()
+                (changed(call(point * 1)) * weight).abs().sum().backward()
+                gradients.append(point.grad)
+            assert torch.equal(*gradients)
+
+
+def assert_autocast(A: Operator) -> None:
+    """Under autocast A computes in its own type, both ways; a real one takes half precision too."""
+    device = A.device.type
+    for call, source, target in directions(A):
+        x = noise((3, *source), A).requires_grad_()
+        weight = noise((3, *target), A, seed=1)
+        expected = call(x)
+        (gradient,) = torch.autograd.grad(expected, x, weight)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            y = call(x)
+            assert y.dtype == A.dtype and torch.equal(y, expected)
+            assert torch.equal(torch.autograd.grad(y, x, weight)[0], gradient)
+            if not A.dtype.is_complex:
+                half = x.detach().bfloat16().requires_grad_()
+                assert torch.equal(call(half), call(half.to(A.dtype)))
+                (gradient_of_half,) = torch.autograd.grad(call(half), half, weight)
+                assert torch.equal(gradient_of_half, gradient.bfloat16())
+
+
+def assert_function_transforms(A: Operator) -> None:
+    """torch.func's vmap (over any dimension, nested, in chunks), jacrev, jacfwd and hessian; A small, in float64."""
+    for call, source, _ in directions(A):
+        x = noise((2, 3, *source), A)
+        expected = call(x)
+        close = {"rtol": 1e-12, "atol": 1e-12}
+        torch.testing.assert_close(torch.func.vmap(call)(x), expected, **close)
+        torch.testing.assert_close(torch.func.vmap(torch.func.vmap(call))(x), expected, **close)
+        torch.testing.assert_close(torch.func.vmap(call, in_dims=1, out_dims=1)(x), expected, **close)
+        torch.testing.assert_close(torch.func.vmap(call, chunk_size=1)(x), expected, **close)
+        one = torch.func.vmap(call, in_dims=-1)(x[0, 0][..., None])  # a single image on a dimension of its own
+        torch.testing.assert_close(one, call(x[:1, 0]), **close)
+
+        def real(z: Tensor, call: Callable[[Tensor], Tensor] = call) -> Tensor:
+            """``call`` between real numbers: a Jacobian is of those."""
+            return torch.view_as_real(call(torch.view_as_complex(z))) if A.dtype.is_complex else call(z)
+
+        z = torch.view_as_real(x[0, 0]).clone() if A.dtype.is_complex else x[0, 0]
+        units = torch.eye(z.numel(), dtype=z.dtype, device=z.device).reshape(-1, *z.shape)
+        matrix = torch.stack([real(unit) for unit in units], -1).reshape(*real(z).shape, *z.shape)
+        for jacobian in (torch.func.jacrev(real), torch.func.jacfwd(real)):
+            torch.testing.assert_close(jacobian(z), matrix, **close)
+        flat = matrix.reshape(-1, z.numel())
+        hessian = torch.func.hessian(lambda z, real=real: real(z).square().sum() / 2)(z)
+        torch.testing.assert_close(hessian.reshape(z.numel(), z.numel()), flat.T @ flat, rtol=1e-9, atol=1e-9)
+        jacobian = torch.autograd.functional.jacobian(real, z, vectorize=True)
+        torch.testing.assert_close(jacobian, matrix, **close)
+
+
+def assert_copies(A: Operator) -> None:
+    """A deep copy and one from a pickle do the same, also as part of a network."""
+    network = torch.nn.Module()
+    network.operator = A
+    for other in (copy.deepcopy(A), pickle.loads(pickle.dumps(A)), copy.deepcopy(network).operator):
+        assert (other.domain_shape, other.range_shape) == (A.domain_shape, A.range_shape)
+        assert (other.device, other.dtype) == (A.device, A.dtype)
+        for ours, theirs, shape in ((A, other, A.domain_shape), (A.adjoint, other.adjoint, A.range_shape)):
+            x = noise((2, *shape), A)
+            assert torch.equal(ours(x), theirs(x))
 
 
 def dense(A: Operator) -> Tensor:

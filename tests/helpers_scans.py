@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import h5py
 import nibabel
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 ISMRMRD = """<?xml version="1.0" encoding="utf-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
@@ -88,7 +91,27 @@ def write_dicom(
         slice_.PixelData = pixels.astype("<i2").tobytes()
     for name, value in tags.items():
         setattr(slice_, name, value)
-    pydicom.dcmwrite(path, slice_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, about values that we write because scanners do
+        pydicom.dcmwrite(path, slice_)
+    return path
+
+
+def lookup_table(first: int, entries: list[int]) -> Sequence:
+    """A modality LUT: stored values from ``first`` on become ``entries``."""
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData, item.ModalityLUTType = [len(entries), first, 16], entries, "US"
+    item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+    return Sequence([item])
+
+
+def compress_dicom(path: Path, syntax: UID, frame: bytes) -> Path:
+    """Put one compressed ``frame`` in the place of the pixels of a slice."""
+    slice_ = pydicom.dcmread(path)
+    slice_.file_meta.TransferSyntaxUID = syntax
+    slice_.PixelData = encapsulate([frame])
+    slice_["PixelData"].is_undefined_length = True
+    slice_.save_as(path)
     return path
 
 

@@ -90,7 +90,9 @@ def test_fbp_says_what_is_wrong_with_its_settings_and_tasks():
         fbp.build(problem(A), fbp.Settings("hanning"))
     with pytest.raises(ValueError, match="cutoff"):
         fbp.build(problem(A), fbp.Settings("hann", 1.5))
-    with pytest.raises(NotApplicable, match="needs a ray transform"):
+    with pytest.raises(
+        NotApplicable, match="needs a parallel-beam ray transform, this task measures with MaskedFourier"
+    ):
         fbp.build(problem(MaskedFourier((16, 16), (7, 8, 9))), fbp.Settings())
 
 

@@ -1,6 +1,9 @@
 """Operators: matched adjoints, gradients, batches, splits, errors; the ray transform against exact integrals."""
 
+import copy
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,7 +11,20 @@ import torch
 
 from recon_bench.data.ellipses import averaged, sinogram
 from recon_bench.operators import Identity, MaskedFourier, Matrix, ParallelBeam, RayTransform, evenly, norm
-from tests.helpers import assert_adjoint, assert_batches, assert_gradients, assert_norm, dense, noise, relative
+from tests.helpers import (
+    assert_adjoint,
+    assert_autocast,
+    assert_batches,
+    assert_copies,
+    assert_empty_batches,
+    assert_function_transforms,
+    assert_gradients,
+    assert_norm,
+    assert_results_may_be_changed,
+    dense,
+    noise,
+    relative,
+)
 
 GEOMETRIES = {
     "even": ParallelBeam(16, evenly(7), 23),
@@ -79,6 +95,59 @@ def test_backward_is_the_adjoint_to_second_order_and_in_forward_mode(name):
     A = operators(torch.float64)[name]
     assert_gradients(A)
     assert_gradients(A, (2,))
+
+
+@precisions
+@every_operator
+def test_operators_are_at_home_in_torch(name, dtype):
+    """Autocast, empty batches, changes of the result in place, copies and pickles."""
+    A = operators(dtype)[name]
+    for holds in (assert_autocast, assert_empty_batches, assert_results_may_be_changed, assert_copies):
+        holds(A)
+
+
+@every_operator
+def test_function_transforms(name):
+    assert_function_transforms(operators(torch.float64)[name])
+
+
+def test_vmap_does_not_take_its_dimension_for_one_of_the_image():
+    A = RayTransform(GEOMETRIES["even"])
+    with pytest.raises(ValueError, match=r"expects .*16, 16.*got \(16,\)"):
+        torch.func.vmap(A)(torch.zeros(16, 16))
+
+
+def test_half_precision_is_taken_under_autocast_alone():
+    A = RayTransform(GEOMETRIES["even"])
+    with pytest.raises(TypeError, match=r"float32, got torch\.bfloat16: convert"):
+        A(torch.zeros(16, 16, dtype=torch.bfloat16))
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(TypeError, match=r"got torch\.float64"):
+        A(torch.zeros(16, 16, dtype=torch.float64))
+
+
+def test_a_network_around_an_operator_trains_under_autocast():
+    """As in training on a CPU with bfloat16: convolutions in half precision, the operator in its own."""
+    A = RayTransform(GEOMETRIES["even"])
+    before, after = torch.nn.Conv2d(1, 1, 3, padding=1), torch.nn.Conv2d(1, 1, 3, padding=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        image = before(torch.ones(2, 1, 16, 16))
+        assert image.dtype == torch.bfloat16
+        loss = after(A.adjoint(A(image))).square().mean()
+    loss.backward()
+    assert before.weight.grad.abs().sum() > 0 and before.weight.grad.isfinite().all()
+
+
+def test_copies_of_a_ray_transform_share_its_matrices():
+    """They are never changed and may take a gigabyte."""
+    A = RayTransform(GEOMETRIES["even"])
+    assert copy.deepcopy(A) == A
+    assert copy.deepcopy(A)._projector is A._projector
+
+
+def test_the_backend_of_a_ray_transform_has_a_name():
+    A = RayTransform(GEOMETRIES["even"])
+    assert A.backend == "csr-int32"
+    assert [part.backend for part in A.split(2)] == ["csr-int32"] * 2
 
 
 def test_gradient_of_a_data_fit():
@@ -241,6 +310,44 @@ def test_a_wrong_type_is_named():
 
 
 @pytest.mark.parametrize(
+    "angles",
+    [
+        np.linspace(0, 3, 4),
+        np.linspace(0, 3, 4, dtype=np.float32),
+        torch.linspace(0, 3, 4),
+        torch.linspace(0, 3, 4).double().requires_grad_(),
+        [0, 1, 2, 3],
+        [np.float32(k) for k in range(4)],
+        (torch.tensor(float(k)) for k in range(4)),
+        range(4),
+    ],
+    ids=["numpy", "float32", "torch", "with gradient", "list", "scalars", "generator", "range"],
+)
+def test_angles_may_be_any_sequence_of_numbers(angles):
+    """They become Python floats, so that equal scans are equal, hash alike and can be written as JSON."""
+    g = ParallelBeam(np.int64(8), angles, np.int32(12), np.float32(0.5), shift=0, pixel=torch.tensor(0.5))
+    plain = ParallelBeam(8, (0.0, 1.0, 2.0, 3.0), 12, 0.5, 0.0, 0.5)
+    assert g == plain and hash(g) == hash(plain)
+    assert json.dumps(asdict(g)) == json.dumps(asdict(plain))
+    assert RayTransform(g).range_shape == (4, 12)
+
+
+def test_float32_angles_keep_their_value():
+    assert ParallelBeam(8, np.float32([0.1]), 12).angles == (float(np.float32(0.1)),)
+
+
+@pytest.mark.parametrize("angles", [0.3, np.array(0.3), np.zeros((2, 2)), "0.3", [1j], None], ids=repr)
+def test_what_is_no_sequence_of_angles_is_refused(angles):
+    with pytest.raises(ValueError, match="angles must be one sequence of numbers, in radians, got"):
+        ParallelBeam(8, angles, 12)
+
+
+def test_columns_may_be_an_array():
+    given, plain = MaskedFourier((8, 8), np.array([1, 3])), MaskedFourier((8, 8), (1, 3))
+    assert given == plain and hash(given) == hash(plain)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"size": 0},
@@ -318,5 +425,7 @@ def test_on_cuda(name, dtype):
     for batch in ((), (3,), (2, 2)):
         assert_adjoint(A, batch)
     assert_batches(A)
+    for holds in (assert_autocast, assert_empty_batches, assert_results_may_be_changed, assert_copies):
+        holds(A)
     x = noise(A.domain_shape, reference)
     assert relative(A(x.to("cuda")).cpu(), reference(x)) < 1e-5

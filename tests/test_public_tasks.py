@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from itertools import chain
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from recon_bench.data import simulation
 from recon_bench.data.lodopab import MU_MAX, SIZES
 from recon_bench.data.reading import DataError
 from recon_bench.operators import RayTransform
 from recon_bench.scoring.metrics import noise_norm
+from recon_bench.task import Truth
 from recon_bench.tasks import fastmri, lodopab
 from tests.helpers_scans import to_kspace, write_fastmri, write_lodopab
 
@@ -107,6 +110,26 @@ def test_lodopab_images_stand_upright(lodopab_folder):
 def test_lodopab_training_files_are_asked_for_when_read(lodopab_folder):
     with pytest.raises(DataError, match=r"ground_truth_train_000\.hdf5"):
         LODOPAB.samples("train")[0]
+
+
+def test_lodopab_truth_that_is_not_finite_is_the_fault_of_the_data(lodopab_folder):
+    path = write_lodopab(
+        lodopab_folder / "ground_truth_test_001.hdf5", 128, (362, 362), {5: np.full((362, 362), np.nan)}
+    )
+    with pytest.raises(DataError, match=f"{path}: slice 5 of /data: .* the data are at fault"):
+        LODOPAB.observe("test", 133)
+
+
+@pytest.mark.parametrize("name", ["truth", "data"])
+def test_a_sample_that_is_not_finite_is_named(name):
+    """Whatever task makes it: no method could be blamed for what comes of it."""
+    arrays = {"truth": np.ones((2, 3)), "data": np.ones((4, 5), complex)}
+    arrays[name][1, 2] = np.inf
+    with pytest.raises(DataError, match=f"test-0007 of knee: {name}: expected finite values, but 1 of"):
+        task = dataclasses.replace(
+            LODOPAB, draw=lambda *_: Truth(arrays["truth"], "knee"), measure=lambda *_: arrays["data"]
+        )
+        task.samples("test")[7]
 
 
 def test_lodopab_one_missing_file_is_named(lodopab_folder):

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
+import warnings
 from pathlib import Path
 
 import h5py
 import nibabel
 import numpy as np
+import pydicom
 import pytest
+from pydicom.pixels import get_decoder
+from pydicom.uid import MPEG2MPML, JPEGLosslessSV1, RLELossless
 
 from recon_bench.data import fastmri, lodopab
 from recon_bench.data.dicom import open_dicom
 from recon_bench.data.nifti import open_nifti
 from recon_bench.data.reading import DataError
-from tests.helpers_scans import to_kspace, write_dicom, write_fastmri, write_lodopab, write_nifti
+from tests.helpers_scans import (
+    compress_dicom,
+    lookup_table,
+    to_kspace,
+    write_dicom,
+    write_fastmri,
+    write_lodopab,
+    write_nifti,
+)
 
 
 def truncate(path: Path, part: float = 0.5) -> Path:
@@ -175,6 +188,99 @@ def test_fastmri_damaged_and_wrong_files(tmp_path):
         fastmri.open_scan(tmp_path / "b.h5")
 
 
+@pytest.mark.parametrize("form", [np.bytes_, lambda text: [text], lambda text: np.array([text.encode()])])
+def test_fastmri_text_and_numbers_in_any_of_the_forms_that_writers_use(tmp_path, form):
+    image = knees(1, 320, 320)
+    path = write_fastmri(tmp_path / "a.h5", image, np.abs(image))
+    plain = fastmri.open_scan(path)
+    with h5py.File(path, "r+") as file:
+        header = file["ismrmrd_header"][()].decode()
+        del file["ismrmrd_header"]
+        file["ismrmrd_header"] = form(header)
+        file.attrs.update(acquisition=form("CORPD_FBK"), patient_id=form("d" * 64), max=[file.attrs["max"]])
+    assert fastmri.open_scan(path) == plain
+
+
+def test_fastmri_an_attribute_of_many_values_or_not_finite_is_refused(tmp_path):
+    image = knees(1, 320, 320)
+    path = write_fastmri(tmp_path / "a.h5", image, np.abs(image))
+    for value, words in (([1.0, 2.0], ("single value", "there are 2")), (np.nan, ("finite attribute max", "nan"))):
+        with h5py.File(path, "r+") as file:
+            file.attrs["max"] = value
+        with pytest.raises(DataError, match=says("a.h5", *words)):
+            fastmri.open_scan(path)
+
+
+def test_fastmri_values_that_are_not_finite_are_named_by_file_and_slice(tmp_path):
+    kspace = knees(2, 320, 320)
+    kspace[1, 5, 7] = np.nan
+    scan = fastmri.open_scan(write_fastmri(tmp_path / "a.h5", kspace))
+    assert np.isfinite(fastmri.read_kspace(scan, 0)).all()
+    with pytest.raises(DataError, match=says("a.h5: slice 1 of /kspace", "1 of 102400", "data are at fault")):
+        fastmri.read_kspace(scan, 1)
+
+
+# HDF5, whatever is in it
+
+
+def test_hdf5_that_is_locked_says_so_and_is_not_to_be_downloaded_again(lodopab_folder):
+    path = lodopab_folder / "ground_truth_test_000.hdf5"
+    with path.open("r+b") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match=says(path, "lock", "Another program has locked the file")) as caught:
+            lodopab.sample(lodopab_folder, "test", 127)
+        assert "Download" not in str(caught.value)
+    assert lodopab.sample(lodopab_folder, "test", 127)[0].any()
+
+
+def test_hdf5_that_may_not_be_read_says_so(lodopab_folder, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    with pytest.raises(DataError, match=says("ground_truth_test_000.hdf5", "Permission denied", "chmod")):
+        lodopab.sample(lodopab_folder, "test", 127)
+
+
+def test_hdf5_that_is_compressed_by_a_missing_codec_says_so(lodopab_folder):
+    code = 32001  # Blosc
+    if h5py.h5z.filter_avail(code):
+        pytest.skip("the codec is installed")
+    path = lodopab_folder / "ground_truth_test_000.hdf5"
+    with h5py.File(path, "w") as file:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk((1, 362, 362))
+        properties.set_filter(code, h5py.h5z.FLAG_OPTIONAL)
+        space, kind = h5py.h5s.create_simple((128, 362, 362)), h5py.h5t.IEEE_F32LE
+        data = h5py.Dataset(h5py.h5d.create(file.id, b"data", kind, space, properties))
+        data.id.write_direct_chunk((127, 0, 0), b"compressed elsewhere")
+    with pytest.raises(
+        DataError, match=says(path, "filter 32001", "no codec", "file is whole", "hdf5plugin")
+    ) as caught:
+        lodopab.sample(lodopab_folder, "test", 127)
+    assert "Download" not in str(caught.value)
+
+
+def test_lodopab_values_that_are_not_finite_are_named_by_file_and_row(lodopab_folder):
+    image = np.full((362, 362), 0.5)
+    image[3, 4] = np.inf
+    path = write_lodopab(lodopab_folder / "ground_truth_test_001.hdf5", 128, (362, 362), {0: image})
+    with pytest.raises(DataError, match=says(f"{path}: slice 0 of /data", "1 of 131044", "data are at fault")):
+        lodopab.sample(lodopab_folder, "test", 128)
+
+
+def test_paths_may_be_text(lodopab_folder, series, tmp_path):
+    assert lodopab.sample(str(lodopab_folder), "test", 127)[0].shape == (362, 362)
+    assert "ground_truth_test_002.hdf5" in lodopab.absent(str(lodopab_folder), ("test",))
+    path = write_fastmri(tmp_path / "a.h5", knees(1, 320, 320))
+    assert fastmri.read_kspace(fastmri.open_scan(str(path)), 0).shape == (320, 320)
+    assert open_nifti(str(write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2)), "RAS", (1, 1, 1)))).name == "a.nii"
+    assert open_dicom(str(series))[0].shape == (8, 6)
+    for opened, name in ((open_dicom, "x"), (open_nifti, "x.nii"), (fastmri.open_scan, "x.h5")):
+        with pytest.raises(DataError, match=says(name, "nothing is there")):
+            opened(str(tmp_path / name))
+
+
 # DICOM
 
 
@@ -185,10 +291,12 @@ def pixels(index: int) -> np.ndarray:
 @pytest.fixture
 def series(tmp_path):
     """Five slices 2.5 mm apart, each with its own rescale, their names in another order than their positions."""
+    folder = tmp_path / "series"
+    folder.mkdir()
     for index, name in enumerate(("d", "a", "e.dcm", "b", "c")):
-        write_dicom(tmp_path / name, pixels(index), 2.5 * index, "1.2.3", slope=1 + index, intercept=-1024 + index)
-    (tmp_path / ".hidden").write_text("not a slice")
-    return tmp_path
+        write_dicom(folder / name, pixels(index), 2.5 * index, "1.2.3", slope=1 + index, intercept=-1024 + index)
+    (folder / ".hidden").write_text("not a slice")
+    return folder
 
 
 def test_dicom_slices_are_sorted_and_rescaled(series):
@@ -257,6 +365,154 @@ def test_dicom_missing_truncated_or_without_pixels(series, tmp_path):
     assert volume[2].shape == (8, 6)
 
 
+def rewrite(path: Path, **tags: object) -> None:
+    """Change a slice that was written; None leaves an empty element."""
+    slice_ = pydicom.dcmread(path)
+    for name, value in tags.items():
+        setattr(slice_, name, value)
+    slice_.save_as(path)
+
+
+def test_dicom_values_go_through_the_modality_table(tmp_path):
+    table = lookup_table(20, [200, 210, 220, 230, 240])
+    for index, name in enumerate("ab"):
+        path = write_dicom(tmp_path / name, np.full((8, 6), 24 - index), index, "1.2", ModalityLUTSequence=table)
+        slice_ = pydicom.dcmread(path)
+        del slice_.RescaleSlope, slice_.RescaleIntercept
+        slice_.save_as(path)
+    volume = open_dicom(tmp_path)
+    assert (volume[0][0, 0], volume[1][0, 0]) == (240, 230)
+    assert volume[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_dicom_refuses_a_slice_without_the_rescale_of_the_others(series, empty):
+    if empty:
+        rewrite(series / "b", RescaleSlope=None, RescaleIntercept=None)
+    else:
+        slice_ = pydicom.dcmread(series / "b")
+        del slice_.RescaleSlope, slice_.RescaleIntercept
+        slice_.save_as(series / "b")
+    with pytest.raises(DataError, match=says("rescale differs", "4 files", "no rescale: 1 files, e.g. b")):
+        open_dicom(series)
+
+
+def test_dicom_values_without_any_rescale_are_those_stored(series):
+    for path in series.glob("[a-e]*"):
+        rewrite(path, RescaleSlope=None, RescaleIntercept=None)
+    np.testing.assert_array_equal(open_dicom(series)[2], pixels(2))
+
+
+def test_dicom_refuses_half_a_rescale_and_two_units(series):
+    for path in series.glob("[a-e]*"):
+        rewrite(path, RescaleIntercept=None)
+    with pytest.raises(DataError, match=says("both or none", "RescaleSlope alone", "cannot be told")):
+        open_dicom(series)
+    for path in series.glob("[a-e]*"):
+        rewrite(path, RescaleIntercept=0, RescaleType="HU")
+    assert len(open_dicom(series)) == 5
+    rewrite(series / "c", RescaleType="US")
+    with pytest.raises(DataError, match=says("rescale differs", "to US: 1 files, e.g. c")):
+        open_dicom(series)
+
+
+@pytest.mark.parametrize(
+    "padding",
+    [
+        {"PixelPaddingValue": -2000},
+        {"PixelPaddingValue": -1990, "PixelPaddingRangeLimit": -2010},
+        {"PixelPaddingValue": -2010, "PixelPaddingRangeLimit": -1990},
+    ],
+    ids=["value", "range", "range upwards"],
+)
+def test_dicom_padding_is_not_taken_for_tissue(series, padding):
+    """It gets the lowest value that was measured in its slice."""
+    stored = pixels(0) + 5
+    stored[:3] = -2000
+    write_dicom(series / "d", stored, 0, "1.2.3", intercept=0, **padding)
+    expected = np.maximum(stored, stored[3:].min())
+    np.testing.assert_array_equal(open_dicom(series)[0], expected)
+    write_dicom(series / "d", np.full((8, 6), -2000), 0, "1.2.3", **padding)
+    with pytest.raises(DataError, match=says(series / "d", "all of its pixels are padding")):
+        open_dicom(series)[0]
+
+
+def test_dicom_padding_may_be_written_as_unsigned_beside_signed_pixels(series):
+    slice_ = pydicom.dcmread(write_dicom(series / "d", pixels(0) - 2000, 0, "1.2.3", intercept=0))
+    slice_.add_new("PixelPaddingValue", "US", 2**16 - 2000)
+    slice_.save_as(series / "d")
+    assert open_dicom(series)[0][0, :2].tolist() == [-1999, -1999]
+
+
+def test_dicom_padding_may_be_the_value_of_water(series):
+    stored = pixels(3) - 1024
+    stored[0] = 0
+    write_dicom(series / "d", stored, 0, "1.2.3", intercept=0, PixelPaddingValue=0)
+    assert (open_dicom(series)[0][0] == stored[1:].min()).all()
+
+
+def test_dicom_refuses_slices_of_a_tilted_gantry(tmp_path):
+    tilt = np.deg2rad(20)
+    orientation = [1, 0, 0, 0, np.cos(tilt), -np.sin(tilt)]
+    for index, name in enumerate("abcd"):  # planes are tilted, the table moves along the body
+        tags = {"ImageOrientationPatient": orientation, "GantryDetectorTilt": 20.0}
+        write_dicom(tmp_path / name, pixels(index), 5.0 * index, "1.2", **tags)
+    with pytest.raises(DataError, match=says("shifted by up to 5.1 mm", "gantry was tilted by 20 degrees", "dcm2niix")):
+        open_dicom(tmp_path)
+
+
+def test_dicom_says_which_decoder_is_missing(series):
+    if get_decoder(JPEGLosslessSV1).is_available:
+        pytest.skip("a decoder is installed")
+    compress_dicom(series / "b", JPEGLosslessSV1, b"\xff\xd8\xff\xd9")
+    with pytest.raises(DataError) as caught:
+        open_dicom(series)
+    assert re.search(
+        says(series / "b", "JPEG Lossless", "no decoder", "file is whole", "pip install"), str(caught.value)
+    )
+    assert "again" not in str(caught.value)
+    compress_dicom(series / "b", MPEG2MPML, b"\0\0")
+    with pytest.raises(DataError, match=says("MPEG2", "knows no decoder")):
+        open_dicom(series)
+
+
+def test_dicom_compressed_slices_are_read_where_a_decoder_is_there(series):
+    slice_ = pydicom.dcmread(series / "b")
+    slice_.compress(RLELossless)
+    slice_.save_as(series / "b")
+    volume = open_dicom(series)
+    np.testing.assert_array_equal(volume[3], pixels(3) * 4 - 1021)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PixelSpacing", [0, 0.5], ("both positive", "[0.0, 0.5]")),
+        ("PixelSpacing", [-0.5, 0.5], ("both positive", "[-0.5, 0.5]")),
+        ("PixelSpacing", [0.5], ("both positive", "0.5")),
+        ("PixelSpacing", [0.5, 0.5, 2], ("both positive", "[0.5, 0.5, 2.0]")),
+        ("PixelSpacing", ["nan", "0.5"], ("both positive", "nan")),
+        ("ImagePositionPatient", [0, 0], ("3 finite numbers", "[0.0, 0.0]")),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], ("at right angles", "[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]")),
+        ("ImageOrientationPatient", [0] * 6, ("two unit vectors", "0.0")),
+    ],
+)
+def test_dicom_names_the_odd_number_in_a_header(series, name, value, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rewrite(series / "c", **{name: value})
+        with pytest.raises(DataError, match=says(series / "c", name, *words, "Correct the header")):
+            open_dicom(series)
+
+
+def test_dicom_values_that_are_not_finite_are_the_fault_of_the_file(series):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rewrite(series / "c", RescaleSlope="inf")
+    with pytest.raises(DataError, match=says(series / "c", "NaN or infinite", "data are at fault")):
+        open_dicom(series)[4]
+
+
 # NIfTI
 
 
@@ -292,6 +548,73 @@ def test_nifti_truncated(tmp_path, name, part):
     path = truncate(write_nifti(tmp_path / name, noise, "RAS", (1, 1, 1)), part)
     with pytest.raises(DataError, match=says(name, "expected a NIfTI volume", "again")):
         open_nifti(path)[15]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.zeros((2, 2, 2), np.complex64), ("complex numbers", "complex64", "magnitude")),
+        (np.zeros((2, 2, 2), [(colour, "u1") for colour in "RGB"]), ("colours", "one channel")),
+    ],
+    ids=["complex", "colour"],
+)
+def test_nifti_refuses_what_is_not_real(tmp_path, values, words):
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(DataError, match=says("a.nii", "expected real numbers", *words)):
+        open_nifti(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("unknown", 1), ("mm", 1), ("meter", 1000), ("micron", 0.001)])
+def test_nifti_spacing_is_in_mm_whatever_the_unit(tmp_path, unit, mm):
+    image = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.diag([0.5, 0.75, 2.0, 1]))
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "a.nii")
+    assert open_nifti(tmp_path / "a.nii").spacing == pytest.approx((2 * mm, 0.75 * mm, 0.5 * mm))
+
+
+def change_header(path: Path, field: str, value: object) -> None:
+    header = nibabel.load(path).header
+    header[field] = value
+    path.write_bytes(header.binaryblock + path.read_bytes()[len(header.binaryblock) :])
+
+
+def test_nifti_refuses_a_unit_that_is_none(tmp_path):
+    path = write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2), np.int16), "RAS", (1, 1, 1))
+    change_header(path, "xyzt_units", 5)
+    with pytest.raises(DataError, match=says("a.nii", "unit of length", "xyzt_units is 5")):
+        open_nifti(path)
+
+
+@pytest.mark.parametrize("size", [1.0, 0.0, np.nan])
+def test_nifti_refuses_an_affine_that_contradicts_the_size_of_voxels(tmp_path, size):
+    path = write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2), np.int16), "RAS", (2, 2, 2))
+    change_header(path, "pixdim", [1, size, 2, 2, 0, 0, 0, 0])
+    with pytest.raises(DataError, match=says("a.nii", "pixdim says", "sform says 2 x 2 x 2", "cannot be told")):
+        open_nifti(path)
+
+
+def test_nifti_refuses_axes_that_lean(tmp_path):
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[1, 2] = 2 * np.tan(np.deg2rad(20))
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), affine)
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.raises(DataError, match=says("a.nii", "right angles", "20.0 degrees off", "tilted gantry")):
+        open_nifti(tmp_path / "a.nii")
+    turn = np.deg2rad(10)
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), affine), tmp_path / "b.nii")
+    assert len(open_nifti(tmp_path / "b.nii")) == 2  # oblique is no fault
+
+
+def test_nifti_values_that_are_not_finite_are_named_by_file_and_slice(tmp_path):
+    values = np.zeros((2, 2, 3), np.float32)
+    values[0, 1, 2] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    volume = open_nifti(tmp_path / "a.nii")
+    assert not volume[1].any()
+    with pytest.raises(DataError, match=says("a.nii: slice 2", "1 of 4", "data are at fault")):
+        volume[2]
 
 
 def test_nifti_missing_or_not_a_volume(tmp_path):

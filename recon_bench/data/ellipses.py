@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon_bench.operators.ray import ParallelBeam
+from recon_bench.operators import ParallelBeam
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator | np.random.RandomState

@@ -7,6 +7,7 @@ attributes max, norm, acquisition, patient_id. Folders: singlecoil_train, single
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from recon_bench.data.reading import DataError, dataset, hdf5
+from recon_bench.data.reading import DataError, attribute, dataset, hdf5, row, single
 
 ADVICE = (
     "Download fastMRI from its owners' page (https://fastmri.med.nyu.edu) after agreeing to their terms and unpack its "
@@ -54,8 +55,9 @@ class Scan:
         return len(self.shape) == 4
 
 
-def open_scan(path: Path) -> Scan:
+def open_scan(path: str | Path) -> Scan:
     """Read everything but the arrays."""
+    path = Path(path)
     with hdf5(path, EXPECTED, ADVICE) as file:
         shape, dtype = (kspace := dataset(file, "kspace", ADVICE)).shape, kspace.dtype
         if len(shape) not in (3, 4) or dtype.kind != "c":
@@ -63,13 +65,15 @@ def open_scan(path: Path) -> Scan:
                 f"{path}: expected complex kspace of (slices, rows, columns) or (slices, coils, rows, columns), "
                 f"but it is {dtype} of {shape}. {ADVICE}"
             )
-        maximum = file.attrs.get("max")
+        maximum = attribute(file, "max")
+        if maximum is not None and not math.isfinite(float(maximum)):
+            raise DataError(f"{path}: expected a finite attribute max, but it is {maximum}. {ADVICE}")
         return Scan(
             path=path,
             shape=shape,
-            header=parse_header(dataset(file, "ismrmrd_header", ADVICE)[()]),
-            acquisition=str(file.attrs.get("acquisition", "")),
-            patient=str(file.attrs.get("patient_id", "")),
+            header=parse_header(str(single(dataset(file, "ismrmrd_header", ADVICE)[()], f"{path}: ismrmrd_header"))),
+            acquisition=str(attribute(file, "acquisition") or ""),
+            patient=str(attribute(file, "patient_id") or ""),
             maximum=None if maximum is None else float(maximum),
         )
 
@@ -138,4 +142,4 @@ def _read(scan: Scan, name: str, index: int, dtype: type[np.generic]) -> np.ndar
             raise DataError(
                 f"{scan.path}: expected {scan.shape[0]} slices of {name}, but it has {data.shape}. {ADVICE}"
             )
-        return np.asarray(data[index], dtype=dtype)
+        return row(data, index, dtype)

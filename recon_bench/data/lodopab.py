@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon_bench.data.reading import DataError, dataset, hdf5
+from recon_bench.data.reading import DataError, dataset, hdf5, row
 
 SIZES = {"train": 35820, "validation": 3522, "test": 3553}
 PER_FILE = 128
@@ -27,12 +27,12 @@ ADVICE = (
 )
 
 
-def sample(folder: Path, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+def sample(folder: str | Path, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Image (362, 362) and observation (1000 views, 513 bins) number ``index`` of a split, float32, as stored."""
     return _read(folder, "ground_truth", split, index, IMAGE), _read(folder, "observation", split, index, SINOGRAM)
 
 
-def absent(folder: Path, splits: tuple[str, ...]) -> list[str]:
+def absent(folder: str | Path, splits: tuple[str, ...]) -> list[str]:
     """Names of the files of ``splits`` that are not in ``folder`` (their contents are checked when they are read)."""
     paths = (
         _path(folder, kind, split, file)
@@ -43,14 +43,14 @@ def absent(folder: Path, splits: tuple[str, ...]) -> list[str]:
     return [path.name for path in paths if not path.is_file()]
 
 
-def _path(folder: Path, kind: str, split: str, file: int) -> Path:
-    return folder / f"{kind}_{split}_{file:03d}.hdf5"
+def _path(folder: str | Path, kind: str, split: str, file: int) -> Path:
+    return Path(folder) / f"{kind}_{split}_{file:03d}.hdf5"
 
 
-def _read(folder: Path, kind: str, split: str, index: int, shape: tuple[int, int]) -> np.ndarray:
+def _read(folder: str | Path, kind: str, split: str, index: int, shape: tuple[int, int]) -> np.ndarray:
     if split not in SIZES or not 0 <= index < SIZES[split]:
         raise IndexError(f"no sample {index} of {split!r}: LoDoPaB-CT has {SIZES}")
-    file, row = divmod(index, PER_FILE)
+    file, place = divmod(index, PER_FILE)
     count = min(PER_FILE, SIZES[split] - file * PER_FILE)
     path = _path(folder, kind, split, file)
     with hdf5(path, "an HDF5 file of LoDoPaB-CT", ADVICE) as opened:
@@ -58,4 +58,4 @@ def _read(folder: Path, kind: str, split: str, index: int, shape: tuple[int, int
         # the owners' script leaves the last image file at its full 128, so more than count is no fault
         if data.ndim != 3 or data.shape[1:] != shape or not count <= data.shape[0] <= PER_FILE:
             raise DataError(f"{path}: expected data of shape {(count, *shape)}, but it has {data.shape}. {ADVICE}")
-        return np.asarray(data[row], dtype=np.float32)
+        return row(data, place, np.float32)

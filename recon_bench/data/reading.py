@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
+from h5py.h5z import filter_avail
 
-
-class DataError(ValueError):
-    """Scans that are missing or cannot be used; the text says what was expected, what came and what to do."""
+from recon_bench.task import DataError, finite
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,9 @@ def folder_from(variable: str, advice: str) -> Path:
     return existing(Path(value), "folder", advice)
 
 
-def existing(path: Path, kind: Literal["file", "folder"], advice: str) -> Path:
+def existing(path: str | Path, kind: Literal["file", "folder"], advice: str) -> Path:
     """``path`` itself if it is there as ``kind``, or a DataError ending with ``advice``."""
+    path = Path(path)
     if not (path.is_file() if kind == "file" else path.is_dir()):
         came = f"it is not a {kind}" if path.exists() else "nothing is there"
         raise DataError(f"{path}: expected a {kind}, but {came}. {advice}")
@@ -61,21 +61,31 @@ def existing(path: Path, kind: Literal["file", "folder"], advice: str) -> Path:
 
 
 @contextmanager
-def reading(path: Path, expected: str, advice: str) -> Iterator[None]:
-    """Turn whatever a library raises while ``path`` is read into a DataError that says ``expected`` and ``advice``."""
-    existing(path, "file", advice)
+def reading(path: str | Path, expected: str, advice: str) -> Iterator[None]:
+    """Turn whatever a library raises while ``path`` is read into a DataError that says ``expected`` and what to do.
+
+    That is ``advice``, unless the cause lies outside the file: no permission, a lock.
+    """
+    path = existing(path, "file", advice)
     try:
         yield
     except (DataError, IndexError, MemoryError):
         raise
     except Exception as error:  # h5py, pydicom, nibabel, gzip and xml raise a dozen types for one damaged file
-        raise DataError(f"{path}: expected {expected}, but {type(error).__name__}: {error}. {advice}") from error
+        cure = next((cure for kind, cure in _CURES if isinstance(error, kind)), advice)
+        raise DataError(f"{path}: expected {expected}, but {type(error).__name__}: {error}. {cure}") from error
+
+
+_CURES = (
+    (PermissionError, "The file is there and may not be read: give yourself the right to (chmod u+r)."),
+    (BlockingIOError, "Another program has locked the file, most likely to write it: wait for it, or close it there."),
+)
 
 
 @contextmanager
-def hdf5(path: Path, expected: str, advice: str) -> Iterator[h5py.File]:
-    """The HDF5 file ``path``, open for reading; failures as in :func:`reading`."""
-    with reading(path, expected, advice), h5py.File(path, "r") as file:
+def hdf5(path: str | Path, expected: str, advice: str) -> Iterator[h5py.File]:
+    """The HDF5 file ``path``, open for reading; failures as in :func:`reading`. Locks count where there are any."""
+    with reading(path, expected, advice), h5py.File(path, "r", locking="best-effort") as file:
         yield file
 
 
@@ -85,3 +95,45 @@ def dataset(file: h5py.File, name: str, advice: str) -> h5py.Dataset:
     if not isinstance(found, h5py.Dataset):
         raise DataError(f"{file.filename}: expected a dataset {name!r}, but the file holds {sorted(file)}. {advice}")
     return found
+
+
+def attribute(file: h5py.File, name: str) -> str | int | float | None:
+    """The attribute ``name`` of an open HDF5 file, text or a number; None where it is not there or empty.
+
+    Writers of HDF5 store text as str or as bytes and either as a scalar or as an array of one.
+    """
+    value = file.attrs.get(name)
+    return None if value is None or isinstance(value, h5py.Empty) else single(value, f"{file.filename}: {name}")
+
+
+def single(value: Any, where: str) -> str | int | float:
+    """The one text or number in ``value``: a scalar or an array of one of it; bytes are UTF-8."""
+    values = np.asarray(value).ravel()
+    if len(values) != 1:
+        raise DataError(f"{where}: expected a single value, but there are {len(values)}: {value!r:.80}")
+    item = values[0]
+    if isinstance(item, bytes):
+        return item.decode()
+    return item if isinstance(item, str) else item.item()
+
+
+def row(data: h5py.Dataset, index: int, dtype: type[np.generic]) -> np.ndarray:
+    """``data[index]`` as ``dtype``, finite; a codec that is missing is named as the cause."""
+    try:
+        values = data[index]
+    except OSError as error:
+        if missing := _missing_codecs(data):
+            raise DataError(
+                f"{data.file.filename}: {data.name} is compressed with {', '.join(missing)}, for which this HDF5 has "
+                "no codec; the file is whole. pip install hdf5plugin and set HDF5_PLUGIN_PATH to what "
+                "python -c 'import hdf5plugin; print(hdf5plugin.PLUGIN_PATH)' prints, or rewrite the file with "
+                "h5repack -f GZIP=4."
+            ) from error
+        raise
+    return finite(np.asarray(values, dtype=dtype), f"{data.file.filename}: slice {index} of {data.name}")
+
+
+def _missing_codecs(data: h5py.Dataset) -> list[str]:
+    properties = data.id.get_create_plist()
+    filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+    return [f"filter {code} ({name.decode() or 'no name'})" for code, _, _, name in filters if not filter_avail(code)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from recon_bench.operators.autograd import flatten_batch, linear
+from recon_bench.operators.autograd import Map, linear
 
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -29,12 +29,14 @@ class MaskedFourier:
     _index: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "columns", tuple(int(c) for c in self.columns))
         width = self.shape[1]
         if not self.columns or list(self.columns) != sorted({c for c in self.columns if 0 <= c < width}):
             raise ValueError(f"columns must be distinct, ascending and in 0..{width - 1}, got {self.columns}")
         object.__setattr__(self, "device", torch.device(self.device))
         object.__setattr__(self, "dtype", _COMPLEX.get(self.dtype, self.dtype))
-        object.__setattr__(self, "domain_shape", tuple(self.shape))
+        object.__setattr__(self, "domain_shape", self.shape)
         object.__setattr__(self, "range_shape", (self.shape[0], len(self.columns)))
         object.__setattr__(self, "_index", torch.tensor(self.columns, device=self.device))
 
@@ -52,13 +54,18 @@ class MaskedFourier:
             )
         return [MaskedFourier(self.shape, self.columns[i::n], self.device, self.dtype) for i in range(n)]
 
-    def _transform(self, x: Tensor) -> Tensor:
-        flat, batch = flatten_batch(x, self.domain_shape, self.dtype, "the Fourier transform")
-        k = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(flat, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
-        return k.index_select(-1, self._index).reshape(*batch, *self.range_shape)
+    @property
+    def _transform(self) -> Map:
+        return Map(self._sample, self.domain_shape, self.range_shape, self.dtype, "the Fourier transform")
 
-    def _transpose(self, y: Tensor) -> Tensor:
-        flat, batch = flatten_batch(y, self.range_shape, self.dtype, "the adjoint Fourier transform")
-        k = flat.new_zeros(flat.shape[0], *self.shape).index_copy_(-1, self._index, flat)
-        x = torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(k, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
-        return x.reshape(*batch, *self.domain_shape)
+    @property
+    def _transpose(self) -> Map:
+        return Map(self._fill, self.range_shape, self.domain_shape, self.dtype, "the adjoint Fourier transform")
+
+    def _sample(self, x: Tensor) -> Tensor:
+        k = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(x, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))
+        return k.index_select(-1, self._index)
+
+    def _fill(self, y: Tensor) -> Tensor:
+        k = y.new_zeros(y.shape[0], *self.shape).index_copy_(-1, self._index, y)
+        return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(k, dim=(-2, -1)), norm="ortho"), dim=(-2, -1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from recon_bench.operators.autograd import flatten_batch, linear
+from recon_bench.operators.autograd import Map, linear
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Identity:
         return self.domain_shape
 
     def __call__(self, x: Tensor) -> Tensor:
-        flatten_batch(x, self.domain_shape, self.dtype, "the identity")
-        return x
+        same = Map(torch.clone, self.domain_shape, self.domain_shape, self.dtype, "the identity")
+        return linear(x, same, same)
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self(y)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matrix:
     """Explicit ``matrix`` (m, n) from ``(..., *domain_shape)`` of n to ``(..., *range_shape)`` of m elements."""
 
@@ -67,10 +67,22 @@ class Matrix:
         parts = [self.matrix[i::n] for i in range(n)]
         return [Matrix(part, self.domain_shape, (part.shape[0],)) for part in parts]
 
-    def _multiply(self, x: Tensor) -> Tensor:
-        flat, batch = flatten_batch(x, self.domain_shape, self.dtype, "the matrix")
-        return (flat.flatten(1) @ self.matrix.t()).reshape(*batch, *self.range_shape)
+    @property
+    def _multiply(self) -> Map:
+        return Map(
+            lambda x: x.reshape(len(x), -1) @ self.matrix.t(),
+            self.domain_shape,
+            self.range_shape,
+            self.dtype,
+            "the matrix",
+        )
 
-    def _multiply_adjoint(self, y: Tensor) -> Tensor:
-        flat, batch = flatten_batch(y, self.range_shape, self.dtype, "the adjoint matrix")
-        return (flat.flatten(1) @ self.matrix.conj()).reshape(*batch, *self.domain_shape)
+    @property
+    def _multiply_adjoint(self) -> Map:
+        return Map(
+            lambda y: y.reshape(len(y), -1) @ self.matrix.conj(),
+            self.range_shape,
+            self.domain_shape,
+            self.dtype,
+            "the adjoint matrix",
+        )

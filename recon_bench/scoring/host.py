@@ -228,13 +228,13 @@ class Counting:
         self.tally[0] += self.weight / 2
         return self.operator.adjoint(y)
 
-    def split(self, n: int) -> list[Counting]:
-        return [Counting(part, self.weight / n, self.tally) for part in self.operator.split(n)]
-
     def __getattr__(self, name: str) -> Any:
         if name == "operator":  # not set yet, as while unpickling
             raise AttributeError(name)
-        return getattr(self.operator, name)
+        value = getattr(self.operator, name)
+        if name == "split":  # of operators that can be
+            return lambda n: [Counting(part, self.weight / n, self.tally) for part in value(n)]
+        return value
 
     @property
     def pairs(self) -> float:

@@ -23,6 +23,7 @@ from recon_bench.operators.autograd import Map, linear
 
 Array = NDArray[np.float32]
 Call = Callable[[], object]
+Batch = Callable[[Tensor], Tensor]  # of (n, ...)
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,20 @@ class PeerOperator:
 
     domain_shape: tuple[int, ...]
     range_shape: tuple[int, ...]
-    forward: Map
-    backward: Map
+    forward: Batch
+    backward: Batch
     device = torch.device("cpu")
     dtype = torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
-        return linear(x, self.forward, self.backward)
+        return linear(x, *self._maps())
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return linear(y, self.backward, self.forward)
+        return linear(y, *self._maps()[::-1])
+
+    def _maps(self) -> tuple[Map, Map]:
+        there = Map(self.forward, self.domain_shape, self.range_shape, self.dtype, "the peer")
+        return there, Map(self.backward, self.range_shape, self.domain_shape, self.dtype, "the peer's adjoint")
 
 
 def astra_operator(g: ParallelBeam) -> PeerOperator | str:
@@ -133,7 +138,7 @@ def astra_operator(g: ParallelBeam) -> PeerOperator | str:
         return f"{error}; pip install astra-toolbox"
     tomography = toolbox.OpTomo(projector)
 
-    def each(apply: Callable[[Array], Array]) -> Map:
+    def each(apply: Callable[[Array], Array]) -> Batch:
         def batch(x: Tensor) -> Tensor:
             images = x.reshape(-1, *x.shape[-2:]).numpy()
             found = torch.from_numpy(np.stack([apply(image) for image in images]))
@@ -154,7 +159,7 @@ def deepinv_operator(g: ParallelBeam) -> PeerOperator | str:
     physics = tomography(angles=torch.tensor(g.angles).rad2deg(), img_width=g.size, circle=False, normalize=False)
     bins, views = physics.A(torch.zeros(1, 1, g.size, g.size)).shape[-2:]
 
-    def batch(apply: Map) -> Map:
+    def batch(apply: Batch) -> Batch:
         def each(x: Tensor) -> Tensor:
             found = apply(x.reshape(-1, 1, *x.shape[-2:]))
             return found.reshape(*x.shape[:-2], *found.shape[-2:]).detach()

@@ -59,7 +59,8 @@ def test_projector(case, direction, benchmark, tables):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(case.batch, case.size, case.size, generator=generator)
     y = A(x)
-    ours, matrices = (lambda: A(x), A._forward) if direction == "forward" else (lambda: A.adjoint(y), [A._backward])
+    csr = A._projector
+    ours, matrices = (lambda: A(x), csr.strips) if direction == "forward" else (lambda: A.adjoint(y), [csr.transpose])
     row = compare(case, direction, ours, (x.numpy(), y.numpy()), benchmark)
     arrays = [part for m in matrices for part in (m.crow_indices(), m.col_indices(), m.values())] + [x, y]
     rate = sum(array.nbytes for array in arrays) / row.seconds["ours"].fastest
