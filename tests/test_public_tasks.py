@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from recon_bench.data import simulation
 from recon_bench.data.lodopab import MU_MAX, SIZES
 from recon_bench.data.reading import DataError
 from recon_bench.operators import RayTransform
