@@ -43,7 +43,7 @@ def test_a_method_in_one_file_is_tuned_scored_and_timed(tmp_path):
     best = max(ledger, key=lambda record: record["values"]["psnr"])
     assert by_kind["accuracy"].method["settings"]["scale"] == best["at"]["scale"]
     assert by_kind["accuracy"].method["tuned"] == ["scale"]
-    assert len(by_kind["accuracy"].records) == 3 and by_kind["accuracy"].images.keys() == {"worst", "median", "best"}
+    assert len(by_kind["accuracy"].records) == 3
     timed = {record["sample"]: record["values"] for record in by_kind["runtime"].records}
     assert timed["operator"] == {"applications": 1.5}  # one adjoint and two forward projections
     assert {"setup", "reconstruct-0", "reconstruct-1", "batch-0", "fbp-0"} <= timed.keys()
@@ -129,8 +129,7 @@ def test_a_killed_run_goes_on_from_the_images_it_had_finished(tmp_path):
     before = len(list(calls.iterdir()))
     (result,) = run(folder, trouble="slow", tally=calls)
     assert [record["sample"] for record in result.records] == ["test-0000", "test-0001", "test-0002"]
-    extremes = 3  # reconstructions of the pictures
-    assert len(list(calls.iterdir())) - before < 2 + extremes + 1
+    assert len(list(calls.iterdir())) - before < 2 + 1
     assert not list(journals.glob("*"))
 
 
@@ -143,7 +142,7 @@ def test_a_journal_cut_in_the_middle_of_a_line_loses_only_that_line(tmp_path):
     process.join()
     records, pictures, end = read(job.journal)
     assert sorted(record.sample for record in records) == ["test-0000", "test-0001", "test-0002"]
-    assert end == {"end": "ok", "reason": None} and len(pictures) == 3
+    assert end == {"end": "ok", "reason": None} and not pictures
     (kept,) = [record for record in records if record.sample == "test-0000"]
     assert kept.values == {"psnr": 1.0}  # what was finished was not done again
 

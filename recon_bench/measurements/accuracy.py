@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from recon_bench.core import Cell, Measurement, Metric, Operator, Reconstructor, Record, Sample, SavePicture, Task
+from recon_bench.core import Cell, Measurement, Metric, Operator, Record, Sample, SavePicture, Task
 from recon_bench.scoring import metrics, pictures
 from recon_bench.scoring.reconstruct import Outcome, reconstruct_each, seeded
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
-    """One record per test image and seed, then one per volume; pictures of the worst, median and best image."""
+    """One record per test image and seed, then one per volume."""
     problem = cell.task.problem(cell.device)
     test = cell.task.samples("test")
     count = min(cell.rules.images, len(test))
@@ -27,19 +27,14 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
         reconstruct = cell.method.build(problem, seeded(cell.settings, seed))
         keys = {index: Record(sample=_name(index), seed=seed).key for index in range(count)}
         records = {index: done[key] for index, key in keys.items() if key in done}
-        images: dict[int, torch.Tensor] = {}  # of few, for the pictures; of many they are made again
         for todo in _batches([index for index in keys if index not in records], size):
             samples = [test[index] for index in todo]
             outcomes = reconstruct_each(reconstruct, operator, samples, cell.device)
             for index, sample, outcome in zip(todo, samples, outcomes):
                 records[index] = _score(cell.task, operator, _name(index), sample, outcome, seed)
-                if outcome.x is not None and count <= size:
-                    images[index] = outcome.x
                 yield records[index]
         if count == len(test) and test[0].volume:  # part of a volume would not be the volume's figure
             yield from _volumes(test, records, done, seed)
-        if seed == cell.rules.seeds[0]:
-            _save_extremes(cell, reconstruct, operator, test, records, images, save)
 
 
 def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -98,30 +93,6 @@ def _volumes(
             "ssim_volume": sum(records[i].values["ssim"] for i in indices) / len(indices),
         }
         yield Record(sample=record.sample, values=values, seed=seed)
-
-
-def _save_extremes(
-    cell: Cell,
-    reconstruct: Reconstructor,
-    operator: Operator,
-    test: Sequence[Sample],
-    records: Mapping[int, Record],
-    images: Mapping[int, torch.Tensor],
-    save: SavePicture,
-) -> None:
-    ranked = sorted((r.values["psnr"], index) for index, r in records.items() if "psnr" in r.values)
-    if not ranked:
-        return
-    chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
-    for name, (value, index) in chosen.items():
-        sample = test[index]
-        x = images.get(index)
-        if x is None:
-            (outcome,) = reconstruct_each(reconstruct, operator, [sample], cell.device)
-            x = outcome.x
-        if x is not None:
-            caption = f"{name} of {len(ranked)} images: {_name(index)}, {value:.2f} dB"
-            save(name, pictures.strip(cell.task, sample.truth, x), caption)
 
 
 MEASUREMENT = Measurement(

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from recon_bench.results import Result, latest, started
 
 Setup = tuple[str, str, int]
+BESIDE = frozenset({"pictures"})  # kinds that are looked at: neither columns, nor curves, nor runs of a board
 MACHINE_UNITS = frozenset({"s", "ms", "B", "KiB", "MiB", "GiB"})
 
 
 def current(results: Iterable[Result], task: str, rules: str = "full") -> tuple[list[Result], list[str]]:
     """Results of the newest version of task and rules, of each kind's newest version, and what was left out."""
-    own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules]
+    own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules and r.kind not in BESIDE]
     if not own:
         return [], []
     top = max(own, key=lambda r: (r.task["version"], r.rules["version"], started(r)))

@@ -61,6 +61,7 @@ TASKS = (
         make_operator=partial(RayTransform, GEOMETRY),
         observe=_observe,
         sizes={"train": 32000, "validation": 3200, "test": 100},
+        pictured=(79, 36, 24),
         noise=NOISE,
         data_range=1.0,
         card={

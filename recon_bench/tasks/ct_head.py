@@ -27,6 +27,7 @@ PIXEL = PIXEL_MM * WATER_PER_MM
 NOISE = Noise("poisson", 1e4)
 SEED = 256
 BLOCKS: dict[str, Blocks] = {"train": ((0, 25), (73, 102)), "validation": ((30, 39),), "test": ((44, 68),)}
+PICTURED = {143: (12, 23, 8), 50: (17, 2, 5)}  # by the number of views
 
 
 def _observe(fine: ParallelBeam, split: str, index: int) -> Sample:
@@ -78,6 +79,7 @@ def _task(views: int) -> Task:
         make_operator=partial(RayTransform, geometry),
         observe=partial(_observe, fine),
         sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
+        pictured=PICTURED[views],
         noise=NOISE,
         data_range=3.0,
         card={

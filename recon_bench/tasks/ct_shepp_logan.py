@@ -66,6 +66,7 @@ TASKS = (
         make_operator=partial(RayTransform, GEOMETRY),
         observe=_observe,
         sizes={"train": 50000, "validation": 100, "test": 100},
+        pictured=(33, 95, 38),
         noise=NOISE,
         data_range=1.0,
         card={
