@@ -11,8 +11,10 @@ from typing import Any, cast
 
 import pandas as pd
 
-from recon_bench.results import Result
+from recon_bench.results import Result, started
+from recon_bench.site.addresses import result_file
 from recon_bench.site.text import fixed
+from recon_bench.storage import REPOSITORY
 from recon_bench.tables import export
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import Column
@@ -22,6 +24,7 @@ EXTRA = frozenset({"nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_
     {"setup_seconds", "batch_seconds", "fbp_seconds", "training_samples", "training_hours", "psnr_seeds"}
 )
 PICTURES = (".webp", ".png")
+SOURCE = REPOSITORY / "site"  # templates and static files
 
 
 @dataclass
@@ -60,19 +63,26 @@ class Site:
             return board.task
         return f"{board.task}.{re.sub(r'[^a-z0-9-]', '-', board.rules['name'].lower())}"
 
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """Newest header of each method by name, in order of family and title."""
+        newest: dict[str, Result] = {}
+        for result in (cell for board in self.boards for cell in board.cells.values()):
+            name = result.method["name"]
+            if name not in newest or started(result) > started(newest[name]):
+                newest[name] = result
+        headers = sorted((result.method for result in newest.values()), key=lambda m: (m["family"], m["title"]))
+        return {header["name"]: dict(header) for header in headers}
+
     def file(self, path: Path) -> str:
-        """Address of a file of the results folder, which is put there when the pages are done."""
-        if path not in self.used:
-            task, *rest = path.relative_to(self.root).parts
-            self.used[path] = f"results/{task}/{'.'.join(rest)}"
-        return self.used[path]
+        """Place of a file of the results folder, which is put there when the pages are done."""
+        return self.used.setdefault(path, result_file(path.relative_to(self.root)))
 
     def picture(self, folder: Path, image: Mapping[str, Any], alt: str) -> list[dict[str, str]]:
         """The picture as a list of one, or of none where the file is not what a picture of a result must be."""
         path = folder / image["file"]
         if path.parent != folder or path.suffix not in PICTURES or not path.is_file():
             return []
-        return [{"href": self.file(path), "caption": image["caption"], "alt": f"{alt}: {image['caption']}"}]
+        return [{"place": self.file(path), "caption": image["caption"], "alt": f"{alt}: {image['caption']}"}]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -135,7 +145,7 @@ def run(site: Site, result: Result) -> dict[str, Any]:
         "kind": result.kind,
         "command": found["reproduce"],
         "recorded": found["command"],
-        "href": "../" + site.file(result.path),
+        "place": site.file(result.path),
         "file": f"results/{result.path.relative_to(site.root).as_posix()}",
         "started": found["started"].replace("T", " ").replace("Z", " UTC"),
         "machine": ", ".join(part for part in parts if part),

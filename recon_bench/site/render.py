@@ -12,22 +12,17 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from recon_bench.results import Result, cards, load, started
-from recon_bench.site.downloads import downloads
-from recon_bench.site.model import Site
-from recon_bench.site.pages import about
-from recon_bench.site.pages import boards as pages
-from recon_bench.site.pages.methods import method, methods
+from recon_bench.site.addresses import place
+from recon_bench.site.model import SOURCE, Site
+from recon_bench.site.page import find, frame
 from recon_bench.site.text import FILTERS
-from recon_bench.storage import REPOSITORY
 from recon_bench.tables import board as boards
 from recon_bench.tables.published import published
 
-SOURCE = REPOSITORY / "site"
 MARKER = ".recon-bench-site"
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -76,32 +71,18 @@ def _fill(results: Path, out: Path) -> None:
     site = _site(results, good, problems)
     newest = max((started(result)[0] for result in good), default="")
     footer = {"files": len(good), "newest": newest[:10]}
-    environment = _environment()
-
-    def page(place: str, template: str, content: dict[str, Any]) -> None:
-        root = "../" * place.count("/")
-        text = environment.get_template(template).render(footer=footer, root=root, **content)
-        _write(out / place, text)
-
-    example = (SOURCE / "templates" / "method.py.txt").read_text(encoding="utf-8")
-    page("index.html", "index.html", pages.index(site) | {"example": example})
-    page("trust.html", "trust.html", about.trust(site))
-    page("protocol.html", "protocol.html", about.protocol(site))
-    headers = methods(site)
-    page("methods.html", "methods.html", {"methods": list(headers.values()), "section": "methods"})
-    for header in headers.values():
-        page(f"method/{header['name']}.html", "method.html", method(site, header))
-    for board in site.main():
-        page(f"task/{board.task}.html", "task.html", pages.task(site, board))
-    for board in site.boards:
-        stem = site.stem(board)
-        page(f"board/{stem}.html", "board.html", pages.leaderboard(site, board))
-        page(f"gallery/{stem}.html", "gallery.html", pages.gallery(site, board))
-        for suffix, text in downloads(board, site.title(board)).items():
-            _write(out / "board" / f"{stem}{suffix}", text)
+    environment, pages = _environment(), find()
+    for page in pages:
+        template = environment.get_template(page.template)
+        for name, item in page.each(site).items():
+            here = place(page.name, name)
+            content = frame(site, pages, page, here, item) | page.content(site, here, item)
+            _write(out / here, template.render(footer=footer, **content))
+            for file, text in page.files(site, name, item).items():
+                _write((out / here).with_name(file), text)
     shutil.copytree(SOURCE / "static", out / "static")
-    for source, place in site.used.items():
-        _link(source, out / place)
+    for source, target in site.used.items():
+        _link(source, out / target)
 
 
 def _named(result: Result) -> bool:
