@@ -316,7 +316,7 @@ def test_a_picture_from_elsewhere_is_not_taken(tmp_path):
     root = small(tmp_path / "results", "fbp")
     (tmp_path / "secret.webp").write_bytes(b"secret")
     image = {"file": "../../../secret.webp", "sha256": "0" * 64, "caption": "secret"}
-    write(dataclasses.replace(make_cell(TASK, 1, "cgls", "accuracy"), images={"worst": image}), root)
+    write(dataclasses.replace(make_cell(TASK, 1, "fbp", "pictures"), images={"test-0000": image}), root)
     out = render(root, tmp_path / "site").parent
     assert not any(path.read_bytes() == b"secret" for path in out.rglob("*") if path.is_file())
 

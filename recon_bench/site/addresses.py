@@ -27,3 +27,8 @@ def result_file(path: PurePath) -> str:
     """The place of a file of the results folder, ``path`` below it."""
     task, *rest = path.parts
     return f"results/{task}/{'.'.join(rest)}"
+
+
+def picture_file(name: str) -> str:
+    """The place of a picture that the site makes."""
+    return f"pictures/{name}"

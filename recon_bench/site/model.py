@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,8 @@ from typing import Any, cast
 import pandas as pd
 
 from recon_bench.results import Result, started
-from recon_bench.site.addresses import result_file
+from recon_bench.site import pictures
+from recon_bench.site.addresses import picture_file, result_file
 from recon_bench.site.text import fixed
 from recon_bench.storage import REPOSITORY
 from recon_bench.tables import export
@@ -23,13 +24,16 @@ from recon_bench.tables.columns import Column
 EXTRA = frozenset({"nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"}) | frozenset(
     {"setup_seconds", "batch_seconds", "fbp_seconds", "training_samples", "training_hours", "psnr_seeds"}
 )
-PICTURES = (".webp", ".png")
 SOURCE = REPOSITORY / "site"  # templates and static files
 
 
 @dataclass
 class Site:
-    """All that pages are made of. ``used`` maps files of the results folder to their addresses."""
+    """All that pages are made of.
+
+    ``pictured`` has the results with pictures by task and rules. ``used`` maps files of the results folder to their
+    places, ``making`` has how pictures are made by their places.
+    """
 
     root: Path
     cards: Mapping[str, Mapping[str, Any]]
@@ -37,8 +41,10 @@ class Site:
     problems: list[str]
     curves: Mapping[tuple[str, str], pd.DataFrame]
     published: pd.DataFrame
+    pictured: Mapping[tuple[str, str], list[Result]] = field(default_factory=dict)
     made: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     used: dict[Path, str] = field(default_factory=dict)
+    making: dict[str, Callable[[], bytes]] = field(default_factory=dict)
 
     def main(self) -> list[Board]:
         """The board of each task under its first rules ("full" where there are such results)."""
@@ -78,11 +84,17 @@ class Site:
         return self.used.setdefault(path, result_file(path.relative_to(self.root)))
 
     def picture(self, folder: Path, image: Mapping[str, Any], alt: str) -> list[dict[str, str]]:
-        """The picture as a list of one, or of none where the file is not what a picture of a result must be."""
-        path = folder / image["file"]
-        if path.parent != folder or path.suffix not in PICTURES or not path.is_file():
+        """The picture as a list of one, or of none where the file is not what a picture must be."""
+        found = pictures.panel(folder, image)
+        if found is None:
             return []
-        return [{"place": self.file(path), "caption": image["caption"], "alt": f"{alt}: {image['caption']}"}]
+        return [{"place": self.file(found.path), "caption": image["caption"], "alt": f"{alt}: {image['caption']}"}]
+
+    def make(self, name: str, how: Callable[[], bytes]) -> str:
+        """Place of a picture that is made when the pages are done, unless the site that is replaced has it already."""
+        place = picture_file(name)
+        self.making[place] = how
+        return place
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -22,6 +22,7 @@ from recon_bench.site.page import find, frame
 from recon_bench.site.text import FILTERS
 from recon_bench.tables import board as boards
 from recon_bench.tables.published import published
+from recon_bench.tables.selection import BESIDE
 
 MARKER = ".recon-bench-site"
 NAME = re.compile(r"[a-z][a-z0-9-]*")
@@ -43,7 +44,7 @@ def render(results: Path, out: Path) -> Path:
     try:
         fresh.chmod(0o755)
         (fresh / MARKER).write_text("Rendered by recon-bench site, which replaces this folder as a whole.\n")
-        _fill(results, fresh)
+        _fill(results, fresh, out)
         _swap(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -63,8 +64,8 @@ def _check_folders(results: Path, out: Path) -> None:
         raise SiteError(f"the site in {out} and the results in {results} must not be inside one another")
 
 
-def _fill(results: Path, out: Path) -> None:
-    """Write everything into the empty folder ``out``."""
+def _fill(results: Path, out: Path, old: Path) -> None:
+    """Write everything into the empty folder ``out``; pictures that the site in ``old`` has are not made again."""
     loaded, problems = load(results)
     good = [result for result in loaded if _named(result)]
     problems += [f"{r.path}: expected lower-case names of task and method" for r in loaded if not _named(r)]
@@ -83,6 +84,8 @@ def _fill(results: Path, out: Path) -> None:
     shutil.copytree(SOURCE / "static", out / "static")
     for source, target in site.used.items():
         _link(source, out / target)
+    for target, how in site.making.items():
+        _make(how, old / target, out / target)
 
 
 def _named(result: Result) -> bool:
@@ -92,8 +95,10 @@ def _named(result: Result) -> bool:
 def _site(root: Path, results: Sequence[Result], problems: list[str]) -> Site:
     """Boards of all tasks, those under the full rules before others of the same task."""
     groups: dict[tuple[str, str], list[Result]] = {}
+    pictured: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        groups.setdefault((result.task["name"], result.rules["name"]), []).append(result)
+        kinds = pictured if result.kind in BESIDE else groups
+        kinds.setdefault((result.task["name"], result.rules["name"]), []).append(result)
     order = sorted(groups, key=lambda key: (key[0], key[1] != "full", key[1]))
     return Site(
         root=root,
@@ -102,6 +107,7 @@ def _site(root: Path, results: Sequence[Result], problems: list[str]) -> Site:
         problems=problems,
         curves={key: boards.curves(groups[key], key[0], rules=key[1]) for key in order},
         published=published(results),
+        pictured=pictured,
     )
 
 
@@ -126,6 +132,15 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another disk, or one without hard links
         shutil.copyfile(source, target)
+
+
+def _make(how: Callable[[], bytes], old: Path, target: Path) -> None:
+    """A picture, whose name stands for its content, from the old site where that has it."""
+    if old.is_file():
+        _link(old, target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(how())
 
 
 def _swap(fresh: Path, out: Path) -> None:

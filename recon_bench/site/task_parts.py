@@ -29,6 +29,7 @@ def leader(board: Board) -> dict[str, Any]:
 
 def card_pictures(site: Site, board: Board) -> list[dict[str, str]]:
     """Truth and measurement of a sample, from the task's card."""
-    images = site.card(board).get("images", {})
+    known = site.card(board).get("images", {})
+    images = {name: known[name] for name in ("truth", "data") if name in known}
     folder = site.root / board.task
     return [shown for name in images for shown in site.picture(folder, images[name], f"{site.title(board)}, {name}")]

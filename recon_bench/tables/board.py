@@ -24,7 +24,7 @@ from recon_bench.results import Result, ResultError, latest, started
 from recon_bench.tables.columns import Column, bootstrap, chosen, scalars
 from recon_bench.tables.columns import columns as columns_of
 from recon_bench.tables.columns import summary as summary_of
-from recon_bench.tables.selection import current, machine_notes, same_machine
+from recon_bench.tables.selection import BESIDE, current, machine_notes, same_machine
 from recon_bench.tables.statistics import Interval, interval, ranks
 
 RANKING_KIND, RANKING_METRIC = "accuracy", "psnr"
@@ -152,7 +152,8 @@ def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_ME
 
 def task_names(results: Iterable[Result], rules: str = "full") -> list[str]:
     """Names of the tasks that have results under ``rules``."""
-    return sorted({result.task["name"] for result in results if result.rules["name"] == rules})
+    ranked = (result for result in results if result.kind not in BESIDE)
+    return sorted({result.task["name"] for result in ranked if result.rules["name"] == rules})
 
 
 def _size_notes(cells: Mapping[tuple[str, str], Result]) -> list[str]:

@@ -25,7 +25,7 @@ def card(site: Site, board: Board) -> dict[str, Any]:
         "leader": leader(board),
         "description": site.card(board).get("description", ""),
         "board": site.stem(board),
-        "pictures": card_pictures(site, board)[:2],
+        "pictures": card_pictures(site, board),
         "count": f"{len(board.frame)} methods, {ranked} ranked, {board.frame['images'].max()} images",
         "quick": board.rules["name"] != "full",
     }
