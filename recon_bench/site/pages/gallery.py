@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,18 +16,30 @@ from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
 
+WINDOWS = ("display", "error_display")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A test image whose reconstructions are shown: its name, its truth and the detail that is looked at closely."""
+
+    site: Site
+    board: Board
+    name: str
+    truth: Panel
+    box: Box
+
 
 def content(site: Site, here: str, board: Board) -> dict[str, Any]:
     """Each pictured image: the truth, then what the methods made of it, best method of the board first."""
     card, made = site.card(board), results(site, board)
-    names = [name for name in card.get("images", {}) if any(name in result.images for result in made.values())]
-    rows = [row for row in records(board.frame) if row["method"] in made]
-    images = [image for name in names if (image := shown(site, board, name, rows, made)) is not None]
-    absent = [row | absence(made.get(row["method"])) for row in records(board.frame)]
+    rows = records(board.frame)
+    pairs = [(row, made[row["method"]]) for row in rows if row["method"] in made]
+    without = [row for row in rows if row["method"] not in made or not made[row["method"]].images]
     return task_header(site, board) | {
-        "images": images,
-        "absent": [row for row in absent if not (row["method"] in made and made[row["method"]].images)],
-        "windows": {key: [significant(end) for end in card[key]] for key in ("display", "error_display") if card},
+        "images": [image(subject, pairs) for subject in subjects(site, board, made)],
+        "absent": [row | absence(made.get(row["method"])) for row in without],
+        "windows": {key: [significant(end) for end in card[key]] for key in WINDOWS if card},
         "level": fixed((card["display"][1] - card["display"][0]) / 255, 4) if card else "",
         "part": pictures.ZOOM,
     }
@@ -47,40 +60,44 @@ def absence(result: Result | None) -> dict[str, str]:
     return {"status": result.status, "reason": result.reason or ""}
 
 
-def shown(
-    site: Site, board: Board, name: str, rows: list[dict[str, Any]], made: Mapping[str, Result]
-) -> dict[str, Any] | None:
-    """One test image; None where its truth is not beside the card."""
-    image = site.card(board).get("images", {}).get(name)
-    truth = pictures.panel(site.root / board.task, image) if image else None
-    if truth is None:
-        return None
-    box = pictures.detail(truth)
-    entries = [entry for row in rows if (entry := reconstruction(site, board, name, truth, box, row, made)) is not None]
-    return {"name": name, "truth": site.file(truth.path), "box": share(box, truth), "entries": entries} | zoom(
-        site, truth, box
-    )
+def subjects(site: Site, board: Board, made: Mapping[str, Result]) -> Iterator[Subject]:
+    """The images of which there are pictures and, beside the card, the truth."""
+    for name, stored in site.card(board).get("images", {}).items():
+        truth = pictures.panel(site.root / board.task, stored)
+        if truth is not None and any(name in result.images for result in made.values()):
+            yield Subject(site, board, name, truth, pictures.detail(truth))
 
 
-def reconstruction(
-    site: Site, board: Board, name: str, truth: Panel, box: Box, row: dict[str, Any], made: Mapping[str, Result]
-) -> dict[str, Any] | None:
+def image(subject: Subject, pairs: Sequence[tuple[dict[str, Any], Result]]) -> dict[str, Any]:
+    """One test image with what all methods made of it, rows of the board with their results."""
+    entries = [entry for row, result in pairs if (entry := reconstruction(subject, row, result)) is not None]
+    shown = {"name": subject.name, "truth": subject.site.file(subject.truth.path), "entries": entries}
+    return shown | {"box": share(subject.box, subject.truth), "zoom": zoom(subject, subject.truth)}
+
+
+def reconstruction(subject: Subject, row: Mapping[str, Any], result: Result) -> dict[str, Any] | None:
     """What one method made of the image; None where there is no sound picture of the truth's size."""
-    result = made[row["method"]]
+    name, site = subject.name, subject.site
     if name not in result.images or result.path is None:
         return None
     x = pictures.panel(result.path.parent, result.images[name])
-    if x is None or x.size != truth.size:
+    if x is None or x.size != subject.truth.size:
         return None
-    windows = [tuple(site.card(board)[key]) for key in ("display", "error_display")]
-    file = pictures.name("error", ".webp", truth.seal, x.seal, *windows)
     entry = {"method": row["method"], "title": row["title"], "psnr": psnr(result, name), "picture": site.file(x.path)}
-    return entry | {"error": site.make(file, partial(pictures.error_map, truth, x, *windows))} | zoom(site, x, box)
+    return entry | {"error": error(subject, x), "zoom": zoom(subject, x)}
 
 
-def zoom(site: Site, panel: Panel, box: Box) -> dict[str, str]:
-    """The detail inside ``box``."""
-    return {"zoom": site.make(pictures.name("zoom", ".png", panel.seal, box), partial(pictures.crop, panel, box))}
+def error(subject: Subject, x: Panel) -> str:
+    """Place of the error map, in the windows of the task."""
+    windows = [tuple(subject.site.card(subject.board)[key]) for key in WINDOWS]
+    name = pictures.name("error", ".webp", subject.truth.seal, x.seal, *windows)
+    return subject.site.make(name, partial(pictures.error_map, subject.truth, x, *windows))
+
+
+def zoom(subject: Subject, panel: Panel) -> str:
+    """Place of the detail."""
+    name = pictures.name("zoom", ".png", panel.seal, subject.box)
+    return subject.site.make(name, partial(pictures.crop, panel, subject.box))
 
 
 def share(box: Box, truth: Panel) -> dict[str, str]:
