@@ -57,7 +57,9 @@ class Task:
     machine. ``missing()`` says what to download and where to put it, or None. ``fresh(rng, n)`` gives n new training
     samples of the law of the training split, made the same way but fast, as truths ``(n, *domain_shape)`` and data
     ``(n, *range_shape)``; ``phantoms`` does so with random ellipses in the place of scans; None where there are none.
-    ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors.
+    ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors. ``pictured`` are the
+    test images whose reconstructions are shown, the same of every method: in the tasks with committed results those
+    where FBP (MRI: zero-filling) is at the 10th, 50th and 90th percentile of PSNR.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Task:
     missing: Callable[[], str | None] = lambda: None
     fresh: Fresh | None = None
     phantoms: Fresh | None = None
+    pictured: tuple[int, ...] = (0, 1, 2)
 
     def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         """What a method is handed."""

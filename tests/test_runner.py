@@ -50,6 +50,16 @@ def test_a_method_in_one_file_is_tuned_scored_and_timed(tmp_path):
     assert check.check(tmp_path) == []
 
 
+def test_pictures_are_made_of_the_images_that_the_task_names(tmp_path):
+    (result,) = run(tmp_path, ("pictures",))
+    names = [f"test-{index:04d}" for index in registry.task(TASK).pictured]
+    assert [record["sample"] for record in result.records] == names == list(result.images)
+    assert all((result.path.parent / image["file"]).is_file() for image in result.images.values())
+    card = results.parse(next((tmp_path / TASK).glob("task-*.json")))
+    assert set(names) < set(card["images"]) and check.check(tmp_path) == []
+    assert len(run(tmp_path, ("pictures",))) == 1
+
+
 def test_what_is_done_is_reused_until_something_differs(tmp_path):
     assert len(run(tmp_path)) == 1
     assert len(run(tmp_path)) == 1

@@ -38,7 +38,8 @@ class Board:
     """The leaderboard of a task.
 
     ``frame`` has a row for each method, best first, those without a rank below, and the columns FIXED (``rank`` is
-    empty where there is none) followed by value, low and high of each of ``columns``. ``notes`` are for the reader;
+    empty where there is none) followed by value, low and high of each of ``columns``, of which the ``hidden`` ones are
+    not shown before somebody asks. ``notes`` are for the reader;
     ``cells`` are the results that count, by method and kind.
     """
 
@@ -47,6 +48,7 @@ class Board:
     hash: str
     rules: Mapping[str, Any]
     columns: tuple[Column, ...]
+    hidden: frozenset[str]
     frame: pd.DataFrame
     notes: tuple[str, ...]
     cells: Mapping[tuple[str, str], Result]
@@ -69,7 +71,8 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     summaries = {(method, kind): summary_of(cell) for (method, kind), cell in sound.items()}
     for method in problems:
         del summaries[method, RANKING_KIND]
-    columns = _all_columns(sound, summaries)
+    newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}
+    columns = _all_columns(newest, summaries)
     rows = []
     for name in sorted({result.method["name"] for result in counted}):
         own = {kind: cell for (method, kind), cell in cells.items() if method == name}
@@ -86,6 +89,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
         hash=first.task["hash"],
         rules=first.rules,
         columns=tuple(columns.values()),
+        hidden=frozenset(c.name for (k, metric), c in columns.items() if metric in newest[k].traits["hidden"]),
         frame=_sorted(rows, list(columns.values())),
         notes=(*notes, *machine_notes(compared, elsewhere), *_size_notes(cells)),
         cells=cells,
@@ -160,7 +164,8 @@ def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_ME
 
 def task_names(results: Iterable[Result], rules: str = "full") -> list[str]:
     """Names of the tasks that have results under ``rules``."""
-    return sorted({result.task["name"] for result in results if result.rules["name"] == rules})
+    ranked = (result for result in results if result.traits["board"])
+    return sorted({result.task["name"] for result in ranked if result.rules["name"] == rules})
 
 
 def _size_notes(cells: Mapping[tuple[str, str], Result]) -> list[str]:
@@ -236,10 +241,9 @@ def _sorted(rows: list[dict[str, Any]], columns: Sequence[Column]) -> pd.DataFra
 
 
 def _all_columns(
-    sound: Mapping[tuple[str, str], Result], summaries: Mapping[tuple[str, str], Mapping[str, Interval]]
+    newest: Mapping[str, Result], summaries: Mapping[tuple[str, str], Mapping[str, Interval]]
 ) -> dict[tuple[str, str], Column]:
     """Columns that have a value, by kind and metric; a name that an earlier kind took is prefixed with the kind."""
-    newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}
     columns: dict[tuple[str, str], Column] = {}
     for kind in sorted(newest, key=lambda kind: (newest[kind].traits["order"], kind)):
         taken = {column.name for column in columns.values()}

@@ -15,7 +15,7 @@ def current(results: Iterable[Result], task: str, rules: str = "full") -> tuple[
 
     The second is a note for the reader, or nothing. Both are empty where the task has no results under these rules.
     """
-    own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules]
+    own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules and r.traits["board"]]
     if not own:
         return [], []
     top = max(own, key=lambda r: (r.task["version"], r.rules["version"], started(r)))

@@ -68,6 +68,7 @@ TASKS = (
         measure=_measure,
         seed=SEED,
         sizes={"train": 32000, "validation": 3200, "test": 100},
+        pictured=(79, 36, 24),
         noise=NOISE,
         data_range=1.0,
         card={

@@ -32,6 +32,7 @@ LAW = EllipseLaw(
 )
 SEED = 2017
 SIZE = 512
+PICTURED = {20: (19, 1, 84), 7: (19, 60, 84)}  # by which views are kept: every 20th, every 7th
 
 
 def _draw(split: str, index: int) -> Truth:
@@ -68,6 +69,7 @@ def _task(every: int) -> Task:
         measure=partial(_measure, geometry),
         seed=SEED,
         sizes={"train": 475, "validation": 25, "test": 100},
+        pictured=PICTURED[every],
         noise=Noise("none"),
         data_range=1.0,
         card={

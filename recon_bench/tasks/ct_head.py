@@ -28,6 +28,7 @@ PIXEL = PIXEL_MM * WATER_PER_MM
 NOISE = Noise("poisson", 1e4)
 SEED = 256
 BLOCKS: dict[str, Blocks] = {"train": ((0, 25), (73, 102)), "validation": ((30, 39),), "test": ((44, 68),)}
+PICTURED = {143: (12, 23, 8), 50: (17, 2, 5)}  # by the number of views
 
 
 def _draw(split: str, index: int) -> Truth:
@@ -84,6 +85,7 @@ def _task(views: int) -> Task:
         measure=partial(_measure, fine),
         seed=SEED,
         sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
+        pictured=PICTURED[views],
         noise=NOISE,
         data_range=3.0,
         card={

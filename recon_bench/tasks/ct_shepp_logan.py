@@ -73,6 +73,7 @@ TASKS = (
         measure=_measure,
         seed=SEED,
         sizes={"train": 50000, "validation": 100, "test": 100},
+        pictured=(33, 95, 38),
         noise=NOISE,
         data_range=1.0,
         card={

@@ -21,6 +21,7 @@ SIZE = 256
 NOISE = Noise("complex-gaussian", 0.1)
 SEED = 1998
 BLOCKS: dict[str, Blocks] = {"train": ((8, 50), (115, 160)), "validation": ((55, 65),), "test": ((70, 110),)}
+PICTURED = {4: (9, 0, 31), 8: (4, 18, 37)}  # by the acceleration
 
 
 def random_columns(width: int, acceleration: float, centre: float, seed: int) -> tuple[int, ...]:
@@ -101,6 +102,7 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
         measure=partial(_measure, columns),
         seed=SEED,
         sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
+        pictured=PICTURED[acceleration],
         noise=NOISE,
         data_range=1.0,
         card={
