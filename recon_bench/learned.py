@@ -88,22 +88,17 @@ def untrained(network: Network, problem: Problem, settings: Any) -> nn.Module:
 
 
 def _find(name: str, made: nn.Module, problem: Problem, settings: Any, default: Any) -> tuple[str, weights.State]:
-    """Weights as told by ``settings.weights``; else those of these very settings; else of the same shapes."""
-    if settings.weights:
-        chosen = settings.weights + (f"-seed{settings.seed}" if settings.seed else "")
-        try:
-            return chosen, weights.load_named(chosen)
-        except weights.NoWeights as error:
-            raise NotApplicable(str(error)) from error
-    known, shapes = weights.registry(), weights.architecture(made.state_dict())
-    exact = weights.variant(settings, default)
-    for part in dict.fromkeys([exact, ""]):
-        full = weights.full_name(name, problem.task, settings.seed, part)
-        if full in known and (part == exact or known[full]["architecture"] == shapes):
-            return full, weights.load(name, problem.task, settings.seed, part)
-    seed = f" --seed {settings.seed}" if settings.seed else ""
-    changed = "".join(f" --set {key}={value}" for key, value in weights.changes(settings, default).items())
-    raise NotApplicable(f"no weights for this task: recon-bench train {name} --task {problem.task}{seed}{changed}")
+    """The weights to take, with their name; NotApplicable, with what to do, where there are none."""
+    found = weights.taken(name, problem.task, settings, default, weights.architecture(made.state_dict()))
+    if found is None and settings.weights:
+        raise NotApplicable(f"no weights {settings.weights} of seed {settings.seed} in {weights.folder()}")
+    if found is None:
+        seed = f" --seed {settings.seed}" if settings.seed else ""
+        changed = "".join(f" --set {key}={value}" for key, value in weights.changes(settings, default).items())
+        raise NotApplicable(f"no weights for this task: recon-bench train {name} --task {problem.task}{seed}{changed}")
+    if not settings.weights:
+        weights.check_owner(found, name, problem.task)
+    return found, weights.load_named(found)
 
 
 def parameters(network: nn.Module) -> dict[str, int]:

@@ -60,11 +60,16 @@ def registry() -> dict[str, dict[str, Any]]:
 def load(method: str, task: str, seed: int = 0, variant: str = "") -> State:
     """The weights of a method for a task in float32, on the CPU. Raises :class:`NoWeights` or :class:`WeightsError`."""
     name = full_name(method, task, seed, variant)
+    check_owner(name, method, task)
+    return load_named(name)
+
+
+def check_owner(name: str, method: str, task: str) -> None:
+    """Raise :class:`WeightsError` unless the weights called ``name`` are for this method and task."""
     facts = _facts(name)
     for what, asked in (("task", task), ("method", method)):
         if facts[what] != asked:
             raise WeightsError(f"{name}: expected weights of the {what} {asked}, these are for {facts[what]}")
-    return load_named(name)
 
 
 def load_named(name: str) -> State:
@@ -172,17 +177,29 @@ def variant(settings: Any, default: Any) -> str:
     return "-".join(f"{key}{value}" for key, value in changes(settings, default).items())
 
 
+def taken(method: str, task: str, settings: Any, default: Any, architecture: str | None = None) -> str | None:
+    """The name of the weights that a learned method takes for a task, None where there are none.
+
+    Those that ``settings.weights`` names; else those of these very settings; else those of the ``default`` ones where
+    they are of this ``architecture``, or of any where that is not known. ``settings.seed`` says of which training.
+    """
+    seed, known = settings.seed, registry()
+    if settings.weights:
+        name = settings.weights + f"-seed{seed}" * bool(seed)
+        return name if name in known else None
+    exact, plain = (full_name(method, task, seed, part) for part in (variant(settings, default), ""))
+    if exact in known:
+        return exact
+    fits = plain in known and architecture in (None, known[plain]["architecture"])
+    return plain if fits else None
+
+
 def own(method: Method, task: str, seeds: Sequence[int] = (0,), settings: Any = None) -> list[str]:
     """Names of the weights that a learned method takes for a task with these settings, in the order of ``seeds``."""
     if method.network is None:
         return []
-    settings, known, names = settings or method.settings, registry(), []
-    for seed in seeds:
-        exact = full_name(method.name, task, seed, variant(settings, method.settings))
-        named = settings.weights + f"-seed{seed}" * bool(seed)
-        candidates = [named] if settings.weights else [exact, full_name(method.name, task, seed)]
-        names += [name for name in candidates if name in known][:1]
-    return names
+    of_seed = [dataclasses.replace(settings or method.settings, seed=seed) for seed in seeds]
+    return [name for each in of_seed if (name := taken(method.name, task, each, method.settings))]
 
 
 def seals(names: Iterable[str]) -> dict[str, str]:

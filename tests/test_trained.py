@@ -101,7 +101,7 @@ def test_a_cell_fails_when_its_weights_change_under_it(home):
 
 def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(home):
     kinds = ["accuracy", "training", "seeds", "data-efficiency"]
-    task, setup = registry.task("ct-shepp-logan-30"), plan.Setup(RULES, "cpu", 1, {})
+    task, setup = registry.task("ct-shepp-logan-30"), plan.RunSetup(RULES, "cpu", 1, {})
 
     def planned():
         return {cell.kind.name: cell for cell in plan.cells([task], ["unet", "fbp"], kinds, setup) if cell.weights}

@@ -26,19 +26,23 @@ WITHIN = 1e-4  # relative, of every other value
 
 @dataclass(frozen=True)
 class Compared:
-    """A ``value`` of a sample as it was ``recorded`` and as it was ``found`` by the new code, in the metric's unit."""
+    """A value as it was ``recorded`` and as it was ``found`` by the new code, in the metric's unit.
 
-    sample: str
-    at: Mapping[str, float]
-    seed: int
+    ``key`` is that of the record; ``within``: the interval of a time that was recorded.
+    """
+
+    key: str
     metric: str
     unit: str
     recorded: float
     found: float
+    within: tuple[float, float] | None = None
 
     @property
     def agrees(self) -> bool:
-        """Whether the two differ by less than repeated runs of one code may."""
+        """Whether the two differ by less than runs of one code may; of a time, whether it is in its interval."""
+        if self.within is not None:
+            return self.within[0] <= self.found <= self.within[1]
         if self.unit == "dB":
             return abs(self.found - self.recorded) <= WITHIN_DB
         return math.isclose(self.found, self.recorded, rel_tol=WITHIN, abs_tol=1e-12)
@@ -51,13 +55,14 @@ class Entry:
 
     what: Literal["carried", "confirmed"]
     method: str
-    task: str
     kinds: Sequence[str]
     old: str
     new: str
+    task: str = ""
     before: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
     compared: Sequence[Compared] = ()
+    reason: str | None = None  # why the method is not applicable, as it was recorded and as it was found
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -73,7 +78,8 @@ def append(entries: Iterable[Entry], root: Path) -> None:
     with locked(root):
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         for entry in entries:
-            content = json.dumps(dataclasses.asdict(entry), sort_keys=True, allow_nan=False)
+            short = dataclasses.asdict(entry) | {"compared": [dataclasses.astuple(c) for c in entry.compared]}
+            content = json.dumps({k: v for k, v in short.items() if v}, sort_keys=True, allow_nan=False)
             text += json.dumps({"seal": sha256((_last_seal(text) + content).encode()), "entry": json.loads(content)})
             text += "\n"
         replace_file(path, text.encode())
@@ -123,7 +129,8 @@ def _lines(path: Path) -> Iterator[tuple[int, Entry | None, str | None]]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
         try:
             data = json.loads(line)
-            entry = Entry(**data["entry"] | {"compared": [Compared(**c) for c in data["entry"]["compared"]]})
+            compared = [Compared(*values) for values in data["entry"].get("compared", ())]
+            entry = Entry(**data["entry"] | {"compared": compared})
             expected = sha256((seal + json.dumps(data["entry"], sort_keys=True, allow_nan=False)).encode())
             seal = data["seal"]
         except (ValueError, TypeError, KeyError) as error:
@@ -136,10 +143,10 @@ def _problem(entry: Entry) -> str | None:
     """What an entry says against its own rule."""
     if entry.what == "carried":
         return None
-    if not entry.compared:
+    if not entry.compared and not entry.reason:
         return "is confirmed by nothing: expected the values that were compared"
     wrong = [c for c in entry.compared if not c.agrees]
     if wrong:
         first = wrong[0]
-        return f"says that {first.metric} of {first.sample} agrees: {first.recorded:g} recorded, {first.found:g} found"
+        return f"says that {first.metric} of {first.key} agrees: {first.recorded:g} recorded, {first.found:g} found"
     return None

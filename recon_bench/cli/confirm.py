@@ -1,0 +1,34 @@
+"""`recon-bench confirm`: do results still hold for changed code?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+
+from recon_bench.cli import options
+from recon_bench.cli.command import Command
+
+
+def add_arguments(confirm: argparse.ArgumentParser) -> None:
+    """Which results, and how many processes."""
+    options.add_results(confirm)
+    confirm.add_argument("--tasks", nargs="+", metavar="NAME", help="default: all")
+    confirm.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    confirm.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time; default: the cores"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare and note what agrees; 1 where something is to be measured again."""
+    if arguments.jobs < 1:
+        raise ValueError(f"expected at least 1 job, got {arguments.jobs}")
+    from recon_bench.run.confirm import confirm
+
+    command = shlex.join(["recon-bench", *arguments.argv])
+    root = options.folder(arguments.results)
+    return 1 if confirm(root, arguments.tasks or (), arguments.methods or (), arguments.jobs, command) else 0
+
+
+COMMAND = Command("measure a few images again: which results hold for changed code?", add_arguments, run, place=3)

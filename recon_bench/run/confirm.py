@@ -1,0 +1,221 @@
+"""Whether results still hold for changed code or weights: a few images of each are measured again and compared.
+
+What agrees is appended to the folder's confirmations, and the results then count for the new code; what differs is left
+to be measured. A result is looked at under its recorded settings, with the weights of the recorded names as they are
+now. Kinds say how they are confirmed: by the first IMAGES test images, by a short new timing on the same machine and
+threads, or with the accuracy of the same method.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from recon_bench import identity, registry, results, weights
+from recon_bench.measurement import Measurement, Record
+from recon_bench.results import RANKING_KIND, Result, confirmations
+from recon_bench.results.confirmations import Compared, Entry
+from recon_bench.rules import Rules
+from recon_bench.run import journal, provenance
+from recon_bench.run.local import Executor, Local
+from recon_bench.run.worker import Job
+from recon_bench.tables.columns import bootstrap
+from recon_bench.tables.statistics import interval
+
+IMAGES = 2  # test images looked at
+REPEATS = 3  # of a timing
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A result that was measured with other code or weights than there are now."""
+
+    result: Result
+    kind: Measurement
+    code: str
+    seals: Mapping[str, str]  # of the weights as they are now
+
+    def __str__(self) -> str:
+        return f"{self.result.task['name']} · {self.result.method['name']} · {self.kind.name}"
+
+    def job(self, folder: Path) -> Job:
+        """Measure a few images, or time a few repeats, as the result was."""
+        made, method = self.result.provenance, self.result.method
+        rules = Rules(**{name: value for name, value in self.result.rules.items() if name != "hash"})
+        few = dataclasses.replace(rules, seeds=tuple(rules.seeds), images=IMAGES, repeats=REPEATS)
+        where = (few, made["device"], made["threads"], folder, dict(self.seals))
+        return Job(self.result.task["name"], method["name"], self.kind.name, method["settings"], *where)
+
+    def entry(self, compared: Sequence[Compared], reason: str | None, command: str) -> Entry:
+        """That the result holds for the code and weights of now."""
+        before = dict(self.result.method.get("weights", {}))
+        commit, clean = provenance.commit()
+        made = {"machine": provenance.machine(self.result.provenance["device"])["id"], "commit": commit, "clean": clean}
+        made |= {"when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "command": command}
+        changed = {name: seal for name, seal in self.seals.items() if seal != before[name]}
+        return Entry(
+            what="confirmed",
+            method=self.result.method["name"],
+            kinds=[self.kind.name],
+            old=self.result.method["hash"],
+            new=self.code,
+            task=self.result.task["name"],
+            before={name: before[name] for name in changed},
+            after=changed,
+            compared=compared,
+            reason=reason,
+            provenance=made,
+        )
+
+
+def confirm(
+    root: Path,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    jobs: int = 1,
+    command: str = "",
+    executor: Executor | None = None,
+) -> int:
+    """Confirm what can be of the results in ``root``; gives the number of results that are to be measured again.
+
+    Empty lists mean everything. Raises UnknownName for a name that is not registered, OSError where nothing can be
+    written; what was confirmed before stays.
+    """
+    todo = list(stale(root, tasks, methods))
+    print(f"{len(todo)} results were measured with other code or weights than there are now", flush=True)
+    executor = executor or Local()
+    left = _confirmed([item for item in todo if item.kind.confirm == "images"], root, jobs, command, executor)
+    known = [entry for entry in confirmations.read(root) if entry.what == "confirmed"]
+    ranked = {(entry.task, entry.method): entry for entry in known if RANKING_KIND in entry.kinds}
+    for item in (item for item in todo if item.kind.confirm == "accuracy"):
+        entry = ranked.get(_place(item))
+        if entry and entry.new == item.code:
+            confirmations.append([item.entry(entry.compared, entry.reason, command)], root)
+        else:
+            left.append(item)
+    timed = [item for item in todo if item.kind.confirm == "timing"]
+    wrong = {_place(item) for item in left}
+    here = [item for item in timed if _same_machine(item) and _place(item) not in wrong]
+    left += [item for item in timed if item not in here]
+    left += _confirmed(here, root, 1, command, executor)
+    print(f"{len(todo) - len(left)} are confirmed, {len(left)} are to be measured again (recon-bench run)")
+    return len(left)
+
+
+def stale(root: Path, tasks: Sequence[str] = (), methods: Sequence[str] = ()) -> Iterator[Stale]:
+    """Results that would count if they had been measured with the code and the weights of now, newest ones alone."""
+    wanted = {registry.method(name).name: registry.method(name) for name in methods} or registry.methods()
+    chosen = {name: registry.task(name) for name in tasks} or registry.tasks()
+    codes = {name: identity.of_file(Path(method.path)) for name, method in wanted.items()}
+    for result in results.latest(results.load(root)[0]):
+        name, task, kind = result.method["name"], result.task["name"], registry.measurements().get(result.kind)
+        if name not in wanted or task not in chosen or kind is None or result.status == "failed":
+            continue
+        if (result.task["hash"], result.measurement["hash"]) != (chosen[task].hash, kind.hash):
+            continue
+        seals = weights.seals(result.method.get("weights", {}))
+        if seals.keys() == result.method.get("weights", {}).keys() and not result.stands_for(codes[name], seals):
+            yield Stale(result, kind, codes[name], seals)
+
+
+def _place(item: Stale) -> tuple[str, str]:
+    return item.result.task["name"], item.result.method["name"]
+
+
+def _same_machine(item: Stale) -> bool:
+    made = item.result.provenance
+    return made["machine"]["id"] == provenance.machine(made["device"])["id"]
+
+
+def _confirmed(todo: Sequence[Stale], root: Path, jobs: int, command: str, executor: Executor) -> list[Stale]:
+    """Measure a little of each and note what agrees; gives those that do not."""
+    left = []
+    scratch = tempfile.TemporaryDirectory(prefix="recon-bench-confirm-")
+    with scratch as whole, tqdm(total=len(todo), disable=None) as bar:
+        for item, folder in _measured(todo, Path(whole), jobs, executor):
+            compared, reason, problem = _compare(item, journal.read(folder / "journal.jsonl"))
+            if problem:
+                left.append(item)
+                tqdm.write(f"{item}: {problem}", file=sys.stderr)
+            else:
+                confirmations.append([item.entry(compared, reason, command)], root)
+            shutil.rmtree(folder, ignore_errors=True)
+            bar.update()
+    return left
+
+
+def _measured(todo: Sequence[Stale], scratch: Path, jobs: int, executor: Executor) -> Iterator[tuple[Stale, Path]]:
+    """Each item with the folder of its journal, when its process has ended; ``jobs`` of them at a time."""
+    waiting, running = list(enumerate(todo)), list[tuple[Stale, Path, Any, float]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                number, item = waiting.pop(0)
+                folder = scratch / str(number)
+                folder.mkdir()
+                running.append((item, folder, executor.start(item.job(folder)), time.monotonic()))
+            time.sleep(0.02)
+            for entry in list(running):
+                item, folder, process, begun = entry
+                if executor.poll(process) is None and time.monotonic() - begun < 60 * item.result.rules["cell_minutes"]:
+                    continue
+                executor.kill(process)
+                running.remove(entry)
+                yield item, folder
+    finally:
+        for _, _, process, _ in running:
+            executor.kill(process)
+
+
+def _compare(item: Stale, found: journal.Journal) -> tuple[list[Compared], str | None, str | None]:
+    """The values that were compared or the reason that was given again, or how they differ."""
+    end = found.end({})
+    if item.result.status == "not-applicable":
+        agrees = end is not None and (end["end"], end["reason"]) == ("not-applicable", item.result.reason)
+        return [], item.result.reason, None if agrees else f"was not applicable ({item.result.reason}), now {end}"
+    if end is None or end["end"] != "ok":
+        return [], None, f"could not be measured: {end['reason'] if end else 'its process ended early'}"
+    compare = _timings if item.kind.confirm == "timing" else _values
+    compared = list(compare(item.result, found.records))
+    wrong = [c for c in compared if not c.agrees]
+    if wrong:
+        first = max(wrong, key=lambda c: abs(c.found - c.recorded))
+        return [], None, f"{first.metric} of {first.key} was {first.recorded:.6g}, now {first.found:.6g} {first.unit}"
+    return compared, None, None if compared else "nothing to compare: no value of the first images was recorded"
+
+
+def _values(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
+    """Values of records that are there before and after; of test images alone where there are some."""
+    units = {metric["name"]: metric["unit"] for metric in result.measurement["metrics"]}
+    recorded = {Record(**record).key: record for record in result.records}
+    images = any(record["sample"].startswith("test-") for record in result.records)
+    for record in found:
+        known = recorded.get(record.key)
+        if known is None or (images and not record.sample.startswith("test-")):
+            continue
+        for name in sorted(known["values"].keys() | record.values.keys()):
+            pair = (known["values"].get(name, float("inf")), record.values.get(name, float("-inf")))
+            yield Compared(record.key, name, units[name], *pair)
+
+
+def _timings(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
+    """The median of each time, against the interval of what was recorded."""
+    import numpy as np
+
+    for metric in result.measurement["metrics"]:
+        name = metric["name"]
+        before = [record["values"][name] for record in result.records if name in record["values"]]
+        now = [record.values[name] for record in found if name in record.values]
+        if metric["unit"] == "s" and len(before) > 1 and now:
+            told = interval(np.array(before), "median", **bootstrap(result))
+            yield Compared(name, name, "s", told.value, float(np.median(now)), (told.low, told.high))
