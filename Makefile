@@ -40,13 +40,15 @@ browser: .venv/dev
 	  || echo "No Chromium: the tests that open the site in a browser will say so."
 
 run: .venv/run  ## quick suite: a few images of every task, then the site, then the ranking
-	$(BIN)/recon-bench run --rules quick --budget $(BUDGET) --jobs $(JOBS) --results $(QUICK)/results
+	$(BIN)/recon-bench run --rules quick --budget $(BUDGET) --jobs $(JOBS) --results $(QUICK)/results \
+	  --measurements accuracy runtime training seeds data-efficiency
+	$(BIN)/recon-bench run --rules quick --tasks ct-ellipses-30 --measurements pictures --jobs $(JOBS) --results $(QUICK)/results
 	@$(BIN)/recon-bench site --results $(QUICK)/results --out $(QUICK)/site
 	@$(BIN)/recon-bench board --rules quick --results $(QUICK)/results --columns psnr ssim
 	@echo "Open $(CURDIR)/$(QUICK)/site/index.html; make site renders the committed full results."
 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
-	$(BIN)/recon-bench run --measurements tuning accuracy training seeds data-efficiency --jobs $(JOBS)
+	$(BIN)/recon-bench run --measurements tuning accuracy pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
 	$(MAKE) site
 
@@ -79,8 +81,8 @@ perf: .venv/dev  ## compare our operators with ASTRA, scikit-image and deepinv, 
 
 asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
 	@mkdir -p .asv
-	HOME=$(CURDIR)/.asv $(BIN)/asv machine --yes
-	HOME=$(CURDIR)/.asv $(BIN)/asv run -E existing:same --set-commit-hash $$(git rev-parse HEAD)
+	HOME="$(CURDIR)/.asv" $(BIN)/asv machine --yes
+	HOME="$(CURDIR)/.asv" $(BIN)/asv run -E existing:same --set-commit-hash $$(git rev-parse HEAD)
 
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv

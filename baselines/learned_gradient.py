@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines import learned, unet
+from baselines import unet
 from baselines.learned_primal_dual import Settings
+from recon_bench import learned
 from recon_bench.core import Operator, Problem, Reconstructor
 from recon_bench.recipe import Recipe
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines import learned
 from baselines.learned_primal_dual import block
+from recon_bench import learned
 from recon_bench.core import NotApplicable, Operator, Problem
 from recon_bench.recipe import Recipe
 

@@ -20,8 +20,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from baselines import learned
 from baselines.learned_primal_dual import Settings, block
+from recon_bench import learned
 from recon_bench.core import Operator, Problem
 from recon_bench.recipe import Recipe
 

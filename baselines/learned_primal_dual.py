@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines import learned
+from recon_bench import learned
 from recon_bench.core import NotApplicable, Operator, Problem
 from recon_bench.recipe import Recipe
 

@@ -22,7 +22,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from baselines import learned
+from recon_bench import learned
 from recon_bench.core import Operator, Problem
 from recon_bench.recipe import Recipe
 from recon_bench.solvers import conjugate_gradients
@@ -96,7 +96,8 @@ METHODS = (
         Recipe(steps=50_000, batch=2),
         title="MoDL",
         family="unrolled",
-        summary="A small denoising network and conjugate gradients for the data fit take turns, always with equal weights.",
+        summary="A small denoising network and conjugate gradients for the data fit take turns, always with equal "
+        "weights.",
         reference="Aggarwal, Mani & Jacob, IEEE Trans. Med. Imaging 38, 2019, doi:10.1109/TMI.2018.2865356",
         depth="depth",
     ),

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines import learned, unet, unrolled
+from baselines import unet, unrolled
+from recon_bench import learned
 from recon_bench.core import Problem
 from recon_bench.recipe import Recipe
 

@@ -31,10 +31,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from baselines.convergence import CHECK_EVERY, relative_change, warn_not_converged
 from recon_bench.core import Log, Method, NotApplicable, Operator, Problem, Reconstructor
 from recon_bench.operators import ParallelBeam
-from recon_bench.solvers import dot, remember
+from recon_bench.solvers import CHECK_EVERY, dot, relative_change, remember, warn_not_converged
 
 BALANCE = 0.02  # step of x in units of its size, per unit of the dual of D x; 0.01 to 0.05 are about as fast
 RELAXATION = 1.9

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines import fbp, learned
+from baselines import fbp
+from recon_bench import learned
 from recon_bench.core import Operator, Problem, Reconstructor
 from recon_bench.recipe import Recipe
 

@@ -27,8 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines import learned, unet
+from baselines import unet
 from baselines.learned_primal_dual import block
+from recon_bench import learned
 from recon_bench.core import Operator, Problem, Reconstructor
 from recon_bench.recipe import Recipe
 

@@ -26,10 +26,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from baselines.convergence import CHECK_EVERY, relative_change, warn_not_converged
 from recon_bench.core import Choice, Log, Method, Operator, Problem, Reconstructor
 from recon_bench.operators.wavelet import Wavelet
-from recon_bench.solvers import conjugate_gradients, dot, remember
+from recon_bench.solvers import CHECK_EVERY, conjugate_gradients, dot, relative_change, remember, warn_not_converged
 
 START = 10  # steps of conjugate gradients, which find in a few what proximal steps find in hundreds
 

@@ -58,7 +58,8 @@ def load_or_build(
 
     ``names`` are those that the entry must hold at least, where the caller knows. Tensors that were read are
     memory-mapped copy-on-write. Where nothing can be stored (a full disk, a read-only folder, a path that is too long)
-    the built tensors are returned with a warning.
+    the built tensors are returned with a warning; an entry that is damaged or incomplete is built again. Raises what
+    ``build`` raises, and TypeError for a key that is no JSON.
     """
     entry = folder() / digest(dict(key))
     private = _private(entry.parent)

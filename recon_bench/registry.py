@@ -8,23 +8,22 @@ An import error in one of them is raised, not swallowed.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import difflib
 import functools
-import hashlib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from recon_bench import weights
-from recon_bench.core import Measurement, Method, Task
-from recon_bench.storage import REPOSITORY, digest
+from recon_bench.core import Method
+from recon_bench.measurement import Measurement
+from recon_bench.names import hint
+from recon_bench.task import Task
 
 Noun = TypeVar("Noun", Task, Method, Measurement)
 
@@ -99,39 +98,6 @@ def ready() -> list[str]:
     return [name for name, item in methods().items() if item.network is None or name in trained]
 
 
-def method_hash(item: Method) -> str:
-    """First 16 hex digits of the sha256 of the method's file and of the shared solvers it is built on.
-
-    Those are the modules of ``baselines`` and ``recon_bench.solvers``, followed through their imports: a change in one
-    of them makes it another method. What else the package changes is told by versions and commits.
-    """
-    content = hashlib.sha256()
-    for path in [Path(item.path), *sorted(_shared(Path(item.path), set()))]:
-        content.update(path.read_bytes())
-    return content.hexdigest()[:16]
-
-
-def trained_hash(code: str, names: Sequence[str]) -> str:
-    """``code``, the hash of a method, with the weights of these ``names`` that it takes."""
-    seals = weights.seals(names)
-    return digest([code, *seals.values()]) if seals else code
-
-
-def _shared(path: Path, seen: set[Path]) -> set[Path]:
-    """``seen`` and the shared modules that ``path`` imports, directly or through them."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        for name in names:
-            file = REPOSITORY.joinpath(*name.split(".")).with_suffix(".py")
-            shared = name == "recon_bench.solvers" or name.startswith("baselines.")
-            if shared and file not in seen and file.is_file():
-                seen = _shared(file, seen | {file})
-    return seen
-
-
 def with_settings(item: Method, changes: Mapping[str, Any]) -> Any:
     """The method's settings with ``changes``; text is converted to the type of the default.
 
@@ -186,7 +152,5 @@ def _load_file(path: Path) -> ModuleType:
 def _get(found: Mapping[str, Any], name: str, what: str) -> Any:
     if name in found:
         return found[name]
-    near = difflib.get_close_matches(name, found, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     known = ", ".join(found) or "none"
-    raise UnknownName(f"unknown {what} {name!r}{hint} Known: {known}")
+    raise UnknownName(f"unknown {what} {name!r}; {hint(name, found)}Known: {known}")

@@ -1,4 +1,4 @@
-"""What several iterative methods share: inner products per image, conjugate gradients, parts of an operator.
+"""What several iterative methods share: inner products per image, conjugate gradients, parts of an operator, stopping.
 
 Everything is per image of a batch: a batch of k images gives the same as k single ones. Nothing is done in place, so
 autograd can differentiate through any of it.
@@ -6,16 +6,19 @@ autograd can differentiate through any of it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from recon_bench.core import Operator
+from recon_bench.core import NotConverged, Operator
 from recon_bench.operators import norm
 
 T = TypeVar("T")
+
+CHECK_EVERY = 10  # iterations; looking costs as much as a few of their cheap operations
 
 
 def dot(a: Tensor, b: Tensor, dims: int) -> Tensor:
@@ -86,3 +89,20 @@ def split_data(A: Operator, y: Tensor, n: int) -> list[Tensor]:
 
 def _view_axis(A: Operator) -> int:
     return -1 if hasattr(A, "columns") else -len(A.range_shape)
+
+
+def relative_change(new: Tensor, old: Tensor) -> float:
+    """The largest |new - old| / |new| of a batch of images ``(batch, rows, columns)``."""
+    difference = new - old
+    size = dot(new, new, 2)
+    return float((dot(difference, difference, 2) / size.clamp(min=torch.finfo(size.dtype).tiny)).max().sqrt())
+
+
+def warn_not_converged(name: str, iterations: int, change: float, tolerance: float) -> None:
+    """Warn :class:`NotConverged`: ``name`` used up its iterations and x still changed by ``change``."""
+    warnings.warn(
+        f"{name} stopped after {iterations} iterations at relative change {change:.1e}, tolerance {tolerance:.0e}; "
+        "raise `iterations`",
+        NotConverged,
+        stacklevel=3,
+    )

@@ -20,17 +20,20 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # the l
 
 
 def digest(data: Any) -> str:
-    """First 16 hex digits of the sha256 of ``data`` as canonical JSON."""
+    """First 16 hex digits of the sha256 of ``data`` as canonical JSON; TypeError where it is no JSON."""
     return sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())[:16]
 
 
 def sha256(content: bytes) -> str:
-    """As 64 hex digits."""
+    """The sha256 of ``content`` as 64 hex digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write ``path`` so that it holds either what it held or all of ``content``, even when the power fails."""
+    """Write ``path`` so that it holds either what it held or all of ``content``, even when the power fails.
+
+    Raises OSError where the folder is not there or the disk refuses it; nothing is left behind then.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from recon_bench import results as store
-from recon_bench.results import Result
+from recon_bench.results.files import TRAITS, Result
 from recon_bench.rules import FULL, Rules
 
 TASKS = ("ct-ellipses-30", "ct-shepp-logan-30", "mri-brain-4x")
@@ -68,7 +68,9 @@ METRICS = {
         ("fbp_seconds", "FBP in the same run", "s", "lower", 4),
         ("applications", "Pairs of A and adjoint", "", "lower", 1),
     ),
+    "pictures": (("psnr", "PSNR", "dB", "higher", 2),),
 }
+PICTURED = 3  # images, the first ones
 FIRST = datetime(2026, 1, 5, 12, 0, 0)
 
 
@@ -99,11 +101,11 @@ def write_tree(
 
 def write_cell(root: Path, result: Result, seed: int = 0) -> Path:
     """One result, with its pictures where it has some."""
-    if result.kind == "accuracy" and result.status in ("ok", "partial"):
+    if result.kind == "pictures" and result.status == "ok":
         folder = result.folder(root)
         shown = {
-            name: picture(folder / f"{result.stem}-{name}.webp", f"test-{index:04d}, {name} of all", 96, seed + index)
-            for index, name in enumerate(("worst", "median", "best"))
+            r["sample"]: picture(folder / f"{result.stem}-{r['sample']}.webp", r["sample"], 32, seed + 2 * i)
+            for i, r in enumerate(result.records)
         }
         result = dataclasses.replace(result, images=shown)
     return store.write(result, root)
@@ -130,6 +132,10 @@ def write_task_card(root: Path, task: str, version: int = 1, images: int = 8, se
         "images": {
             "truth": picture(root / task / f"{name}-truth.webp", "the first test image", 32, seed),
             "data": picture(root / task / f"{name}-data.webp", "its measurement", 46, seed + 1),
+            **{
+                f"test-{i:04d}": picture(root / task / f"{name}-test-{i:04d}.webp", f"test-{i:04d}", 32, seed + i)
+                for i in range(PICTURED)
+            },
         },
     }
     return store.write_card(card, root)
@@ -165,7 +171,13 @@ def make_cell(
         task={"name": task, "version": version, "hash": hex16(task, version)},
         method=method_header(method),
         rules={**json.loads(json.dumps(dataclasses.asdict(rules))), "hash": rules.hash},
-        measurement={"version": 1, "hash": hex16(kind, 1), "title": kind.capitalize(), "metrics": metrics},
+        measurement={
+            "version": 1,
+            "hash": hex16(kind, 1),
+            "title": kind.capitalize(),
+            "metrics": metrics,
+            **({"traits": {**TRAITS, "board": False}} if kind == "pictures" else {}),
+        },
         status=status,
         reason=reason,
         provenance={
@@ -215,6 +227,8 @@ def make_records(task: str, method: str, kind: str, images: int, position: int, 
     if kind == "runtime":
         return _runtime_records(position, rng)
     records = [_accuracy_record(method, number, images, position, rng) for number in range(images)]
+    if kind == "pictures":
+        return [record(r["sample"], {"psnr": r["values"]["psnr"]}) for r in records[:PICTURED] if r["values"]]
     if task.startswith("mri") and status == "ok":
         records.append(record("volume:brain", {"psnr_volume": 24.0 + position}))
     return records[: images // 2] if status == "timeout" else records

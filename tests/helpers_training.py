@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 import torch
 
-from baselines import learned
-from recon_bench import registry
-from recon_bench.core import Noise, Sample, Task
+from recon_bench import learned, registry
+from recon_bench.core import Noise
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.recipe import Recipe
+from recon_bench.task import Task, Truth
 
 GEOMETRY = ParallelBeam(32, evenly(12), 47)
 A = RayTransform(GEOMETRY)
@@ -27,9 +27,9 @@ def fresh(rng, n):
     return truth, A(truth) + torch.from_numpy(0.2 * rng.standard_normal((n, *A.range_shape))).float()
 
 
-def observe(split, index):
+def draw(split, index):
     truth, data = fresh(np.random.default_rng([len(split), index]), 1)
-    return Sample(f"{split}-{index:04d}", truth[0], data[0])
+    return Truth(truth[0].numpy(), source=data[0].numpy())
 
 
 TOY = Task(
@@ -39,7 +39,9 @@ TOY = Task(
     title="Discs",
     description="Discs.",
     make_operator=partial(RayTransform, GEOMETRY),
-    observe=observe,
+    draw=draw,
+    measure=lambda truth, rng: truth.source,
+    seed=0,
     sizes={"train": 6, "validation": 3, "test": 3},
     noise=Noise("gaussian", 0.05),
     data_range=2.0,

@@ -275,7 +275,8 @@ def test_an_unknown_task_names_the_nearest(results):
 
 def test_tables_need_no_torch():
     code = (
-        "import sys, recon_bench.tables.published, recon_bench.results.check, recon_bench.__main__\n"
+        "import sys, recon_bench.tables.published, recon_bench.results.check, recon_bench.cli.main\n"
+        "recon_bench.cli.main.parser()\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,13 +1,18 @@
 import dataclasses
 import json
 import os
+import pkgutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
-from recon_bench.__main__ import main
+from recon_bench import cli
+from recon_bench.cli.command import commands
+from recon_bench.cli.main import main
 from recon_bench.results import write
+from recon_bench.storage import REPOSITORY
 from tests.helpers_results import METHODS, NOT_CONVERGED, NOTED, TROUBLE, make_cell, record, write_tree
 
 TASK = "ct-ellipses-30"
@@ -241,9 +246,54 @@ def test_cache_is_shown_and_cleared(tmp_path, monkeypatch, capsys):
 
 
 def test_a_reader_that_stops_reading_is_no_error(root):
-    code = "import sys; from recon_bench.__main__ import main; sys.exit(main())"
+    code = "import sys; from recon_bench.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "board", "--results", str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}) as process:
         process.stdout.close()
         errors = process.stderr.read()
     assert process.returncode == 0 and errors == b""
+
+
+COMMAND = """
+from recon_bench.cli import options
+from recon_bench.cli.command import Command
+
+def run(arguments):
+    print(f"hello from {arguments.results}")
+    return 0
+
+COMMAND = Command("greet", options.add_results, run)
+"""
+
+
+@pytest.fixture
+def drop_in(tmp_path, monkeypatch):
+    """Add a file to the package of commands."""
+    monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
+
+    def add(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, f"{cli.__name__}.{name}", raising=False)
+
+    return add
+
+
+def test_a_command_is_a_file(drop_in, capsys):
+    before = list(commands())
+    drop_in("hello", COMMAND)
+    assert [*before, "hello"] == list(commands())
+    assert main(["hello", "--results", "mine"]) == 0
+    assert capsys.readouterr().out == "hello from mine\n"
+
+
+def test_a_file_that_is_no_command_is_named(drop_in):
+    drop_in("forgotten", "x = 1\n")
+    with pytest.raises(ValueError, match=r"forgotten\.py: expected COMMAND"):
+        commands()
+
+
+def test_python_m_and_the_script_are_one():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert pkgutil.resolve_name(project["scripts"]["recon-bench"]) is main
+    said = subprocess.run([sys.executable, "-m", "recon_bench", "--help"], check=True, capture_output=True, text=True)
+    assert "print leaderboards" in said.stdout

@@ -5,8 +5,8 @@ import pytest
 import skimage.metrics
 import torch
 
-from recon_bench.core import Ssim
 from recon_bench.scoring import metrics
+from recon_bench.task import Ssim
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 
-from baselines import fbp, learned, learned_gradient, modl, unet, unrolled
-from recon_bench import registry, weights
+from baselines import fbp, learned_gradient, modl, unet, unrolled
+from recon_bench import learned, registry, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
 from recon_bench.scoring import metrics
-from recon_bench.scoring.reconstruct import Counting
+from recon_bench.scoring.host import Counting
 from recon_bench.training import loop as train
 from tests.helpers_training import TOY, method_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from itertools import chain
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from recon_bench.data import simulation
 from recon_bench.data.lodopab import MU_MAX, SIZES
 from recon_bench.data.reading import DataError
 from recon_bench.operators import RayTransform
+from recon_bench.scoring.metrics import noise_norm
+from recon_bench.task import Truth
 from recon_bench.tasks import fastmri, lodopab
 from tests.helpers_scans import to_kspace, write_fastmri, write_lodopab
 
@@ -123,7 +125,10 @@ def test_a_sample_that_is_not_finite_is_named(name):
     arrays = {"truth": np.ones((2, 3)), "data": np.ones((4, 5), complex)}
     arrays[name][1, 2] = np.inf
     with pytest.raises(DataError, match=f"test-0007 of knee: {name}: expected finite values, but 1 of"):
-        simulation.sample("test", 7, arrays["truth"], arrays["data"], volume="knee")
+        task = dataclasses.replace(
+            LODOPAB, draw=lambda *_: Truth(arrays["truth"], "knee"), measure=lambda *_: arrays["data"]
+        )
+        task.samples("test")[7]
 
 
 def test_lodopab_one_missing_file_is_named(lodopab_folder):
@@ -158,7 +163,7 @@ def test_fastmri_data_are_the_masked_transform_of_the_truth(fastmri_folder):
     assert sample.truth.shape == (320, 320) and sample.truth.dtype == torch.complex64
     assert sample.data.shape == operator.range_shape and sample.data.dtype == torch.complex64
     torch.testing.assert_close(operator(sample.truth), sample.data)
-    assert FASTMRI.noise.norm(sample.data, 2) == 0
+    assert noise_norm(FASTMRI.noise, sample.data, 2) == 0
 
 
 def test_fastmri_truth_is_the_cropped_slice_in_units_of_the_volume_maximum(fastmri_folder):

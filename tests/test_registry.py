@@ -38,23 +38,6 @@ def test_an_error_in_a_file_is_not_swallowed(tmp_path):
         registry.method(str(broken))
 
 
-def test_the_hash_follows_the_file(tmp_path):
-    copy = tmp_path / "copy.py"
-    copy.write_text(Path(ONE).read_text())
-    before = registry.method_hash(registry.method(str(copy)))
-    assert before == registry.method_hash(registry.method(ONE))
-    copy.write_text(Path(ONE).read_text() + "\n")
-    assert registry.method_hash(registry.method(str(copy))) != before
-
-
-def test_the_hash_follows_shared_solvers_but_not_the_rest(tmp_path):
-    plain, shared = (tmp_path / name for name in ("plain.py", "shared.py"))
-    plain.write_text(Path(ONE).read_text())
-    shared.write_text("from recon_bench.solvers import dot\nfrom baselines import fbp\n" + Path(ONE).read_text())
-    used = registry._shared(shared, set())
-    assert {path.name for path in used} == {"solvers.py", "fbp.py"} and not registry._shared(plain, set())
-
-
 def test_a_name_that_is_taken_is_refused(tmp_path):
     impostor = tmp_path / "impostor.py"
     impostor.write_text(Path(ONE).read_text().replace('name="one"', 'name="fbp"'))

@@ -53,7 +53,7 @@ def test_a_stem_does_not_depend_on_what_was_measured(cell):
 
 def test_load_gives_every_result_and_no_problem(root):
     found, problems = load(root)
-    assert len(found) == 2 * 3 + 3 * 3  # the older version of the task has two methods
+    assert len(found) == 2 * 4 + 3 * 4  # the older version of the task has two methods
     assert problems == []
     assert all(result.path is not None for result in found)
 
@@ -64,7 +64,7 @@ def test_load_of_an_absent_folder_is_empty(tmp_path):
 
 def test_hidden_folders_hold_no_results(root):
     shutil.copytree(root / TASK / "fbp", root / ".partial" / "fbp")
-    assert len(load(root)[0]) == 15
+    assert len(load(root)[0]) == 20
     assert check(root) == []
 
 
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named_and_the_others_are_loaded(root, damage, said):
     path = accuracy_file(root)
     path.write_text(damage(path.read_text()), encoding="latin-1")
     found, problems = load(root)
-    assert len(found) == 14
+    assert len(found) == 19
     assert len(problems) == 1 and str(path) in problems[0] and said in problems[0]
     assert any(str(path) in problem for problem in check(root))
 
@@ -177,12 +177,12 @@ def test_check_finds_a_file_in_the_wrong_place(root):
 
 def test_check_finds_pictures_that_are_changed_missing_or_of_nobody(root):
     folder = root / TASK / "fbp"
-    worst, median = next(folder.glob("*-worst.webp")), next(folder.glob("*-median.webp"))
-    worst.write_bytes(b"something else")
-    median.rename(folder / "orphan.webp")
+    changed, missing = sorted(folder.glob("pictures-*.webp"))[:2]
+    changed.write_bytes(b"something else")
+    missing.rename(folder / "orphan.webp")
     problems = "\n".join(check(root))
-    assert f"{worst}: was changed" in problems
-    assert f"should be {median.name!r} beside it" in problems
+    assert f"{changed}: was changed" in problems
+    assert f"should be {missing.name!r} beside it" in problems
     assert "orphan.webp: belongs to no result" in problems
 
 

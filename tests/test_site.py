@@ -3,8 +3,10 @@ import dataclasses
 import html.parser
 import json
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,8 +19,12 @@ from recon_bench.core import Noise, Problem, Samples
 from recon_bench.operators.linear import Matrix
 from recon_bench.results import load, write
 from recon_bench.rules import QUICK
-from recon_bench.site.pages import about
-from recon_bench.site.render import SOURCE, SiteError, render
+from recon_bench.site import addresses
+from recon_bench.site import pages as modules
+from recon_bench.site import render as rendering
+from recon_bench.site.model import SOURCE, Site
+from recon_bench.site.page import NoPage, find
+from recon_bench.site.render import SiteError, render
 from recon_bench.tables.board import board
 from tests.helpers_results import (
     NOT_CONVERGED,
@@ -182,6 +188,60 @@ def test_latex_is_escaped_and_balanced(tmp_path):
     assert r"B\_1 \{50 \%\} \#\$\textasciitilde{}\textasciicircum{}\textbackslash{}" in row
 
 
+@pytest.fixture
+def more_pages(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A folder whose modules are pages of the site, too; their templates go to source/templates beside it."""
+    shutil.copytree(SOURCE, tmp_path / "source")
+    monkeypatch.setattr(rendering, "SOURCE", tmp_path / "source")
+    (tmp_path / "more").mkdir()
+    monkeypatch.setattr(modules, "__path__", [*modules.__path__, str(tmp_path / "more")])
+    yield tmp_path / "more"
+    sys.modules.pop("recon_bench.site.pages.zoo", None)
+
+
+ZOO = """
+from recon_bench.site.addresses import link
+from recon_bench.site.page import Page
+
+PAGE = Page(
+    "zoo",
+    "zoo.html",
+    lambda site, here, board: {"task": {"title": board.task}, "front": link(here, "index")},
+    each=lambda site: {board.task: board for board in site.main()},
+    files=lambda site, name, board: {f"{name}.txt": board.task},
+    section="index",
+    tab="Zoo",
+    order=9,
+)
+"""
+
+
+def test_a_page_is_one_module_and_its_template(tmp_path, more_pages):
+    (more_pages / "zoo.py").write_text(ZOO)
+    template = (
+        '{% extends "base.html" %}{% block main %}<h1>{{ front }}</h1>{% include "task_tabs.html" %}{% endblock %}'
+    )
+    (tmp_path / "source" / "templates" / "zoo.html").write_text(template)
+    out = render(small(tmp_path / "results", "fbp"), tmp_path / "site").parent
+    page = Page(out / "zoo" / f"{TASK}.html")
+    assert "../index.html" in page.text and (out / "zoo" / f"{TASK}.txt").read_text() == TASK
+    assert {"href": f"../zoo/{TASK}.html", "aria-current": "page"} in page.all("a")
+    assert {"href": f"../zoo/{TASK}.html"} in Page(out / "board" / f"{TASK}.html").all("a")
+
+
+def test_a_module_of_pages_without_a_page_is_an_error(more_pages):
+    (more_pages / "zoo.py").write_text("")
+    with pytest.raises(NoPage, match="zoo exports no PAGE"):
+        find()
+
+
+def test_addresses_lead_from_any_place_to_any_page():
+    board = addresses.place("board", TASK)
+    assert (board, addresses.place("trust")) == (f"board/{TASK}.html", "trust.html")
+    assert addresses.link("trust.html", "board", TASK, "fbp") == f"{board}#fbp"
+    assert addresses.link(board, "board", TASK) == f"../{board}" and addresses.link(board, "trust") == "../trust.html"
+
+
 def test_text_of_strangers_stays_text(tmp_path):
     root = small(tmp_path / "results", "fbp")
     for kind in ("accuracy", "runtime", "tuning"):
@@ -256,7 +316,7 @@ def test_a_picture_from_elsewhere_is_not_taken(tmp_path):
     root = small(tmp_path / "results", "fbp")
     (tmp_path / "secret.webp").write_bytes(b"secret")
     image = {"file": "../../../secret.webp", "sha256": "0" * 64, "caption": "secret"}
-    write(dataclasses.replace(make_cell(TASK, 1, "cgls", "accuracy"), images={"worst": image}), root)
+    write(dataclasses.replace(make_cell(TASK, 1, "fbp", "pictures"), images={"test-0000": image}), root)
     out = render(root, tmp_path / "site").parent
     assert not any(path.read_bytes() == b"secret" for path in out.rglob("*") if path.is_file())
 
@@ -298,7 +358,7 @@ def test_an_interruption_leaves_the_old_site(tmp_path, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(about, "trust", interrupted)
+    monkeypatch.setattr(Site, "methods", interrupted)
     with pytest.raises(KeyboardInterrupt):
         render(root, out)
     assert (out / "index.html").read_bytes() == before and not (out / "method" / "cgls.html").exists()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines import learned
-from recon_bench import registry, weights
-from recon_bench.core import Cell, NotApplicable
+from recon_bench import learned, registry, weights
+from recon_bench.core import NotApplicable
+from recon_bench.measurement import Cell
 from recon_bench.measurements import data_efficiency, seeds, training
 from recon_bench.results import load
 from recon_bench.results.check import check
@@ -94,7 +94,7 @@ def test_a_cell_fails_when_its_weights_change_under_it(home):
     name = weights.save("unet", "ct-shepp-logan-30", state, {})
     job = worker.Job("ct-shepp-logan-30", "unet", "training", weights={name: "those of before"}, **keywords)
     (end,) = worker._entries(job, {})
-    assert end == {"end": "failed", "reason": "the weights were changed during the run; run it again"}
+    assert end == {"end": "failed", "reason": "the weights were changed during the run; run it again", "at": {}}
     trained_meanwhile = dataclasses.replace(job, kind="accuracy", weights={})
     assert list(worker._entries(trained_meanwhile, {})) == [end]
 
@@ -127,7 +127,7 @@ def test_a_network_trained_on_phantoms_sees_no_scan(home):
     def scan(*_):
         raise AssertionError("a scan was looked at")
 
-    task = dataclasses.replace(TOY, phantoms=fresh, fresh=scan, observe=scan)
+    task = dataclasses.replace(TOY, phantoms=fresh, fresh=scan, draw=scan)
     for images, name in ((0, "toy/unet-phantoms"), (2, "toy/unet-phantoms-images2")):
         assert train.train(method, task, steps=20, images=images, folder=home) == name
         assert weights.card(name)["data"] == "phantoms"

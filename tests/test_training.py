@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import learned, unet
-from recon_bench import registry, weights
-from recon_bench.__main__ import main
+from baselines import unet
+from recon_bench import learned, registry, weights
+from recon_bench.cli.main import main
 from recon_bench.recipe import OPTIMISERS
 from recon_bench.scoring import metrics
 from recon_bench.training import checkpoints, examples, optimisers

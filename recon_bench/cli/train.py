@@ -1,4 +1,4 @@
-"""The command `recon-bench train`. What needs torch is imported when it runs."""
+"""`recon-bench train`: train a learned method."""
 
 from __future__ import annotations
 
@@ -7,62 +7,46 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+from recon_bench.cli.command import Command
 
 
-def add_arguments(train: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    train.add_argument("method", help="name or path of a Python file")
-    train.add_argument("--task", required=True, metavar="NAME")
-    train.add_argument("--steps", type=int, default=0, help="the budget; default: the recipe's, or --minutes alone")
-    train.add_argument("--minutes", type=float, default=0.0, help="the budget, or with --steps the end of this session")
-    train.add_argument("--device", default="cpu", help="a torch device; default: cpu")
-    train.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads")
-    train.add_argument("--seed", type=int, default=0, help="default: 0")
-    train.add_argument("--images", type=int, default=0, help="only the first so many of the training split")
-    train.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
-    train.add_argument("--replace", action="store_true", help="keep the new weights even where the old ones are better")
-    train.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
-    train.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE", help="may be repeated")
+    parser.add_argument("method", help="name or path of a Python file")
+    parser.add_argument("--task", required=True, metavar="NAME")
+    parser.add_argument("--steps", type=int, default=0, help="the budget; default: the recipe's, or --minutes alone")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="the budget, or with --steps the end of this session"
+    )
+    parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--images", type=int, default=0, help="only the first so many of the training split")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
+    parser.add_argument(
+        "--replace", action="store_true", help="keep the new weights even where the old ones are better"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
+    parser.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE", help="may be repeated")
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """Train; ValueError says in one line what is wrong."""
-    if min(arguments.steps, arguments.minutes, arguments.images, arguments.seed) < 0 or arguments.threads < 1:
-        raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and keep weights and card; 130 where it was interrupted. ValueError says in one line what is wrong."""
+    _check(arguments)
     import torch
 
-    from recon_bench import registry
     from recon_bench.core import NotApplicable
     from recon_bench.training.loop import train
 
-    try:
-        torch.empty(0, device=arguments.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {arguments.device} cannot be used: {str(error).splitlines()[0]}") from error
-    method, task = registry.method(arguments.method), registry.task(arguments.task)
-    if reason := task.missing():
-        raise ValueError(reason)
+    what = _what(arguments)
     torch.set_num_threads(arguments.threads)
-    changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
-    chosen = _pairs(arguments.set)
-    if "seed" in chosen:
-        raise ValueError("the seed of a training is given with --seed, not with --set")
-    settings = registry.with_settings(method, chosen)
+    budget = {name: getattr(arguments, name) for name in ("steps", "minutes", "images", "resume", "replace")}
     try:
-        train(
-            method,
-            task,
-            settings=settings if method.network is None else dataclasses.replace(settings, seed=arguments.seed),
-            changes=changes,
-            device=arguments.device,
-            steps=arguments.steps,
-            minutes=arguments.minutes,
-            images=arguments.images,
-            resume=arguments.resume,
-            replace=arguments.replace,
-        )
+        train(**what, device=arguments.device, **budget)
     except NotApplicable as why:
-        raise ValueError(f"{method.name} cannot be trained on {task.name}: {why}") from why
+        raise ValueError(f"{what['method'].name} cannot be trained on {what['task'].name}: {why}") from why
     except KeyboardInterrupt as stop:
         if not stop.args:  # otherwise it has said how to go on
             said = "interrupted; weights are as they were, --resume goes on from the checkpoint if there is one"
@@ -71,9 +55,41 @@ def command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """ValueError for numbers out of range and for a device that is not there."""
+    if min(arguments.steps, arguments.minutes, arguments.images, arguments.seed) < 0 or arguments.threads < 1:
+        raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
+    import torch
+
+    try:
+        torch.empty(0, device=arguments.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {arguments.device} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def _what(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The method with its settings, the task, and the changes of the recipe."""
+    from recon_bench import registry
+
+    method, task = registry.method(arguments.method), registry.task(arguments.task)
+    if reason := task.missing():
+        raise ValueError(reason)
+    changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
+    chosen = _pairs(arguments.set)
+    if "seed" in chosen:
+        raise ValueError("the seed of a training is given with --seed, not with --set")
+    settings = registry.with_settings(method, chosen)
+    if method.network is not None:
+        settings = dataclasses.replace(settings, seed=arguments.seed)
+    return {"method": method, "task": task, "settings": settings, "changes": changes}
+
+
 def _pairs(given: Sequence[str]) -> dict[str, str]:
     """`["depth=5"]` as `{"depth": "5"}`."""
     for text in given:
         if not all(text.partition("=")[::2]):
             raise ValueError(f"expected NAME=VALUE, as in depth=5, got {text!r}")
     return dict(text.split("=", 1) for text in given)
+
+
+COMMAND = Command("train a learned method, keep its weights and training card", add_arguments, run, place=8)

@@ -16,9 +16,7 @@ import h5py
 import numpy as np
 from h5py.h5z import filter_avail
 
-
-class DataError(ValueError):
-    """Scans that are missing or cannot be used; the text says what was expected, what came and what to do."""
+from recon_bench.task import DataError, finite
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,6 @@ class Volume:
                 f"slice {index} is outside {self.name} of {len(self)} slices: expected 0 to {len(self) - 1}"
             )
         return self.read(index)
-
-
-def finite(values: np.ndarray, where: str) -> np.ndarray:
-    """``values`` themselves, or a DataError if some are NaN or infinite; ``where`` names the file and the slice."""
-    if bad := values.size - int(np.isfinite(values).sum()):
-        raise DataError(
-            f"{where}: expected finite values, but {bad} of {values.size} are NaN or infinite: the data are at fault. "
-            "Take it from its source again, or leave it out."
-        )
-    return values
 
 
 def folder_from(variable: str, advice: str) -> Path:

@@ -1,4 +1,4 @@
-"""What tasks share: random streams, noise, simulation on a finer grid, and what goes on a card."""
+"""What tasks share: noise, simulation on a finer grid, and what goes on a card."""
 
 from __future__ import annotations
 
@@ -11,34 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon_bench.core import Sample
-from recon_bench.data.reading import finite
 from recon_bench.operators import ParallelBeam, RayTransform
+from recon_bench.task import SPLITS, streams
 
 Array = NDArray[np.float64]
-SPLITS = ("train", "validation", "test")
-
-
-def streams(seed: int, split: str, index: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """The two generators, of the image and of the noise, of sample ``index`` of ``split``; no other shares them."""
-    image, noise = np.random.default_rng([seed, SPLITS.index(split), index]).spawn(2)
-    return image, noise
-
-
-def sample(split: str, index: int, truth: NDArray, data: NDArray, volume: str = "") -> Sample:
-    """A :class:`Sample` in float32 or complex64 of what was computed in double precision.
-
-    DataError where truth or data are not finite: no method could be blamed for what comes of it.
-    """
-    for name, values in (("truth", truth), ("data", data)):
-        finite(values, f"{split}-{index:04d}{volume and ' of ' + volume}: {name}")
-    single = np.complex64 if np.iscomplexobj(truth) else np.float32
-    return Sample(
-        id=f"{split}-{index:04d}",
-        truth=torch.from_numpy(truth.astype(single)),
-        data=torch.from_numpy(data.astype(single)),
-        volume=volume,
-    )
 
 
 def gaussian(clean: Array, level: float, rng: np.random.Generator) -> Array:

@@ -11,66 +11,54 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from recon_bench.core import Cell, Measurement, Metric, Operator, Reconstructor, Record, Sample, SavePicture, Task
-from recon_bench.scoring import metrics, pictures
-from recon_bench.scoring.reconstruct import Outcome, reconstruct_each, seeded
+from recon_bench.core import Operator, Sample
+from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.scoring import metrics
+from recon_bench.scoring.host import Reconstruction, host, reconstructed
+from recon_bench.task import Task
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
-    """One record per test image and seed, then one per volume; pictures of the worst, median and best image."""
-    problem = cell.task.problem(cell.device)
-    test = cell.task.samples("test")
+    """One record per test image and seed, then one per volume."""
+    method, test = host(cell), cell.task.samples("test")
     count = min(cell.rules.images, len(test))
-    operator = problem.operator
-    size = cell.rules.batch(torch.Size(operator.domain_shape).numel())
     for seed in cell.rules.seeds:
-        reconstruct = cell.method.build(problem, seeded(cell.settings, seed))
+        method.set_up(cell.settings, seed)
         keys = {index: Record(sample=_name(index), seed=seed).key for index in range(count)}
         records = {index: done[key] for index, key in keys.items() if key in done}
-        images: dict[int, torch.Tensor] = {}  # of few, for the pictures; of many they are made again
-        for todo in _batches([index for index in keys if index not in records], size):
-            samples = [test[index] for index in todo]
-            outcomes = reconstruct_each(reconstruct, operator, samples, cell.device)
-            for index, sample, outcome in zip(todo, samples, outcomes):
-                records[index] = _score(cell.task, operator, _name(index), sample, outcome, seed)
-                if outcome.x is not None and count <= size:
-                    images[index] = outcome.x
-                yield records[index]
+        todo = [index for index in keys if index not in records]
+        for index, sample, found in reconstructed(method, test, todo, cell.rules):
+            records[index] = _score(cell.task, method.operator, _name(index), sample, found, seed)
+            yield records[index]
         if count == len(test) and test[0].volume:  # part of a volume would not be the volume's figure
             yield from _volumes(test, records, done, seed)
-        if seed == cell.rules.seeds[0]:
-            _save_extremes(cell, reconstruct, operator, test, records, images, save)
-
-
-def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 def _name(index: int) -> str:
     return f"test-{index:04d}"
 
 
-def _score(task: Task, operator: Operator, name: str, sample: Sample, outcome: Outcome, seed: int) -> Record:
-    if outcome.x is None:
-        return Record(sample=name, seed=seed, error=outcome.error)
-    x, truth = outcome.x[None], sample.truth[None]
-    dims = len(operator.range_shape)
+def _score(task: Task, operator: Operator, name: str, sample: Sample, found: Reconstruction, seed: int) -> Record:
+    if found.x is None:
+        return Record(sample=name, seed=seed, error=found.error)
+    x, truth = found.x[None], sample.truth[None]
     y = sample.data[None].to(operator.device)
     norm_y = torch.linalg.vector_norm(y)
     misfit = torch.linalg.vector_norm(operator(x.to(operator.device, operator.dtype)) - y) / norm_y
-    image, target = pictures.magnitude(x), pictures.magnitude(truth)
+    image, target = metrics.magnitude(x), metrics.magnitude(truth)
     values = {
         "psnr": metrics.psnr(target, image, task.data_range),
         "ssim": metrics.ssim(target, image, task.data_range, task.ssim),
         "nrmse": metrics.nrmse(target, image),
         "rsnr": metrics.regressed_snr(target, image),
         "misfit": misfit,
-        "noise": task.noise.norm(y, dims) / norm_y,
     }
+    if (noise := metrics.noise_norm(task.noise, y, len(operator.range_shape))) is not None:
+        values["noise"] = noise / norm_y
     if sample.volume:
         values["nmse"] = metrics.nmse(target, image)
     finite = {key: float(value) for key, value in values.items() if bool(torch.isfinite(value).all())}
-    return Record(sample=name, values=finite, seed=seed, note=outcome.note)
+    return Record(sample=name, values=finite, seed=seed, note=found.note)
 
 
 def _volumes(
@@ -87,7 +75,7 @@ def _volumes(
         if any(records[i].error for i in indices):
             yield Record(sample=record.sample, seed=seed, error="a slice of the volume has no reconstruction")
             continue
-        truths = [pictures.magnitude(test[i].truth).double() for i in indices]
+        truths = [metrics.magnitude(test[i].truth).double() for i in indices]
         energy = [float(t.square().sum()) for t in truths]
         lost = [records[i].values["nmse"] * e for i, e in zip(indices, energy)]
         mse = torch.tensor(sum(lost) / sum(t.numel() for t in truths))
@@ -98,30 +86,6 @@ def _volumes(
             "ssim_volume": sum(records[i].values["ssim"] for i in indices) / len(indices),
         }
         yield Record(sample=record.sample, values=values, seed=seed)
-
-
-def _save_extremes(
-    cell: Cell,
-    reconstruct: Reconstructor,
-    operator: Operator,
-    test: Sequence[Sample],
-    records: Mapping[int, Record],
-    images: Mapping[int, torch.Tensor],
-    save: SavePicture,
-) -> None:
-    ranked = sorted((r.values["psnr"], index) for index, r in records.items() if "psnr" in r.values)
-    if not ranked:
-        return
-    chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
-    for name, (value, index) in chosen.items():
-        sample = test[index]
-        x = images.get(index)
-        if x is None:
-            (outcome,) = reconstruct_each(reconstruct, operator, [sample], cell.device)
-            x = outcome.x
-        if x is not None:
-            caption = f"{name} of {len(ranked)} images: {_name(index)}, {value:.2f} dB"
-            save(name, pictures.strip(cell.task, sample.truth, x), caption)
 
 
 MEASUREMENT = Measurement(
@@ -141,4 +105,6 @@ MEASUREMENT = Measurement(
         Metric("ssim_volume", "SSIM of the volume", "", "higher", 3),
     ),
     measure=measure,
+    order=1,
+    hidden=("nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"),
 )

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from recon_bench import weights
-from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePicture
+from recon_bench.core import Method
+from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring.quality import same_budgets, score
 
 

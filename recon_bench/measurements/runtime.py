@@ -8,98 +8,53 @@ have no FBP: the zero-filled image takes its place.
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from recon_bench import registry
-from recon_bench.core import (
-    Cell,
-    Measurement,
-    Metric,
-    NotApplicable,
-    NotConverged,
-    Operator,
-    Reconstructor,
-    Record,
-    SavePicture,
-)
-from recon_bench.scoring import clock
-from recon_bench.scoring.reconstruct import Counting, reconstruct_each, seeded, with_operator
+from recon_bench.core import NotApplicable
+from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.scoring.host import Host, host
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
-    """Records ``setup``, ``reconstruct-i``, ``batch-i``, ``fbp-i`` and ``operator``. Timings are never resumed."""
-    problem = cell.task.problem(cell.device)
-    operator = problem.operator
-    settings = seeded(cell.settings, cell.rules.seeds[0])
-    sample = cell.task.samples("test")[0]
-    with _empty_cache():
-        setup, reconstruct = clock.seconds(lambda: cell.method.build(problem, settings), cell.device)
-    yield Record(sample="setup", values={"setup_seconds": setup})
+    """Records ``setup``, ``reconstruct-i``, ``batch-i``, ``fbp-i`` and ``operator``."""
+    method, seed = host(cell), cell.rules.seeds[0]
+    y = cell.task.samples("test")[0].data[None]
+    yield Record(sample="setup", values={"setup_seconds": method.set_up(cell.settings, seed, cached=False)})
 
-    (outcome,) = reconstruct_each(reconstruct, operator, [sample], cell.device)
-    if outcome.error:
-        yield Record(sample="reconstruct-0", error=outcome.error)
+    (found,) = method.reconstruct(y)
+    if found.error:
+        yield Record(sample="reconstruct-0", error=found.error)
         return
-    y = sample.data[None].to(cell.device)
-    yield from _timed(cell, "reconstruct", "seconds", reconstruct, operator, y)
+    yield from _timed(cell, "reconstruct", "seconds", method, y)
 
-    size = cell.rules.batch(torch.Size(operator.domain_shape).numel())
-    yield from _timed(cell, "batch", "batch_seconds", reconstruct, operator, y.expand(size, *y.shape[1:]), least=1)
+    size = cell.rules.batch(torch.Size(method.operator.domain_shape).numel())
+    yield from _timed(cell, "batch", "batch_seconds", method, y.expand(size, *y.shape[1:]), least=1)
 
-    reference = registry.method("zero-filled" if problem.complex else "fbp")
+    reference = registry.method("zero-filled" if method.problem.complex else "fbp")
+    fbp = Host(reference, method.problem)
     with contextlib.suppress(NotApplicable):  # neither: then there is no multiple to give
-        fbp = reference.build(problem, reference.settings)
-        yield from _timed(cell, "fbp", "fbp_seconds", fbp, operator, y)
-    yield _applications(cell, settings, y)
+        fbp.set_up(reference.settings)
+        yield from _timed(cell, "fbp", "fbp_seconds", fbp, y)
+    if pairs := method.applications(y, cell.settings, seed):
+        yield Record(sample="operator", values={"applications": pairs})
+    else:
+        yield Record(sample="operator", note="no application of the benchmark's operator was seen")
 
 
-@contextlib.contextmanager
-def _empty_cache() -> Iterator[None]:
-    """Set-up is timed as on a first use: what a method keeps in the cache is built again."""
-    before = os.environ.get("RECON_BENCH_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["RECON_BENCH_CACHE"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["RECON_BENCH_CACHE"]
-            if before is not None:
-                os.environ["RECON_BENCH_CACHE"] = before
-
-
-def _timed(
-    cell: Cell, name: str, metric: str, reconstruct: Reconstructor, operator: Operator, y: Tensor, least: int = 3
-) -> Iterator[Record]:
+def _timed(cell: Cell, name: str, metric: str, method: Host, y: Tensor, least: int = 3) -> Iterator[Record]:
     """Seconds per image of repeated calls, after the warm-up; at least ``least``, then until the time is up."""
     spent = 0.0
     for i in range(-cell.rules.warmup, cell.rules.repeats):
-        data = y.clone()  # a method may work in place
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotConverged)
-            seconds, _ = clock.seconds(lambda: reconstruct(data, operator), cell.device)  # noqa: B023
+        seconds = method.seconds(y)
         spent += seconds
         if i >= 0:
             yield Record(sample=f"{name}-{i}", values={metric: seconds / len(y)})
         if i >= least - 1 and spent > cell.rules.timing_seconds:
             return
-
-
-def _applications(cell: Cell, settings: object, y: Tensor) -> Record:
-    counting = Counting(cell.task.make_operator(cell.device, torch.float32))
-    reconstruct = cell.method.build(with_operator(cell.task.problem(cell.device), counting), settings)
-    before = counting.pairs
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotConverged)
-        reconstruct(y.clone(), counting)
-    if counting.pairs == before:
-        return Record(sample="operator", note="no application of the benchmark's operator was seen")
-    return Record(sample="operator", values={"applications": counting.pairs - before})
 
 
 MEASUREMENT = Measurement(
@@ -114,4 +69,8 @@ MEASUREMENT = Measurement(
         Metric("applications", "Pairs of A and adjoint", "", "lower", 1),
     ),
     measure=measure,
+    order=2,
+    alone=True,
+    hidden=("setup_seconds", "batch_seconds", "fbp_seconds"),
+    confirm="timing",
 )

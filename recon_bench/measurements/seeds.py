@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from recon_bench import weights
-from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePicture
+from recon_bench.core import Method
+from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring.quality import same_budgets, score
 
 
@@ -33,7 +34,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     for seed in seeds:
         known = [record for record in done.values() if record.seed == seed and "psnr_seeds" in record.values]
         values = [record.values["psnr_seeds"] for record in known]
-        for record in score(cell, dataclasses.replace(cell.settings, seed=seed), done, seed=seed):
+        for record in score(cell, cell.settings, done, seed=seed):
             psnr = {"psnr_seeds": record.values["psnr"]} if "psnr" in record.values else {}
             values += psnr.values()
             yield dataclasses.replace(record, values=psnr)
@@ -53,4 +54,5 @@ MEASUREMENT = Measurement(
     ),
     measure=measure,
     weights=names,
+    hidden=("psnr_seeds",),
 )

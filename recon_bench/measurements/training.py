@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from recon_bench import weights
-from recon_bench.core import Cell, Measurement, Method, Metric, Record, SavePicture
+from recon_bench.core import Method
+from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 
 
 def names(method: Method, task: str) -> Sequence[str]:
@@ -42,4 +43,5 @@ MEASUREMENT = Measurement(
     ),
     measure=measure,
     weights=names,
+    hidden=("training_samples", "training_hours"),
 )

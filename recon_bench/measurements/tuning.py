@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-import torch
-
-from recon_bench.core import Cell, Measurement, Method, Metric, Problem, Record, Sample, SavePicture
-from recon_bench.scoring import metrics, pictures, tuner
-from recon_bench.scoring.reconstruct import reconstruct_each, seeded
-
-TIE = 0.005  # dB: half the last digit shown; rounding must not choose twenty iterations where one does
+from recon_bench.core import Sample
+from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.scoring import metrics, tuner
+from recon_bench.scoring.host import Host, host, reconstructed
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
     """One record per evaluation, as many as the rules allow."""
-    problem = cell.task.problem(cell.device)
-    count = min(cell.rules.tuning_images, len(problem.validation))
-    samples = [problem.validation[index] for index in range(count)]
-    space = cell.method.search
+    method, space = host(cell), cell.method.search
+    validation = method.problem.validation
+    samples = [validation[index] for index in range(min(cell.rules.tuning_images, len(validation)))]
     points = tuner.search(space, {name: getattr(cell.settings, name) for name in space}, cell.rules.tuning_evaluations)
     point = next(points, None)
     while point is not None:
         key = Record(sample="validation", at=point).key
-        record = done.get(key) or _evaluate(cell, problem, samples, point)
+        record = done.get(key) or _evaluate(cell, method, samples, point)
         if key not in done:
             yield record
         try:
@@ -39,35 +34,16 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
             return
 
 
-def _evaluate(cell: Cell, problem: Problem, samples: list[Sample], point: tuner.Point) -> Record:
-    changes = tuner.value(cell.method.search, point)
-    settings = seeded(dataclasses.replace(cell.settings, **changes), cell.rules.seeds[0])
-    reconstruct = cell.method.build(problem, settings)
-    size = cell.rules.batch(torch.Size(problem.operator.domain_shape).numel())
+def _evaluate(cell: Cell, method: Host, samples: Sequence[Sample], point: tuner.Point) -> Record:
+    method.set_up(dataclasses.replace(cell.settings, **tuner.value(cell.method.search, point)), cell.rules.seeds[0])
     values, note = [], None
-    for start in range(0, len(samples), size):
-        part = samples[start : start + size]
-        for sample, outcome in zip(part, reconstruct_each(reconstruct, problem.operator, part, cell.device)):
-            if outcome.x is None:
-                return Record(sample="validation", at=point, error=outcome.error)
-            note = outcome.note or note
-            truth, x = pictures.magnitude(sample.truth), pictures.magnitude(outcome.x)
-            values.append(float(metrics.psnr(truth, x, problem.data_range)))
+    for _, sample, found in reconstructed(method, samples, range(len(samples)), cell.rules):
+        if found.x is None:
+            return Record(sample="validation", at=point, error=found.error)
+        note = found.note or note
+        truth, x = metrics.magnitude(sample.truth), metrics.magnitude(found.x)
+        values.append(float(metrics.psnr(truth, x, cell.task.data_range)))
     return Record(sample="validation", at=point, values={"psnr": sum(values) / len(values)}, note=note)
-
-
-def chosen(method: Method, records: list[Record]) -> dict[str, Any]:
-    """The settings of the best evaluation in a ledger; empty where none succeeded.
-
-    Evaluations within TIE of the best are equal: of those the one with the least depth wins, then the best.
-    """
-    scored = [record for record in records if "psnr" in record.values]
-    if not scored:
-        return {}
-    best = max(record.values["psnr"] for record in scored)
-    equal = [record for record in scored if record.values["psnr"] >= best - TIE]
-    winner = min(equal, key=lambda record: (record.at.get(method.depth or "", 0.0), -record.values["psnr"]))
-    return tuner.value(method.search, winner.at)
 
 
 MEASUREMENT = Measurement(
@@ -76,4 +52,7 @@ MEASUREMENT = Measurement(
     title="Tuning on the validation images",
     metrics=(Metric("psnr", "Validation PSNR", "dB", "higher"),),
     measure=measure,
+    order=0,
+    ledger=True,
+    confirm="accuracy",
 )

@@ -1,6 +1,7 @@
 """The results folder: reading, writing and checking result files and task cards."""
 
 from recon_bench.results.files import (
+    RANKING_KIND,
     Json,
     Result,
     ResultError,
@@ -18,6 +19,7 @@ from recon_bench.results.files import (
 )
 
 __all__ = [
+    "RANKING_KIND",
     "Json",
     "Result",
     "ResultError",

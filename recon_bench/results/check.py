@@ -7,16 +7,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from recon_bench.results import Result, ResultError, card_files, parse, result_files, to_result, violations
+from recon_bench.results.files import (
+    RANKING_KIND,
+    Result,
+    ResultError,
+    card_files,
+    parse,
+    result_files,
+    to_result,
+    violations,
+)
+from recon_bench.results.ledger import TIE, chosen_record
 from recon_bench.storage import digest, sha256
-from recon_bench.tables.columns import chosen
 
 Cards = dict[tuple[str, str], dict[str, Any]]
-TIE = 0.005  # dB: half the last digit shown, below which the tuner prefers less depth
 
 
 def check(root: Path) -> list[str]:
-    """Everything that is wrong below ``root``, one line each; an empty list is good news."""
+    """Everything that is wrong below ``root``, one line each; an empty list is good news, as for an empty folder."""
     problems: list[str] = []
     cards: Cards = {}
     pictures: set[Path] = set()
@@ -60,7 +68,7 @@ def _inconsistencies(result: Result, root: Path, cards: Cards) -> Iterator[str]:
         yield f"status is 'ok' but {len(failed)} of {len(result.records)} records have an error"
     if result.status == "ok" and not result.records:
         yield "status is 'ok' but there are no records"
-    if result.status == "ok" and card is not None and result.kind == "accuracy":
+    if result.status == "ok" and card is not None and result.kind == RANKING_KIND:
         yield from _wrong_count(result, card)
     yield from _wrong_rules(result)
     yield from _wrong_choice(result)
@@ -85,10 +93,10 @@ def _wrong_choice(result: Result) -> Iterator[str]:
     """The settings in the header of a tuning must be some that it tried, as good as the best of its scores."""
     metric = result.measurement["metrics"][0]
     scores = {i: r["values"][metric["name"]] for i, r in enumerate(result.records) if metric["name"] in r["values"]}
-    if result.kind != "tuning" or result.status not in ("ok", "timeout") or not scores:
+    if not result.traits["ledger"] or result.status not in ("ok", "timeout") or not scores:
         return
     sign = 1 if metric["better"] == "higher" else -1
-    index, best = chosen(result), sign * max(sign * score for score in scores.values())
+    index, best = chosen_record(result), sign * max(sign * score for score in scores.values())
     if index is None:
         yield f"the settings {json.dumps(result.method['settings'])} are none that its ledger says were tried"
     elif sign * scores[index] < sign * best - TIE:

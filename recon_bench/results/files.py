@@ -22,9 +22,19 @@ from typing import Any, NoReturn
 
 from jsonschema import Draft202012Validator
 
+from recon_bench.results import confirmations
 from recon_bench.storage import replace_file, sha256
 
 Json = Mapping[str, Any]
+RANKING_KIND = "accuracy"  # the kind of measurement that decides the ranks of a board
+TRAITS: Json = {"order": 9, "alone": False, "ledger": False, "board": True, "hidden": []}
+BEFORE: Mapping[str, Json] = {  # of files from before headers said so
+    "tuning": {"order": 0, "ledger": True},
+    "accuracy": {"order": 1, "hidden": ["nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"]},
+    "runtime": {"order": 2, "alone": True, "hidden": ["setup_seconds", "batch_seconds", "fbp_seconds"]},
+    "training": {"hidden": ["training_samples", "training_hours"]},
+    "seeds": {"hidden": ["psnr_seeds"]},
+}
 SEAL = '"seal": '
 
 
@@ -34,7 +44,10 @@ class ResultError(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """One result file; fields and nesting are those of schema.json, ``path`` is where it was read."""
+    """One result file; fields and nesting are those of schema.json, ``path`` is where it was read.
+
+    ``confirmed``: what the folder it was read from says of code and weights that it also stands for.
+    """
 
     kind: str
     task: Json
@@ -48,6 +61,7 @@ class Result:
     records: Sequence[Json]
     schema: int = 1
     path: Path | None = field(default=None, compare=False)
+    confirmed: Sequence[confirmations.Entry] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def stem(self) -> str:
@@ -64,6 +78,31 @@ class Result:
         time = made["started"].replace("-", "").replace(":", "")
         return f"{self.kind}-{time}-{sha256(json.dumps(identity).encode())[:6]}"
 
+    @cached_property
+    def traits(self) -> dict[str, Any]:
+        """What the measurement says of itself: its ``order``, whether it ran ``alone``, is a ``ledger``, stands on the
+        ``board``, and which of its metrics are ``hidden`` at first."""
+        return {**TRAITS, **BEFORE.get(self.kind, {}), **self.measurement.get("traits", {})}
+
+    @cached_property
+    def codes(self) -> frozenset[str]:
+        """Identities of the code that this result stands for: its own, and what was confirmed to give the same."""
+        name = self.method["name"]
+        return confirmations.standing(self.confirmed, self.kind, self.task["name"], name, self.method["hash"])
+
+    def stands_for(self, code: str, weights: Mapping[str, str]) -> bool:
+        """Whether it was measured with this code and these weights (sha256 by name), or with what gives the same."""
+        own = self.method.get("weights", {})
+        return (
+            code in self.codes
+            and own.keys() == weights.keys()
+            and all(weights[name] in self._seals(name, seal) for name, seal in own.items())
+        )
+
+    def _seals(self, name: str, seal: str) -> frozenset[str]:
+        place = self.kind, self.task["name"], self.method["name"]
+        return confirmations.standing_weights(self.confirmed, *place, name, seal)
+
     def folder(self, root: Path) -> Path:
         """Where the file and its pictures go."""
         return root / self.task["name"] / self.method["name"]
@@ -73,7 +112,7 @@ class Result:
         return {"schema": self.schema, **{name: getattr(self, name) for name in CONTENT}}
 
 
-CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path"))
+CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path", "confirmed"))
 
 
 def write(result: Result, root: Path) -> Path:
@@ -93,10 +132,14 @@ def load(root: Path) -> tuple[list[Result], list[str]]:
     Full validation is left to :func:`recon_bench.results.check.check`; here only the seal and the content's shape are.
     """
     results, problems = [], []
+    confirmed: dict[str, list[confirmations.Entry]] = {}
+    for entry in confirmations.read(root):
+        confirmed.setdefault(entry.method, []).append(entry)
     with _no_collection():
         for path in result_files(root):
             try:
-                results.append(to_result(parse(path), path))
+                result = to_result(parse(path), path)
+                results.append(dataclasses.replace(result, confirmed=confirmed.get(result.method["name"], ())))
             except ResultError as error:
                 problems.append(str(error))
     return results, problems

@@ -7,19 +7,19 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from recon_bench import weights
-from recon_bench.core import Record
-from recon_bench.measurements import tuning
-from recon_bench.results import Result
-from recon_bench.run import provenance, worker
+from recon_bench.measurement import Record
+from recon_bench.results.files import TRAITS, Result
+from recon_bench.run import journal, provenance
+from recon_bench.run.journal import Journal
 from recon_bench.run.plan import Planned
+from recon_bench.scoring import tuner
 from recon_bench.storage import REPOSITORY
 
 
@@ -31,22 +31,46 @@ class Running:
     settings: dict[str, Any]
     tuned: list[str]
     folder: Path
-    process: BaseProcess
+    points: list[Mapping[str, float]]  # to come
+    at: Mapping[str, float] = field(default_factory=dict)
+    process: Any = None  # the executor's
     started: float = field(default_factory=time.time)
+    begun: float = 0.0  # when the process was started, on the monotonic clock
 
     @property
     def overdue(self) -> bool:
-        return time.time() - self.started > 60 * self.cell.setup.rules.cell_minutes
+        """Whether the process under way has had its time."""
+        return time.monotonic() - self.begun > 60 * self.cell.setup.rules.cell_minutes
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
 
 
-def result(item: Running, late: bool, command: str) -> tuple[Result, list[str]]:
+def close_point(item: Running, exit_status: int | None, late: bool) -> None:
+    """Give a point whose process failed a record that says why."""
+    known = journal.read(item.journal)
+    end = known.end(item.at)
+    if end is not None and end["end"] != "failed":
+        return
+    reason = _ended(item, exit_status, late) if end is None else end["reason"]
+    journal.append(item.journal, journal.record(Record(at=item.at, error=reason)), journal.end("ok", None, item.at))
+
+
+def not_applicable(item: Running) -> bool:
+    """Whether a cell has said that it cannot be measured."""
+    return any(end["end"] == "not-applicable" for end in journal.read(item.journal).ends.values())
+
+
+def result(item: Running, exit_status: int | None, late: bool, command: str) -> tuple[Result, list[str]]:
     """The result of a cell that has ended (``late``: was stopped), and the names of the pictures in its folder."""
     cell, setup = item.cell, item.cell.setup
-    records, made, end = worker.read(item.folder / "journal.jsonl")
-    status, reason = _status(item, records, end, late)
+    known = journal.read(item.journal)
+    records, made = known.records, known.pictures
+    status, reason = _status(item, known, exit_status, late)
     settings, tuned = item.settings, item.tuned
-    if cell.kind.name == "tuning" and status in ("ok", "timeout"):
-        chosen = tuning.chosen(cell.method, records)
+    if cell.kind.ledger and status in ("ok", "timeout"):
+        chosen = tuner.best_settings(cell.method, records)
         settings, tuned = settings | chosen, sorted(chosen)
     found = Result(
         kind=cell.kind.name,
@@ -58,6 +82,8 @@ def result(item: Running, late: bool, command: str) -> tuple[Result, list[str]]:
             "hash": cell.kind.hash,
             "title": cell.kind.title,
             "metrics": [dataclasses.asdict(metric) for metric in cell.kind.metrics],
+            "protocol": dataclasses.asdict(cell.kind.protocol) if cell.kind.protocol else None,
+            "traits": {name: getattr(cell.kind, name) for name in TRAITS} | {"hidden": list(cell.kind.hidden)},
         },
         status=status,
         reason=reason,
@@ -79,7 +105,7 @@ def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[s
     return {
         **{name: getattr(cell.method, name) for name in names},
         "file": str(path.relative_to(REPOSITORY) if inside else path.name),
-        "hash": cell.method_hash,
+        "hash": cell.identity,
         "settings": settings,
         "tuned": tuned,
         **({"weights": dict(cell.weights)} if cell.weights else {}),
@@ -112,20 +138,27 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
     }
 
 
-def _status(item: Running, records: Sequence[Record], end: dict[str, Any] | None, late: bool) -> tuple[str, str | None]:
-    failed = [record for record in records if record.error]
+def _ended(item: Running, exit_status: int | None, late: bool) -> str:
+    """Why a process left no end."""
     if late:
-        minutes = item.cell.setup.rules.cell_minutes
-        return "timeout", f"stopped after {minutes:g} minutes; {len(records) - len(failed)} records were finished"
-    if end is None:
-        code = item.process.exitcode or 0
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return "failed", f"the process {how}{hint}; {len(records) - len(failed)} records were finished"
-    if end["end"] != "ok":
-        return end["end"], end["reason"]
+        return f"stopped after {item.cell.setup.rules.cell_minutes:g} minutes"
+    code = exit_status or 0
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    return f"the process {how}" + " (out of memory?)" * (code == -signal.SIGKILL)
+
+
+def _status(item: Running, known: Journal, exit_status: int | None, late: bool) -> tuple[str, str | None]:
+    records = known.records
+    failed = [record for record in records if record.error]
+    ends = list(known.ends.values())
+    if late or not ends:
+        finished = f"{len(records) - len(failed)} records were finished"
+        return "timeout" if late else "failed", f"{_ended(item, exit_status, late)}; {finished}"
+    for end in ends:
+        if end["end"] != "ok":
+            return end["end"], end["reason"]
     if failed and len(failed) == len(records):
         return "failed", failed[0].error
-    if failed and item.cell.kind.name != "tuning":  # a setting that fails is one more evaluation in the ledger
+    if failed and not item.cell.kind.ledger:  # a setting that fails is one more evaluation in the ledger
         return "partial", f"{len(failed)} of {len(records)} failed: {failed[0].error}"
     return "ok", None

@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon_bench import registry, weights
-from recon_bench.core import Measurement, Method, Task
-from recon_bench.measurements import tuning
+import torch
+
+from recon_bench import identity, registry, weights
+from recon_bench.core import Method
+from recon_bench.measurement import Cell, Measurement
 from recon_bench.results import Result, started
 from recon_bench.rules import Rules
 from recon_bench.run import provenance
 from recon_bench.run.worker import Job
+from recon_bench.task import Task
 
-ORDER = ("tuning", "accuracy")  # within a task; every other kind follows in the order asked for
 UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run
 
 
 @dataclass(frozen=True)
-class Setup:
+class RunSetup:
     """What all cells of a run share."""
 
     rules: Rules
@@ -38,8 +40,8 @@ class Planned:
     method: Method
     name: str
     kind: Measurement
-    setup: Setup
-    method_hash: str  # taken when the run is planned: the code that runs is imported then
+    setup: RunSetup
+    identity: str  # of its code, taken when the run is planned: the code that runs is imported then
     weights: Mapping[str, str]  # of a learned method: name to sha256 of what is measured
 
     def __str__(self) -> str:
@@ -53,7 +55,7 @@ class Planned:
 
         What the user set stands above what the tuner chose, and that above the defaults.
         """
-        tuned = {} if self.kind.name == "tuning" else self._tuned(known)
+        tuned = {} if self.kind.ledger else self._tuned(known)
         overrides = self.overrides()
         chosen = registry.with_settings(self.method, tuned | overrides)
         values = dataclasses.asdict(chosen) if chosen is not None else {}
@@ -67,7 +69,8 @@ class Planned:
         found = [
             result
             for result in known
-            if (result.kind, result.method["hash"]) == ("tuning", self.method_hash)
+            if result.traits["ledger"]
+            and self.identity in result.codes
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
         ]
@@ -86,17 +89,16 @@ class Planned:
             and result.status != "failed"
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
-            and result.method["hash"] == self.method_hash
-            and result.method.get("weights", {}) == self.weights
+            and result.stands_for(self.identity, self.weights)
             and result.measurement["hash"] == self.kind.hash
             and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
             and self._same_rules(result)
         )
-        if same and self.kind.name == "runtime":
+        if same and self.kind.alone:
             here = provenance.machine(self.setup.device)["id"]
             made = result.provenance
             same = (made["machine"]["id"], made["threads"]) == (here, self.setup.threads)
-        searched = self.method.search if self.kind.name == "tuning" else {}
+        searched = self.method.search if self.kind.ledger else {}
         return same and all(result.method["settings"].get(k) == v for k, v in settings.items() if k not in searched)
 
     def estimate(self, known: Iterable[Result]) -> float:
@@ -111,14 +113,24 @@ class Planned:
             return UNKNOWN_SECONDS
         newest = max(found, key=started)
         spent = float(newest.provenance["seconds"])
-        if self.kind.name in ("tuning", "runtime"):
+        if self.kind.ledger or self.kind.alone:
             return spent
         images, then = (
             min(count, self.task.sizes["test"]) for count in (self.setup.rules.images, newest.rules["images"])
         )
         return 1.0 + spent * images / then
 
-    def job(self, settings: Mapping[str, Any], folder: Path) -> Job:
+    def points(self, settings: Mapping[str, Any]) -> list[Mapping[str, float]]:
+        """The points of its curve that want a process each; an empty one where a single process measures all."""
+        if self.kind.points is None:
+            return [{}]
+        used = registry.with_settings(self.method, settings)
+        return list(
+            self.kind.points(Cell(self.task, self.method, used, self.setup.rules, torch.device(self.setup.device)))
+        )
+
+    def job(self, settings: Mapping[str, Any], folder: Path, at: Mapping[str, float]) -> Job:
+        """What a worker is asked to measure."""
         setup = self.setup
         return Job(
             task=self.task.name,
@@ -130,25 +142,26 @@ class Planned:
             threads=setup.threads,
             folder=folder,
             weights=dict(self.weights),
+            at=at,
         )
 
 
-def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], setup: Setup) -> list[Planned]:
+def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup) -> list[Planned]:
     """Every cell that is asked for: task by task, tuning before what needs it. ``methods`` are names or files."""
     found = []
-    code = {name: registry.method_hash(registry.method(name)) for name in methods}
+    found_methods = {name: registry.method(name) for name in methods}
+    code = {name: identity.of_file(Path(method.path)) for name, method in found_methods.items()}
     for task in tasks:
-        for kind in sorted(kinds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
+        for kind in sorted(kinds, key=lambda name: registry.measurement(name).order):
             for name in methods:
-                method = registry.method(name)
-                if kind == tuning.MEASUREMENT.name and not (method.search and setup.rules.tuning_evaluations):
+                method, measurement = found_methods[name], registry.measurement(kind)
+                if measurement.ledger and not (method.search and setup.rules.tuning_evaluations):
                     continue
-                measurement, changes = registry.measurement(kind), setup.overrides.get(method.name, {})
+                changes = setup.overrides.get(method.name, {})
                 settings = registry.with_settings(method, changes)
                 used = weights.own(method, task.name, setup.rules.seeds, settings)
-                hashed = registry.trained_hash(code[name], used)
                 if measurement.weights:  # those of the method as it comes
                     used = [] if changes else list(measurement.weights(method, task.name))
                 if measurement.weights is None or used:
-                    found.append(Planned(task, method, name, measurement, setup, hashed, weights.seals(used)))
+                    found.append(Planned(task, method, name, measurement, setup, code[name], weights.seals(used)))
     return found

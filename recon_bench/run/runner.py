@@ -1,36 +1,32 @@
-"""Runs cells, each in a process of its own, and writes one result file per cell.
+"""Runs cells, each in a process of its own or one for each point of its curve, and writes one result file per cell.
 
-Processes are forked from a server that has imported everything once, so a cell starts in milliseconds. Time limits are
-enforced from outside by killing the cell's process group. Whatever happens to a cell, a crash included, becomes a
-result with a status and a reason; what it had finished is kept. An interrupted run leaves journals in
-``<results>/.partial`` from which the next run goes on.
+Time limits are enforced from outside by ending a process and all that it started. Whatever happens to a cell, a crash
+included, becomes a result with a status and a reason; what it had finished is kept. An interrupted run leaves journals
+in ``<results>/.partial`` from which the next run goes on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from recon_bench import registry, results
-from recon_bench.core import Task
 from recon_bench.results import Result, ResultError
 from recon_bench.rules import Rules
 from recon_bench.run import outcome, provenance, task_cards, worker
+from recon_bench.run.local import Executor, Local
 from recon_bench.run.outcome import Running
-from recon_bench.run.plan import Planned, Setup, cells
+from recon_bench.run.plan import Planned, RunSetup, cells
 from recon_bench.storage import REPOSITORY, digest, locked
+from recon_bench.task import Task
 
 PARTIAL = ".partial"
 SHIPPED = REPOSITORY / "results"
@@ -50,6 +46,7 @@ def run(
     force: bool = False,
     dry_run: bool = False,
     command: str = "",
+    executor: Executor | None = None,
 ) -> int:
     """Run what is asked for and not done yet; gives the number of cells that ended badly.
 
@@ -60,7 +57,7 @@ def run(
     if overrides and results_folder.resolve() == SHIPPED.resolve():
         raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
     provenance.commit()  # of the code that is imported now, whatever is edited while it runs
-    setup = Setup(rules, device, threads, overrides or {})
+    setup = RunSetup(rules, device, threads, overrides or {})
     _check_overrides(setup, methods)
     available, absent = _available(tasks)
     if tasks and absent:
@@ -83,7 +80,8 @@ def run(
             print(f"  {cell}")
         return 0
     with _alone(results_folder):
-        bad = _Run(results_folder, known, shipped, jobs, command).all(_with_cards(todo, results_folder))
+        going = _Run(results_folder, known, shipped, jobs, command, executor or Local())
+        bad = going.all(_with_cards(todo, results_folder))
     _leftovers(later)
     return bad
 
@@ -117,7 +115,7 @@ def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
     return [cell for cell in todo if cell.task.name not in broken]
 
 
-def _check_overrides(setup: Setup, methods: Sequence[str]) -> None:
+def _check_overrides(setup: RunSetup, methods: Sequence[str]) -> None:
     known = {registry.method(name).name: registry.method(name) for name in methods} or registry.methods()
     for name, changes in setup.overrides.items():
         registry.with_settings(known[name] if name in known else registry.method(name), changes)
@@ -143,7 +141,7 @@ def _undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequenc
         if key not in retuned and any(cell.done_by(result, settings) for result in known):
             continue
         todo.append(cell)
-        if cell.kind.name == "tuning":
+        if cell.kind.ledger:
             retuned.add(key)
     return todo
 
@@ -153,7 +151,7 @@ def _within(todo: list[Planned], known: Sequence[Result], budget: float | None) 
     if budget is None:
         return todo, []
     spent, kept = 0.0, set()
-    for _, seconds, index in sorted((c.kind.name == "runtime", c.estimate(known), i) for i, c in enumerate(todo)):
+    for _, seconds, index in sorted((c.kind.alone, c.estimate(known), i) for i, c in enumerate(todo)):
         if spent + seconds <= budget:
             spent += seconds
             kept.add(index)
@@ -195,40 +193,39 @@ class _Run:
     shipped: list[Result]
     jobs: int
     command: str
+    executor: Executor
     running: list[Running] = field(default_factory=list)
     bad: int = 0
 
     def all(self, todo: Sequence[Planned]) -> int:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["recon_bench.run.worker", "recon_bench.run.preload"])
         with tqdm(total=len(todo), unit="cell", disable=None) as self.bar:
             try:
                 for cell in todo:
                     while self.running and not self._may_start(cell):
                         self._wait()
-                    self._start(cell, context)
+                    self._start(cell)
                 while self.running:
                     self._wait()
             finally:
                 for item in self.running:
-                    _kill(item.process)
+                    self.executor.kill(item.process)
         with contextlib.suppress(OSError):
             (self.root / PARTIAL).rmdir()
         return self.bad
 
     def _may_start(self, cell: Planned) -> bool:
-        """Whether there is room beside what runs: timings run alone, a method is tuned before it is scored."""
+        """Whether there is room beside what runs: some kinds run alone, a method is tuned before it is scored."""
         others = [item.cell for item in self.running]
-        timing = any("runtime" in (cell.kind.name, other.kind.name) for other in others)
+        alone = any(cell.kind.alone or other.kind.alone for other in others)
         same = any((cell.task.name, cell.method.name) == (other.task.name, other.method.name) for other in others)
-        return len(others) < self.jobs and not timing and not same
+        return len(others) < self.jobs and not alone and not same
 
-    def _start(self, cell: Planned, context: Any) -> None:
+    def _start(self, cell: Planned) -> None:
         settings, tuned = cell.settings([*self.known, *self.shipped])
-        identity = [cell.task.hash, cell.method.name, cell.method_hash, cell.kind.hash, cell.setup.rules.hash]
+        asked = [cell.task.hash, cell.method.name, cell.identity, cell.kind.hash, cell.setup.rules.hash]
         used = [settings, dict(cell.weights), cell.setup.device, cell.setup.threads]
-        folder = self.root / PARTIAL / digest([*identity, *used])
-        if cell.kind.name == "runtime":  # half of a timing is no timing
+        folder = self.root / PARTIAL / digest([*asked, *used])
+        if cell.kind.alone:  # half of a timing is no timing
             shutil.rmtree(folder, ignore_errors=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -236,29 +233,40 @@ class _Run:
             raise ResultError(
                 f"{folder}: cannot be made ({error.strerror}); choose another folder with --results"
             ) from error
-        process = context.Process(target=worker.work, args=(cell.job(settings, folder),))
-        process.start()
-        self.running.append(Running(cell, settings, tuned, folder, process))
+        item = Running(cell, settings, tuned, folder, cell.points(settings))
+        self.running.append(item)
+        self._next(item)
+
+    def _next(self, item: Running) -> None:
+        """Start the process of the next point of a cell; most cells have one, and no points."""
+        item.at, item.begun = item.points.pop(0), time.monotonic()
+        item.process = self.executor.start(item.cell.job(item.settings, item.folder, item.at))
         self.bar.set_postfix_str("; ".join(str(item.cell) for item in self.running))
 
     def _wait(self) -> None:
         time.sleep(0.02)
         for item in list(self.running):
-            if item.process.is_alive() and not item.overdue:
+            status = self.executor.poll(item.process)
+            late = status is None and item.overdue
+            if status is None and not late:
                 continue
-            late = item.process.is_alive()
-            _kill(item.process)
+            self.executor.kill(item.process)
+            if status == worker.DISK_ERROR:
+                raise ResultError(
+                    f"{item.folder}: could not be written, see {item.folder / 'log.txt'}. Free some space there or "
+                    "choose another folder with --results; what was finished is kept and reused."
+                )
+            if item.at:
+                outcome.close_point(item, status, late)
+            if item.points and not outcome.not_applicable(item):
+                self._next(item)
+                continue
             self.running.remove(item)
-            self._finish(item, late)
+            self._finish(item, status, late and not item.at)
             self.bar.update()
 
-    def _finish(self, item: Running, late: bool) -> None:
-        if item.process.exitcode == worker.DISK_ERROR:
-            raise ResultError(
-                f"{item.folder}: could not be written, see {item.folder / 'log.txt'}. Free some space there or choose "
-                "another folder with --results; what was finished is kept and reused."
-            )
-        result, made = outcome.result(item, late, self.command)
+    def _finish(self, item: Running, status: int | None, late: bool) -> None:
+        result, made = outcome.result(item, status, late, self.command)
         for name in made:
             source = item.folder / f"{name}.webp"
             target = result.folder(self.root) / f"{result.stem}-{name}.webp"
@@ -275,12 +283,3 @@ class _Run:
         self.bad += 1
         (item.folder / "journal.jsonl").unlink(missing_ok=True)
         self.bar.write(f"{item.cell}: {result.status}: {result.reason} (log: {item.folder / 'log.txt'}; row: {path})")
-
-
-def _kill(process: BaseProcess) -> None:
-    """End the process and all it started, by its group, which it leads."""
-    if process.is_alive() and process.pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-    process.join()

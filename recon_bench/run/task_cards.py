@@ -1,14 +1,20 @@
-"""Task cards: what the site and the tables know of a task, one file with two pictures beside its results."""
+"""Task cards: what the site and the tables know of a task, one file with a few pictures beside its results."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from recon_bench import results
-from recon_bench.core import Task
+from recon_bench.results import ResultError
 from recon_bench.scoring import pictures
+from recon_bench.scoring.pictures import Pixels
+from recon_bench.task import Task
+
+Picture = tuple[Callable[[], Pixels], str, bool]  # how it is made, its caption, whether it is kept without loss
 
 
 def card(task: Task) -> dict[str, Any]:
@@ -28,18 +34,43 @@ def card(task: Task) -> dict[str, Any]:
 
 
 def write(task: Task, root: Path) -> Path:
-    """Write the card with pictures of the first test image and its data, unless it is there; its path."""
-    folder = root / task.name
-    path = folder / f"task-{task.hash}.json"
-    if path.exists():
+    """Write the card with its pictures, or add to the one that is there those that it lacks; its path.
+
+    The pictures: the first test image and its data, and the truth of each image whose reconstructions are shown.
+    """
+    path = root / task.name / f"task-{task.hash}.json"
+    try:
+        known = results.parse(path) if path.exists() else card(task)
+    except ResultError:  # `recon-bench check` says what is wrong with it
         return path
-    sample = task.samples("test")[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    images = {}
-    for name, pixels, caption in (
-        ("truth", pictures.grey(sample.truth, task.display), "the first test image"),
-        ("data", pictures.measurement(sample.data), "its data"),
-    ):
-        file = f"task-{task.hash}-{name}.webp"
-        images[name] = {"file": file, "sha256": pictures.save(pixels, folder / file), "caption": caption}
-    return results.write_card(card(task) | {"images": images}, root)
+    wanted = {name: picture for name, picture in _pictures(task).items() if name not in known["images"]}
+    if path.exists() and not wanted:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = {name: _saved(picture, path.with_name(f"{path.stem}-{name}.webp")) for name, picture in wanted.items()}
+    unsealed = {name: value for name, value in known.items() if name != "seal"}
+    return results.write_card(unsealed | {"images": {**known["images"], **images}}, root)
+
+
+def _pictures(task: Task) -> Mapping[str, Picture]:
+    """Pictures of a card by name, none of them made yet."""
+    found: dict[str, Picture] = {
+        "truth": (partial(_truth, task, 0), "the first test image", False),
+        "data": (partial(_data, task, 0), "its data", False),
+    }
+    for index in pictures.chosen(task):
+        found[pictures.name(index)] = (partial(_truth, task, index), f"{pictures.name(index)}, the truth", True)
+    return found
+
+
+def _truth(task: Task, index: int) -> Pixels:
+    return pictures.grey(task.observe("test", index).truth, task.display)
+
+
+def _data(task: Task, index: int) -> Pixels:
+    return pictures.measurement(task.observe("test", index).data)
+
+
+def _saved(picture: Picture, path: Path) -> dict[str, str]:
+    make, caption, lossless = picture
+    return {"file": path.name, "sha256": pictures.save(make(), path, lossless), "caption": caption}

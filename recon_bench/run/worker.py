@@ -1,29 +1,24 @@
-"""One cell in a process of its own: it writes what it finishes to a journal, line by line, and can be killed any time.
-
-The journal is JSON lines: ``{"record": ...}``, ``{"picture": ...}`` and at the end ``{"end": status, "reason": ...}``.
-An interrupted cell is resumed from its journal; a crash loses only the image it was at.
-"""
+"""One cell, or one point of its curve, in a process of its own: it writes what it finishes to the cell's journal."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
 import multiprocessing
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from recon_bench import registry, weights
-from recon_bench.core import Cell, NotApplicable, Record
+from recon_bench.core import NotApplicable
+from recon_bench.measurement import Cell, Record
 from recon_bench.rules import Rules
+from recon_bench.run import journal
 from recon_bench.scoring import pictures
 
 DISK_ERROR = 74  # exit status of a worker that could not write its journal (EX_IOERR)
@@ -46,6 +41,7 @@ class Job:
     threads: int
     folder: Path
     weights: Mapping[str, str]  # sha256 by name, as planned
+    at: Mapping[str, float] = field(default_factory=dict)  # the point of a curve that this process is for
 
     @property
     def journal(self) -> Path:
@@ -53,27 +49,24 @@ class Job:
 
 
 def work(job: Job) -> None:
-    """Measure the cell, appending to its journal. Runs in a fresh process, which it makes a group of its own."""
+    """Measure the cell, or its point, appending to its journal. Runs in a fresh process, which leads its own group."""
     os.setsid()
     _die_with_parent()
     _redirect_output(job.folder / "log.txt")
     torch.set_num_threads(job.threads)
-    done, _, end = read(job.journal)
-    if end is not None:  # finished before, but the runner died before it wrote the result
+    known = journal.read(job.journal)
+    if known.end(job.at) is not None:  # finished before, but the runner died before it wrote the result
         return
     try:
-        with job.journal.open("a", encoding="utf-8") as file:
-            file.write("\n" if done else "")  # a line that a kill cut short must not swallow the next one
-            for entry in _entries(job, {record.key: record for record in done}):
-                file.write(json.dumps(entry) + "\n")
-                file.flush()
+        for entry in _entries(job, {record.key: record for record in known.records}):
+            journal.append(job.journal, entry)
     except (OSError, CannotWrite):  # what the method itself raises never comes here
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(DISK_ERROR)
 
 
-def _entries(job: Job, done: Mapping[str, Record]) -> Any:
+def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
     """Journal entries as they come; pictures are written when the measurement hands them over."""
     saved: list[dict[str, str]] = []
 
@@ -86,23 +79,23 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Any:
 
     method = registry.method(job.method)
     settings = registry.with_settings(method, job.settings)
-    cell = Cell(registry.task(job.task), method, settings, job.rules, torch.device(job.device))
-    end: dict[str, Any] = {"end": "ok", "reason": None}
-    changed = {"end": "failed", "reason": "the weights were changed during the run; run it again"}
+    cell = Cell(registry.task(job.task), method, settings, job.rules, torch.device(job.device), job.at)
+    changed = journal.end("failed", "the weights were changed during the run; run it again", job.at)
     if not _as_planned(job, cell):
         yield changed
         return
+    end = journal.end("ok", None, job.at)
     try:
         for record in registry.measurement(job.kind).measure(cell, done, save):
-            yield {"record": dataclasses.asdict(record)}
+            yield journal.record(record)
         yield from ({"picture": picture} for picture in saved)
     except NotApplicable as reason:
-        end = {"end": "not-applicable", "reason": str(reason)}
+        end = journal.end("not-applicable", str(reason), job.at)
     except CannotWrite:
         raise
     except Exception as error:
         traceback.print_exc()
-        end = {"end": "failed", "reason": f"{type(error).__name__}: {error}"}
+        end = journal.end("failed", f"{type(error).__name__}: {error}", job.at)
     yield end if _as_planned(job, cell) else changed
 
 
@@ -111,24 +104,6 @@ def _as_planned(job: Job, cell: Cell) -> bool:
     named = registry.measurement(job.kind).weights is not None
     taken = [] if named else weights.own(cell.method, job.task, job.rules.seeds, cell.settings)
     return weights.seals({*job.weights, *taken}) == job.weights
-
-
-def read(journal: Path) -> tuple[list[Record], dict[str, dict[str, str]], dict[str, Any] | None]:
-    """Records, pictures by name and the end entry of a journal; a line cut short by a kill is left out."""
-    records: dict[str, Record] = {}
-    found: dict[str, dict[str, str]] = {}
-    end = None
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
-        with contextlib.suppress(json.JSONDecodeError):
-            entry = json.loads(line)
-            if "record" in entry:
-                record = Record(**entry["record"])
-                records[record.key] = record
-            elif "picture" in entry:
-                found[entry["picture"]["name"]] = entry["picture"]
-            else:
-                end = entry
-    return list(records.values()), found, end
 
 
 def _die_with_parent() -> None:

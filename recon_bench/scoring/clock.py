@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until everything queued on ``device`` has run."""
+    """Wait until everything queued on ``device`` has run; a CPU has no queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def seconds(call: Callable[[], T], device: torch.device) -> tuple[float, T]:
-    """Wall-clock seconds of ``call()`` and what it returned."""
+    """Wall-clock seconds of ``call()``, with all that it queued on ``device``, and what it returned."""
     synchronise(device)
     start = time.perf_counter()
     result = call()
@@ -32,7 +32,7 @@ def seconds(call: Callable[[], T], device: torch.device) -> tuple[float, T]:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory in use so far: allocated by torch on a GPU, else resident in this process."""
+    """The most memory in use so far, in bytes: allocated by torch on a GPU, else resident in this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

@@ -6,10 +6,13 @@ magnitudes. Everything is computed in float64.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from recon_bench.core import Ssim
+from recon_bench.core import Noise
+from recon_bench.task import Ssim
 
 _IMAGE = (-2, -1)
 
@@ -66,3 +69,25 @@ def ssim(truth: Tensor, x: Tensor, data_range: float, settings: Ssim) -> Tensor:
     c1, c2 = (settings.k1 * data_range) ** 2, (settings.k2 * data_range) ** 2
     index = (2 * mean_t * mean_r + c1) * (2 * cov + c2) / ((mean_t**2 + mean_r**2 + c1) * (var_t + var_r + c2))
     return index.mean(_IMAGE)
+
+
+def noise_norm(noise: Noise, y: Tensor, dims: int) -> Tensor | None:
+    """Expected l2 norm of the ``noise`` in ``y`` ``(batch, ...)`` over its last ``dims`` dimensions, from ``y`` itself.
+
+    None for a kind of noise that is not known here.
+    """
+    axes = tuple(range(-dims, 0))
+    count = math.prod(y.shape[-dims:])
+    if noise.kind == "none":
+        return torch.zeros(y.shape[:-dims], device=y.device)
+    if noise.kind == "poisson":
+        return torch.exp(y).clamp(max=10 * noise.level).sum(axes).div(noise.level).sqrt()
+    if noise.kind not in ("gaussian", "complex-gaussian"):
+        return None
+    parts = 2 if noise.kind == "complex-gaussian" else 1
+    return noise.level * y.abs().mean(axes) * math.sqrt(parts * count)
+
+
+def magnitude(image: Tensor) -> Tensor:
+    """The modulus of a complex image; a real image as it is."""
+    return image.abs() if image.is_complex() else image

@@ -8,42 +8,36 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from recon_bench import weights
-from recon_bench.core import Cell, NotApplicable, Record
+from recon_bench.core import NotApplicable
+from recon_bench.measurement import Cell, Record
 from recon_bench.recipe import Recipe
-from recon_bench.scoring import metrics, pictures
-from recon_bench.scoring.reconstruct import reconstruct_each
+from recon_bench.scoring import metrics
+from recon_bench.scoring.host import host, reconstructed
 
 
 def score(
     cell: Cell, settings: Any, done: Mapping[str, Record], at: Mapping[str, float] | None = None, seed: int = 0
 ) -> Iterator[Record]:
     """One record per test image with values ``psnr`` and ``ssim``, at ``at`` and ``seed``; none of ``done``."""
-    task, count = cell.task, min(cell.rules.images, cell.task.sizes["test"])
+    test, count = cell.task.samples("test"), min(cell.rules.images, cell.task.sizes["test"])
     blank = [Record(sample=f"test-{index:04d}", at=at or {}, seed=seed) for index in range(count)]
     todo = [index for index, record in enumerate(blank) if record.key not in done]
     if not todo:
         return
-    problem = task.problem(cell.device)
-    size = cell.rules.batch(torch.Size(problem.operator.domain_shape).numel())
-    reconstruct = cell.method.build(problem, settings)
-    for start in range(0, len(todo), size):
-        part = todo[start : start + size]
-        samples = [task.observe("test", index) for index in part]
-        outcomes = reconstruct_each(reconstruct, problem.operator, samples, cell.device)
-        for index, sample, outcome in zip(part, samples, outcomes):
-            if outcome.x is None:
-                yield dataclasses.replace(blank[index], error=outcome.error)
-                continue
-            x, truth = pictures.magnitude(outcome.x[None]), pictures.magnitude(sample.truth[None])
-            values = {
-                "psnr": float(metrics.psnr(truth, x, task.data_range)),
-                "ssim": float(metrics.ssim(truth, x, task.data_range, task.ssim)),
-            }
-            finite = {name: value for name, value in values.items() if math.isfinite(value)}
-            yield dataclasses.replace(blank[index], values=finite, note=outcome.note)
+    method = host(cell)
+    method.set_up(settings, seed)
+    for index, sample, found in reconstructed(method, test, todo, cell.rules):
+        if found.x is None:
+            yield dataclasses.replace(blank[index], error=found.error)
+            continue
+        x, truth = metrics.magnitude(found.x[None]), metrics.magnitude(sample.truth[None])
+        values = {
+            "psnr": float(metrics.psnr(truth, x, cell.task.data_range)),
+            "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
+        }
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        yield dataclasses.replace(blank[index], values=finite, note=found.note)
 
 
 def same_budgets(names: Sequence[str], but: str) -> None:

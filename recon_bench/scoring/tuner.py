@@ -8,17 +8,19 @@ Deterministic, so an interrupted tuning that remembers its evaluations goes on w
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Generator, Iterable, Mapping
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from recon_bench.core import Choice, Log
+from recon_bench.core import Choice, Log, Method
+from recon_bench.measurement import Record
+from recon_bench.results.ledger import TIE
 
 Point = dict[str, float]
 SCAN = 5
 
 
 def value(space: Mapping[str, Log | Choice], point: Mapping[str, float]) -> dict[str, Any]:
-    """The settings at ``point``, in which a choice is given by the index of its value."""
+    """The settings at ``point``, in which a choice is given by the index of its value and an integer as a float."""
     return {name: _value(space[name], number) for name, number in point.items()}
 
 
@@ -31,7 +33,8 @@ def _value(axis: Log | Choice, number: float) -> Any:
 def search(space: Mapping[str, Log | Choice], start: Mapping[str, Any], budget: int) -> Generator[Point, float, None]:
     """Yields at most ``budget`` points, each to be answered (``send``) by its score, higher being better.
 
-    ``start`` has the default value of every setting in ``space``; a point has a number for each.
+    ``start`` has the default value of every setting in ``space``; a point has a number for each, a choice its index.
+    Raises ValueError where a default is not among the values of its choice.
     """
     seen: dict[tuple[float, ...], float] = {}
     best = {name: _number(axis, start[name]) for name, axis in space.items()}
@@ -81,3 +84,17 @@ def _scan(axis: Log | Choice) -> list[float]:
 
 def _round(axis: Log, number: float) -> float:
     return float(round(number)) if axis.integer else float(f"{number:.4g}")
+
+
+def best_settings(method: Method, records: Sequence[Record]) -> dict[str, Any]:
+    """The settings of the best evaluation in a ledger; empty where none succeeded.
+
+    Evaluations within TIE of the best are equal: of those the one with the least depth wins, then the best.
+    """
+    scored = [record for record in records if "psnr" in record.values]
+    if not scored:
+        return {}
+    best = max(record.values["psnr"] for record in scored)
+    equal = [record for record in scored if record.values["psnr"] >= best - TIE]
+    winner = min(equal, key=lambda record: (record.at.get(method.depth or "", 0.0), -record.values["psnr"]))
+    return value(method.search, winner.at)

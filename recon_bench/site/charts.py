@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recon_bench.results import Result
+from recon_bench.site.addresses import link
 from recon_bench.site.model import records
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import RANKING_METRIC, Board, pareto
@@ -33,8 +34,11 @@ class Figure:
     text_columns: int = 1
 
 
-def speed_accuracy(board: Board) -> Figure | None:
-    """Reconstruction time (log) against the ranking metric, with the front that no other method beats in both."""
+def speed_accuracy(board: Board, here: str) -> Figure | None:
+    """Reconstruction time (log) against the ranking metric, with the front that no other method beats in both.
+
+    ``here`` is the place of the page that shows it.
+    """
     columns = {column.name: column for column in board.columns}
     if COST not in columns or RANKING_METRIC not in columns:
         return None
@@ -44,7 +48,7 @@ def speed_accuracy(board: Board) -> Figure | None:
     if frame.empty:
         return None
     series = [
-        {"name": family, "colour": _colour(str(family)), "points": [_board_point(row) for row in records(rows)]}
+        {"name": family, "colour": _colour(str(family)), "points": [_board_point(row, here) for row in records(rows)]}
         for family, rows in frame.groupby("family")
     ]
     front = frame.loc[frame["front"], [COST, RANKING_METRIC]].to_numpy().tolist()
@@ -150,8 +154,9 @@ def _label(column: Column) -> str:
     return f"{column.title} ({column.unit})" if column.unit else column.title
 
 
-def _board_point(row: dict[str, Any]) -> dict[str, Any]:
-    point = {"name": row["title"], "url": f"../method/{row['method']}.html", "x": row[COST], "y": row[RANKING_METRIC]}
+def _board_point(row: dict[str, Any], here: str) -> dict[str, Any]:
+    url = link(here, "method", row["method"])
+    point = {"name": row["title"], "url": url, "x": row[COST], "y": row[RANKING_METRIC]}
     return point | _ends(row[f"{RANKING_METRIC}_low"], row[f"{RANKING_METRIC}_high"])
 
 

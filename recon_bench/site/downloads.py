@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -14,15 +15,10 @@ from recon_bench.tables.columns import Column
 from recon_bench.tables.export import board_data, images
 
 
-def downloads(board: Board, title: str) -> dict[str, str]:
-    """Text of each download by the ending of its file name."""
-    return {
-        ".csv": board.frame.to_csv(index=False),
-        ".json": json.dumps({"title": title, **board_data(board)}, indent=1, ensure_ascii=False, allow_nan=False)
-        + "\n",
-        ".tex": as_latex(board, title),
-        ".images.csv": images(board).to_csv(index=False),
-    }
+def as_json(board: Board, title: str) -> str:
+    """The board and all that stands behind it."""
+    data = {"title": title, **board_data(board)}
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_latex(board: Board, title: str) -> str:
@@ -52,3 +48,12 @@ def _latex_value(row: dict[str, float], column: Column, best: float) -> str:
         return "--"
     text = fixed(value, column.digits).replace("−", "-")
     return f"$\\mathbf{{{text}}}$" if value == best else f"${text}$"
+
+
+# How the text of each download is made of a board and its title, by the ending of its file name.
+DOWNLOADS: Mapping[str, Callable[[Board, str], str]] = {
+    ".csv": lambda board, title: board.frame.to_csv(index=False),
+    ".json": as_json,
+    ".tex": as_latex,
+    ".images.csv": lambda board, title: images(board).to_csv(index=False),
+}

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 
-from recon_bench.results import Result
+from recon_bench.results import Result, started
+from recon_bench.site import pictures
+from recon_bench.site.addresses import picture_file, result_file
 from recon_bench.site.text import fixed
+from recon_bench.storage import REPOSITORY
 from recon_bench.tables import export
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import Column
 
-# Columns that wait in the chooser until they are asked for.
-EXTRA = frozenset({"nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"}) | frozenset(
-    {"setup_seconds", "batch_seconds", "fbp_seconds", "training_samples", "training_hours", "psnr_seeds"}
-)
-PICTURES = (".webp", ".png")
+SOURCE = REPOSITORY / "site"  # templates and static files
 
 
 @dataclass
 class Site:
-    """All that pages are made of. ``used`` maps files of the results folder to their addresses."""
+    """All that pages are made of.
+
+    ``pictured`` has the results with pictures by task and rules. ``used`` maps files of the results folder to their
+    places, ``making`` has how pictures are made by their places.
+    """
 
     root: Path
     cards: Mapping[str, Mapping[str, Any]]
@@ -34,8 +37,10 @@ class Site:
     problems: list[str]
     curves: Mapping[tuple[str, str], pd.DataFrame]
     published: pd.DataFrame
+    pictured: Mapping[tuple[str, str], list[Result]] = field(default_factory=dict)
     made: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     used: dict[Path, str] = field(default_factory=dict)
+    making: dict[str, Callable[[], bytes]] = field(default_factory=dict)
 
     def main(self) -> list[Board]:
         """The board of each task under its first rules ("full" where there are such results)."""
@@ -60,19 +65,32 @@ class Site:
             return board.task
         return f"{board.task}.{re.sub(r'[^a-z0-9-]', '-', board.rules['name'].lower())}"
 
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """Newest header of each method by name, in order of family and title."""
+        newest: dict[str, Result] = {}
+        for result in (cell for board in self.boards for cell in board.cells.values()):
+            name = result.method["name"]
+            if name not in newest or started(result) > started(newest[name]):
+                newest[name] = result
+        headers = sorted((result.method for result in newest.values()), key=lambda m: (m["family"], m["title"]))
+        return {header["name"]: dict(header) for header in headers}
+
     def file(self, path: Path) -> str:
-        """Address of a file of the results folder, which is put there when the pages are done."""
-        if path not in self.used:
-            task, *rest = path.relative_to(self.root).parts
-            self.used[path] = f"results/{task}/{'.'.join(rest)}"
-        return self.used[path]
+        """Place of a file of the results folder, which is put there when the pages are done."""
+        return self.used.setdefault(path, result_file(path.relative_to(self.root)))
 
     def picture(self, folder: Path, image: Mapping[str, Any], alt: str) -> list[dict[str, str]]:
-        """The picture as a list of one, or of none where the file is not what a picture of a result must be."""
-        path = folder / image["file"]
-        if path.parent != folder or path.suffix not in PICTURES or not path.is_file():
+        """The picture as a list of one, or of none where the file is not what a picture must be."""
+        found = pictures.panel(folder, image)
+        if found is None:
             return []
-        return [{"href": self.file(path), "caption": image["caption"], "alt": f"{alt}: {image['caption']}"}]
+        return [{"place": self.file(found.path), "caption": image["caption"], "alt": f"{alt}: {image['caption']}"}]
+
+    def make(self, name: str, how: Callable[[], bytes]) -> str:
+        """Place of a picture that is made when the pages are done, unless the site that is replaced has it already."""
+        place = picture_file(name)
+        self.making[place] = how
+        return place
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -80,11 +98,11 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return cast(list[dict[str, Any]], frame.to_dict("records"))
 
 
-def board_column(column: Column) -> dict[str, Any]:
-    """Head of a column, and whether it is shown before anyone chooses."""
+def board_column(column: Column, hidden: bool) -> dict[str, Any]:
+    """Head of a column; a ``hidden`` one waits in the chooser until it is asked for."""
     label = f"{column.title} ({column.unit})" if column.unit else column.title
     shown = {"key": column.name, "title": column.title, "unit": column.unit, "better": column.better}
-    return shown | {"digits": column.digits, "label": label, "default": column.name not in EXTRA}
+    return shown | {"digits": column.digits, "label": label, "default": not hidden}
 
 
 def board_rows(site: Site, board: Board) -> dict[str, dict[str, Any]]:
@@ -135,7 +153,7 @@ def run(site: Site, result: Result) -> dict[str, Any]:
         "kind": result.kind,
         "command": found["reproduce"],
         "recorded": found["command"],
-        "href": "../" + site.file(result.path),
+        "place": site.file(result.path),
         "file": f"results/{result.path.relative_to(site.root).as_posix()}",
         "started": found["started"].replace("T", " ").replace("Z", " UTC"),
         "machine": ", ".join(part for part in parts if part),

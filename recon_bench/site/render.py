@@ -10,24 +10,19 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from recon_bench.results import Result, cards, load, started
-from recon_bench.site.downloads import downloads
-from recon_bench.site.model import Site
-from recon_bench.site.pages import about
-from recon_bench.site.pages import boards as pages
-from recon_bench.site.pages.methods import method, methods
+from recon_bench.site.addresses import place
+from recon_bench.site.model import SOURCE, Site
+from recon_bench.site.page import find, frame
 from recon_bench.site.text import FILTERS
-from recon_bench.storage import REPOSITORY
 from recon_bench.tables import board as boards
 from recon_bench.tables.published import published
 
-SOURCE = REPOSITORY / "site"
 MARKER = ".recon-bench-site"
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -48,7 +43,7 @@ def render(results: Path, out: Path) -> Path:
     try:
         fresh.chmod(0o755)
         (fresh / MARKER).write_text("Rendered by recon-bench site, which replaces this folder as a whole.\n")
-        _fill(results, fresh)
+        _fill(results, fresh, out)
         _swap(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -68,40 +63,28 @@ def _check_folders(results: Path, out: Path) -> None:
         raise SiteError(f"the site in {out} and the results in {results} must not be inside one another")
 
 
-def _fill(results: Path, out: Path) -> None:
-    """Write everything into the empty folder ``out``."""
+def _fill(results: Path, out: Path, old: Path) -> None:
+    """Write everything into the empty folder ``out``; pictures that the site in ``old`` has are not made again."""
     loaded, problems = load(results)
     good = [result for result in loaded if _named(result)]
     problems += [f"{r.path}: expected lower-case names of task and method" for r in loaded if not _named(r)]
     site = _site(results, good, problems)
     newest = max((started(result)[0] for result in good), default="")
     footer = {"files": len(good), "newest": newest[:10]}
-    environment = _environment()
-
-    def page(place: str, template: str, content: dict[str, Any]) -> None:
-        root = "../" * place.count("/")
-        text = environment.get_template(template).render(footer=footer, root=root, **content)
-        _write(out / place, text)
-
-    example = (SOURCE / "templates" / "method.py.txt").read_text(encoding="utf-8")
-    page("index.html", "index.html", pages.index(site) | {"example": example})
-    page("trust.html", "trust.html", about.trust(site))
-    page("protocol.html", "protocol.html", about.protocol(site))
-    headers = methods(site)
-    page("methods.html", "methods.html", {"methods": list(headers.values()), "section": "methods"})
-    for header in headers.values():
-        page(f"method/{header['name']}.html", "method.html", method(site, header))
-    for board in site.main():
-        page(f"task/{board.task}.html", "task.html", pages.task(site, board))
-    for board in site.boards:
-        stem = site.stem(board)
-        page(f"board/{stem}.html", "board.html", pages.leaderboard(site, board))
-        page(f"gallery/{stem}.html", "gallery.html", pages.gallery(site, board))
-        for suffix, text in downloads(board, site.title(board)).items():
-            _write(out / "board" / f"{stem}{suffix}", text)
+    environment, pages = _environment(), find()
+    for page in pages:
+        template = environment.get_template(page.template)
+        for name, item in page.each(site).items():
+            here = place(page.name, name)
+            content = frame(site, pages, page, here, item) | page.content(site, here, item)
+            _write(out / here, template.render(footer=footer, **content))
+            for file, text in page.files(site, name, item).items():
+                _write((out / here).with_name(file), text)
     shutil.copytree(SOURCE / "static", out / "static")
-    for source, place in site.used.items():
-        _link(source, out / place)
+    for source, target in site.used.items():
+        _link(source, out / target)
+    for target, how in site.making.items():
+        _make(how, old / target, out / target)
 
 
 def _named(result: Result) -> bool:
@@ -111,8 +94,10 @@ def _named(result: Result) -> bool:
 def _site(root: Path, results: Sequence[Result], problems: list[str]) -> Site:
     """Boards of all tasks, those under the full rules before others of the same task."""
     groups: dict[tuple[str, str], list[Result]] = {}
+    pictured: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        groups.setdefault((result.task["name"], result.rules["name"]), []).append(result)
+        kinds = groups if result.traits["board"] else pictured
+        kinds.setdefault((result.task["name"], result.rules["name"]), []).append(result)
     order = sorted(groups, key=lambda key: (key[0], key[1] != "full", key[1]))
     return Site(
         root=root,
@@ -121,6 +106,7 @@ def _site(root: Path, results: Sequence[Result], problems: list[str]) -> Site:
         problems=problems,
         curves={key: boards.curves(groups[key], key[0], rules=key[1]) for key in order},
         published=published(results),
+        pictured=pictured,
     )
 
 
@@ -145,6 +131,15 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another disk, or one without hard links
         shutil.copyfile(source, target)
+
+
+def _make(how: Callable[[], bytes], old: Path, target: Path) -> None:
+    """A picture, whose name stands for its content, from the old site where that has it."""
+    if old.is_file():
+        _link(old, target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(how())
 
 
 def _swap(fresh: Path, out: Path) -> None:

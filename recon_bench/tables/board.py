@@ -1,6 +1,6 @@
 """Leaderboards and tables from results: pure functions of what `results.load` gives.
 
-Nothing here knows a metric or a kind by name but those that rank, and tuning, which is a ledger. Records without ``at``
+Nothing here knows a metric or a kind by name but those that rank. Records without ``at``
 are summarised in one column for each metric; records with one key in ``at`` are curves. A new kind of measurement
 appears without a change here.
 
@@ -10,7 +10,6 @@ are compared within one machine, device and thread count.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recon_bench.results import Result, ResultError, latest, started
-from recon_bench.tables.columns import Column, bootstrap, chosen, scalars
+from recon_bench.names import hint
+from recon_bench.results import RANKING_KIND, Result, ResultError, latest, started
+from recon_bench.results.ledger import chosen_record
+from recon_bench.tables.columns import Column, bootstrap, scalars
 from recon_bench.tables.columns import columns as columns_of
 from recon_bench.tables.columns import summary as summary_of
 from recon_bench.tables.selection import current, machine_notes, same_machine
 from recon_bench.tables.statistics import Interval, interval, ranks
 
-RANKING_KIND, RANKING_METRIC = "accuracy", "psnr"
+RANKING_METRIC = "psnr"
 FIXED = ("rank", "method", "title", "family", "status", "reason", "notes", "images")
 UNRANKED = ("partial", "timeout", "failed", "not-applicable", "not measured")
 
@@ -37,7 +38,8 @@ class Board:
     """The leaderboard of a task.
 
     ``frame`` has a row for each method, best first, those without a rank below, and the columns FIXED (``rank`` is
-    empty where there is none) followed by value, low and high of each of ``columns``. ``notes`` are for the reader;
+    empty where there is none) followed by value, low and high of each of ``columns``, of which the ``hidden`` ones are
+    not shown before somebody asks. ``notes`` are for the reader;
     ``cells`` are the results that count, by method and kind.
     """
 
@@ -46,6 +48,7 @@ class Board:
     hash: str
     rules: Mapping[str, Any]
     columns: tuple[Column, ...]
+    hidden: frozenset[str]
     frame: pd.DataFrame
     notes: tuple[str, ...]
     cells: Mapping[tuple[str, str], Result]
@@ -57,12 +60,9 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     counted, notes = current(results, task, rules)
     if not counted:
         known = task_names(results, rules)
-        near = difflib.get_close_matches(task, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         there = ", ".join(known) or "no task"
-        raise ResultError(
-            f"no results of the task {task!r} under the rules {rules!r}; {hint}There are some of: {there}"
-        )
+        said = f"no results of the task {task!r} under the rules {rules!r}; {hint(task, known)}"
+        raise ResultError(f"{said}There are some of: {there}")
     compared, elsewhere = same_machine(counted)
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
     ranking, problems = _ranking(cells)
@@ -71,7 +71,8 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     summaries = {(method, kind): summary_of(cell) for (method, kind), cell in sound.items()}
     for method in problems:
         del summaries[method, RANKING_KIND]
-    columns = _all_columns(sound, summaries)
+    newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}
+    columns = _all_columns(newest, summaries)
     rows = []
     for name in sorted({result.method["name"] for result in counted}):
         own = {kind: cell for (method, kind), cell in cells.items() if method == name}
@@ -88,6 +89,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
         hash=first.task["hash"],
         rules=first.rules,
         columns=tuple(columns.values()),
+        hidden=frozenset(c.name for (k, metric), c in columns.items() if metric in newest[k].traits["hidden"]),
         frame=_sorted(rows, list(columns.values())),
         notes=(*notes, *machine_notes(compared, elsewhere), *_size_notes(cells)),
         cells=cells,
@@ -95,10 +97,14 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
 
 
 def curves(results: Iterable[Result], task: str, kind: str | None = None, rules: str = "full") -> pd.DataFrame:
-    """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples."""
+    """Curves (of one ``kind``) as rows: method, kind, axis, at, metric, value, low, high, samples.
+
+    ``value`` is the mean over ``samples`` records at the place ``at`` of the ``axis``, in the unit of the metric. There
+    is no row where there are no curves.
+    """
     rows: list[dict[str, Any]] = []
     for result in latest(same_machine(current(results, task, rules)[0])[0]):
-        if result.kind == "tuning" or kind not in (None, result.kind):
+        if result.traits["ledger"] or kind not in (None, result.kind):
             continue
         points: dict[tuple[str, float, str], list[float]] = {}
         for record in result.records:
@@ -129,7 +135,10 @@ def raw(results: Iterable[Result], task: str, kind: str = RANKING_KIND, rules: s
 
 
 def ledger(tuning: Result) -> pd.DataFrame:
-    """What the tuner tried: evaluation, each setting, each metric, error, and which the header says was chosen."""
+    """What the tuner tried: evaluation, each setting, each metric, error, and which the header says was chosen.
+
+    Evaluations count from 1; a choice stands by its index among the values of its search.
+    """
     if not tuning.records:
         return pd.DataFrame(columns=["evaluation", "error", "chosen"])
     rows = [
@@ -137,11 +146,14 @@ def ledger(tuning: Result) -> pd.DataFrame:
         for number, record in enumerate(tuning.records, start=1)
     ]
     frame = pd.DataFrame(rows)
-    return frame.assign(chosen=frame.index == chosen(tuning))
+    return frame.assign(chosen=frame.index == chosen_record(tuning))
 
 
 def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_METRIC) -> pd.Series:
-    """Which rows no other row beats in both a lower ``cost`` and a higher ``quality``."""
+    """Which rows no other row beats in both a lower ``cost`` and a higher ``quality``, as truth values by row.
+
+    A row without one of the two is not among them; nor is any where the frame has no such column.
+    """
     if cost not in frame or quality not in frame:
         return pd.Series(False, index=frame.index)
     known = frame[[cost, quality]].dropna().sort_values([cost, quality], ascending=[True, False])
@@ -152,7 +164,8 @@ def pareto(frame: pd.DataFrame, cost: str = "seconds", quality: str = RANKING_ME
 
 def task_names(results: Iterable[Result], rules: str = "full") -> list[str]:
     """Names of the tasks that have results under ``rules``."""
-    return sorted({result.task["name"] for result in results if result.rules["name"] == rules})
+    ranked = (result for result in results if result.traits["board"])
+    return sorted({result.task["name"] for result in ranked if result.rules["name"] == rules})
 
 
 def _size_notes(cells: Mapping[tuple[str, str], Result]) -> list[str]:
@@ -208,7 +221,7 @@ def _row_notes(own: Mapping[str, Result]) -> list[str]:
         said = Counter(record["note"] for record in result.records if record["note"])
         if said:
             notes.append(f"{kind}, {said.total()} of {len(result.records)} records: {said.most_common(1)[0][0]}")
-    if len({(r.method["hash"], str(r.method["settings"])) for r in own.values() if r.kind != "tuning"}) > 1:
+    if len({(r.method["hash"], str(r.method["settings"])) for r in own.values() if not r.traits["ledger"]}) > 1:
         notes.append("kinds were measured with different versions or settings of the method")
     return notes
 
@@ -228,12 +241,11 @@ def _sorted(rows: list[dict[str, Any]], columns: Sequence[Column]) -> pd.DataFra
 
 
 def _all_columns(
-    sound: Mapping[tuple[str, str], Result], summaries: Mapping[tuple[str, str], Mapping[str, Interval]]
+    newest: Mapping[str, Result], summaries: Mapping[tuple[str, str], Mapping[str, Interval]]
 ) -> dict[tuple[str, str], Column]:
     """Columns that have a value, by kind and metric; a name that an earlier kind took is prefixed with the kind."""
-    newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}
     columns: dict[tuple[str, str], Column] = {}
-    for kind in sorted(newest, key=lambda kind: (kind != RANKING_KIND, kind != "runtime", kind)):
+    for kind in sorted(newest, key=lambda kind: (newest[kind].traits["order"], kind)):
         taken = {column.name for column in columns.values()}
         seen = {metric for (_, k), summary in summaries.items() if k == kind for metric in summary}
         for column in columns_of(newest[kind]):

@@ -39,8 +39,8 @@ def columns(result: Result) -> list[Column]:
 
 
 def summary(result: Result) -> dict[str, Interval]:
-    """Value and interval of each column of :func:`columns` that has scalar values; tuning has none."""
-    if result.kind == "tuning":
+    """Value and interval of each column of :func:`columns` that has scalar values; a ledger has none."""
+    if result.traits["ledger"]:
         return {}
     found = {}
     for metric in result.measurement["metrics"]:
@@ -53,35 +53,12 @@ def summary(result: Result) -> dict[str, Interval]:
 
 
 def scalars(result: Result, metric: str) -> dict[str, float]:
-    """Value of ``metric`` for each sample, averaged over seeds, from records that are not points of a curve."""
+    """Value of ``metric`` by sample, averaged over seeds, from records that are not points of a curve; may be empty."""
     found: dict[str, list[float]] = {}
     for record in result.records:
         if not record["at"] and metric in record["values"]:
             found.setdefault(record["sample"], []).append(record["values"][metric])
     return {sample: math.fsum(values) / len(values) for sample, values in sorted(found.items())}
-
-
-def chosen(tuning: Result) -> int | None:
-    """Index of the record that holds the settings of the header, the best of several; None where no record does.
-
-    A choice stands in a record by its index and in the header by its value, so it is not compared; a setting that was
-    tried at 0 is one, because ranges are positive.
-    """
-    metric = tuning.measurement["metrics"][0]
-    sign = 1 if metric["better"] == "higher" else -1
-    choices = {name for record in tuning.records for name, number in record["at"].items() if number == 0}
-
-    def same(name: str, number: float) -> bool:
-        value = tuning.method["settings"].get(name)
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        return not numeric or name in choices or value == number
-
-    fitting = [
-        (sign * record["values"][metric["name"]], -index)
-        for index, record in enumerate(tuning.records)
-        if metric["name"] in record["values"] and all(same(*item) for item in record["at"].items())
-    ]
-    return -max(fitting)[1] if fitting else None
 
 
 def bootstrap(result: Result) -> dict[str, Any]:

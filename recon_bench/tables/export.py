@@ -12,7 +12,7 @@ import pandas as pd
 from recon_bench.results import Result
 from recon_bench.tables.board import RANKING_KIND, Board, curves, ledger, pareto, raw
 
-RULES = {
+MEANINGS = {
     "images": "Test images scored, at most",
     "tuning_evaluations": "Settings each method may try",
     "tuning_images": "Validation images each try is scored on",
@@ -32,7 +32,7 @@ def board_data(board: Board) -> dict[str, Any]:
     runs: dict[str, dict[str, Any]] = {}
     for (method, kind), cell in sorted(board.cells.items()):
         runs.setdefault(method, {})[kind] = run(cell)
-    tuned = {method: cell for (method, kind), cell in sorted(board.cells.items()) if kind == "tuning"}
+    tuned = {method: cell for (method, kind), cell in sorted(board.cells.items()) if cell.traits["ledger"]}
     front = board.frame["method"][pareto(board.frame)]
     return {
         **{name: getattr(board, name) for name in ("task", "version", "hash", "rules", "notes")},
@@ -68,7 +68,7 @@ def run(result: Result) -> dict[str, Any]:
 
 
 def reproduce(result: Result) -> str:
-    """The command that repeats one cell, whatever has been measured already."""
+    """The command that repeats one cell, whatever has been measured already, as a line for a shell."""
     file = result.method["file"]
     method = result.method["name"] if file.startswith("baselines/") else file
     words = ["recon-bench", "run", "--tasks", result.task["name"], "--methods", method, "--measurements", result.kind]

@@ -24,7 +24,7 @@ def published(results: Iterable[Result]) -> pd.DataFrame:
     """One row for each published figure, with the COLUMNS.
 
     ``ours`` with ``low`` and ``high`` is the mean over test images and its interval, NaN where there is none;
-    ``agrees`` is "yes", "no", "not measured" or "not compared".
+    ``agrees`` is "yes", "no", "not measured" or "not compared". ValueError for a rule that is not known.
     """
     results = list(results)
     measured = set(task_names(results))

@@ -11,8 +11,11 @@ MACHINE_UNITS = frozenset({"s", "ms", "B", "KiB", "MiB", "GiB"})
 
 
 def current(results: Iterable[Result], task: str, rules: str = "full") -> tuple[list[Result], list[str]]:
-    """Results of the newest version of task and rules, of each kind's newest version, and what was left out."""
-    own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules]
+    """Results of the newest version of task and rules, of each kind's newest version, and what was left out.
+
+    The second is a note for the reader, or nothing. Both are empty where the task has no results under these rules.
+    """
+    own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules and r.traits["board"]]
     if not own:
         return [], []
     top = max(own, key=lambda r: (r.task["version"], r.rules["version"], started(r)))

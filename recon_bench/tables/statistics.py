@@ -33,7 +33,10 @@ def interval(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Mean or median of ``values`` (n,) with its percentile bootstrap interval, in the unit of the values."""
+    """Mean or median of ``values`` (n,) with its percentile bootstrap interval, in the unit of the values.
+
+    All is NaN without values; the ends are NaN for a single one.
+    """
     values = np.asarray(values, dtype=np.float64)
     if values.size == 0:
         return Interval(np.nan, np.nan, np.nan)
@@ -49,7 +52,10 @@ def interval(
 
 
 def difference(first: Array, second: Array, confidence: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
-    """Mean of ``first - second`` over the same images (n,) in the same order, with its interval."""
+    """Mean of ``first - second`` over the same images (n,) in the same order, with its interval.
+
+    Raises ValueError where the shapes differ.
+    """
     if np.shape(first) != np.shape(second):
         shapes = f"{np.shape(first)} and {np.shape(second)}"
         raise ValueError(f"expected values of the same images in the same order, found shapes {shapes}")
@@ -69,7 +75,8 @@ def ranks(
     Going down from the best mean, a method shares the rank of the best of the group above it unless the interval of
     their paired difference excludes zero and the difference is at least ``resolution`` (rounding errors differ
     significantly, too); then it opens a group, ranked by the number of methods above (1, 1, 3).
-    Methods with a NaN among their values are left out: they have failed on an image.
+    Methods with a NaN among their values are left out: they have failed on an image. Raises ValueError where the others
+    have different numbers of values.
     """
     sign = -1.0 if better == "higher" else 1.0
     complete = {name: np.asarray(v, dtype=np.float64) for name, v in values.items() if not np.isnan(v).any()}

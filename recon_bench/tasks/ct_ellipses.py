@@ -10,12 +10,15 @@ import dataclasses
 import math
 from functools import partial
 
-from recon_bench.core import Noise, Sample, Task
+import numpy as np
+
+from recon_bench.core import Noise
 from recon_bench.data import fresh
 from recon_bench.data.ellipses import EllipseLaw, Stream, sampled
-from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded, sample, streams
+from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
+from recon_bench.task import Task, Truth
 
 LAW = EllipseLaw(
     value=(("uniform", -0.4, 1.0),),
@@ -37,10 +40,12 @@ def normalised(image: Array) -> Array:
     return image / image.max()
 
 
-def _observe(split: str, index: int) -> Sample:
-    truth = normalised(sampled(PHANTOMS[split][index], GEOMETRY.size))
-    _, noise = streams(SEED, split, index)
-    return sample(split, index, truth, gaussian(project(truth, FINE), NOISE.level, noise))
+def _draw(split: str, index: int) -> Truth:
+    return Truth(normalised(sampled(PHANTOMS[split][index], GEOMETRY.size)))
+
+
+def _measure(truth: Truth, rng: np.random.Generator) -> Array:
+    return gaussian(project(truth.image, FINE), NOISE.level, rng)
 
 
 def _fingerprint() -> str:
@@ -59,8 +64,11 @@ TASKS = (
             "are simulated on a 400 x 400 grid, so the reconstruction operator is not the simulating one."
         ),
         make_operator=partial(RayTransform, GEOMETRY),
-        observe=_observe,
+        draw=_draw,
+        measure=_measure,
+        seed=SEED,
         sizes={"train": 32000, "validation": 3200, "test": 100},
+        pictured=(79, 36, 24),
         noise=NOISE,
         data_range=1.0,
         card={

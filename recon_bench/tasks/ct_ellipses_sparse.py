@@ -13,11 +13,14 @@ import dataclasses
 import math
 from functools import partial
 
-from recon_bench.core import Noise, Sample, Task
+import numpy as np
+
+from recon_bench.core import Noise
 from recon_bench.data.ellipses import EllipseLaw, averaged, sinogram
-from recon_bench.data.simulation import SPLITS, describe, rounded, sample, streams
+from recon_bench.data.simulation import Array, describe, rounded
 from recon_bench.operators import ParallelBeam, RayTransform
 from recon_bench.storage import digest
+from recon_bench.task import SPLITS, Task, Truth, streams
 
 LAW = EllipseLaw(
     value=(("uniform", 0.1, 1.0),),
@@ -28,13 +31,20 @@ LAW = EllipseLaw(
     radius=0.95,
 )
 SEED = 2017
+SIZE = 512
+PICTURED = {20: (19, 1, 84), 7: (19, 60, 84)}  # by which views are kept: every 20th, every 7th
 
 
-def _observe(geometry: ParallelBeam, split: str, index: int) -> Sample:
+def _draw(split: str, index: int) -> Truth:
     ellipses = LAW.draw(streams(SEED, split, index)[0])
-    image = averaged(ellipses, geometry.size)
+    image = averaged(ellipses, SIZE)
     peak = image.max()
-    return sample(split, index, image / peak, sinogram(ellipses, geometry) / peak)
+    return Truth(image / peak, source=(ellipses, peak))
+
+
+def _measure(geometry: ParallelBeam, truth: Truth, rng: np.random.Generator) -> Array:
+    ellipses, peak = truth.source
+    return sinogram(ellipses, geometry) / peak
 
 
 def _fingerprint() -> str:
@@ -43,7 +53,7 @@ def _fingerprint() -> str:
 
 def _task(every: int) -> Task:
     angles = tuple(math.pi * i / 1000 for i in range(0, 1000, every))
-    geometry = ParallelBeam(size=512, angles=angles, bins=729)
+    geometry = ParallelBeam(size=SIZE, angles=angles, bins=729)
     views = len(angles)
     return Task(
         name=f"ct-ellipses-{views}",
@@ -55,8 +65,11 @@ def _task(every: int) -> Task:
             "line integrals of the ellipses: what is left is sparse sampling and the error of putting edges on pixels."
         ),
         make_operator=partial(RayTransform, geometry),
-        observe=partial(_observe, geometry),
+        draw=_draw,
+        measure=partial(_measure, geometry),
+        seed=SEED,
         sizes={"train": 475, "validation": 25, "test": 100},
+        pictured=PICTURED[every],
         noise=Noise("none"),
         data_range=1.0,
         card={

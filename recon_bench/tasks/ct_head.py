@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon_bench.core import Noise, Sample, Task
+from recon_bench.core import Noise
 from recon_bench.data import fresh
 from recon_bench.data.scans import Blocks, file_hash, head_ct, slices
-from recon_bench.data.simulation import Array, count_photons, describe, first_draws, project, sample, streams
+from recon_bench.data.simulation import Array, count_photons, describe, first_draws, project
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
+from recon_bench.task import Task, Truth, single
 from recon_bench.tasks import ct_ellipses
 
 PIXEL_MM = 0.957
@@ -27,12 +28,15 @@ PIXEL = PIXEL_MM * WATER_PER_MM
 NOISE = Noise("poisson", 1e4)
 SEED = 256
 BLOCKS: dict[str, Blocks] = {"train": ((0, 25), (73, 102)), "validation": ((30, 39),), "test": ((44, 68),)}
+PICTURED = {143: (12, 23, 8), 50: (17, 2, 5)}  # by the number of views
 
 
-def _observe(fine: ParallelBeam, split: str, index: int) -> Sample:
-    truth = head_ct()[slices(BLOCKS[split])[index]]
-    _, noise = streams(SEED, split, index)
-    return sample(split, index, truth, count_photons(project(truth, fine), NOISE.level, noise), volume="head")
+def _draw(split: str, index: int) -> Truth:
+    return Truth(head_ct()[slices(BLOCKS[split])[index]], volume="head")
+
+
+def _measure(fine: ParallelBeam, truth: Truth, rng: np.random.Generator) -> Array:
+    return count_photons(project(truth.image, fine), NOISE.level, rng)
 
 
 @cache
@@ -45,11 +49,12 @@ def _clean(fine: ParallelBeam, index: int, mirroring: int) -> tuple[Array, Array
 def _fresh(fine: ParallelBeam, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
     """Training slices, mirrored at random, with new noise."""
     choice, noise = rng.spawn(2)
-    samples = []
+    truths, data = [], []
     for index, mirroring in choice.integers((len(slices(BLOCKS["train"])), 4), size=(n, 2)):
         truth, clean = _clean(fine, int(index), int(mirroring))
-        samples.append(sample("train", index, truth, count_photons(clean.astype(np.float64), NOISE.level, noise)))
-    return torch.stack([s.truth for s in samples]), torch.stack([s.data for s in samples])
+        truths.append(single(truth))
+        data.append(single(count_photons(clean.astype(np.float64), NOISE.level, noise)))
+    return torch.stack(truths), torch.stack(data)
 
 
 def _to_bone(image: Array) -> Array:
@@ -76,8 +81,11 @@ def _task(views: int) -> Task:
             "separate blocks of the same head: a method is not shown to carry over to another person."
         ),
         make_operator=partial(RayTransform, geometry),
-        observe=partial(_observe, fine),
+        draw=_draw,
+        measure=partial(_measure, fine),
+        seed=SEED,
         sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
+        pictured=PICTURED[views],
         noise=NOISE,
         data_range=3.0,
         card={

@@ -11,13 +11,16 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
-from recon_bench.core import Noise, Sample, Task
+import numpy as np
+
+from recon_bench.core import Noise
 from recon_bench.data import fresh
 from recon_bench.data.ellipses import EllipseLaw, sampled
 from recon_bench.data.shepp_logan import perturbed, shepp_logan
-from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded, sample, streams
+from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded
 from recon_bench.operators import RayTransform
 from recon_bench.storage import digest
+from recon_bench.task import Task, Truth, streams
 from recon_bench.tasks.ct_ellipses import GEOMETRY
 
 LAW = EllipseLaw(
@@ -41,10 +44,12 @@ def _ellipses(split: str, index: int) -> Array:
     return shepp_logan()
 
 
-def _observe(split: str, index: int) -> Sample:
-    truth = sampled(_ellipses(split, index), GEOMETRY.size)
-    _, noise = streams(SEED, split, index)
-    return sample(split, index, truth, gaussian(project(truth, GEOMETRY), NOISE.level, noise))
+def _draw(split: str, index: int) -> Truth:
+    return Truth(sampled(_ellipses(split, index), GEOMETRY.size))
+
+
+def _measure(truth: Truth, rng: np.random.Generator) -> Array:
+    return gaussian(project(truth.image, GEOMETRY), NOISE.level, rng)
 
 
 def _fingerprint() -> str:
@@ -64,8 +69,11 @@ TASKS = (
             "reconstruction operator itself, as published: an inverse crime, which flatters every method that uses it."
         ),
         make_operator=partial(RayTransform, GEOMETRY),
-        observe=_observe,
+        draw=_draw,
+        measure=_measure,
+        seed=SEED,
         sizes={"train": 50000, "validation": 100, "test": 100},
+        pictured=(33, 95, 38),
         noise=NOISE,
         data_range=1.0,
         card={

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from recon_bench.core import Noise, Sample, Task
+from recon_bench.core import Noise
 from recon_bench.data import fastmri
 from recon_bench.data.reading import DataError, existing, folder_from
-from recon_bench.data.simulation import sample
 from recon_bench.operators import MaskedFourier
 from recon_bench.storage import digest
+from recon_bench.task import Task, Truth
 from recon_bench.tasks.mri_brain import random_columns
 
 VARIABLE = "RECON_BENCH_FASTMRI"
@@ -59,8 +60,8 @@ _CARD = {
 }
 
 
-def observe(split: str, index: int) -> Sample:
-    """Complex image (320, 320) of magnitude up to 1 and its k-space at the kept columns, complex64."""
+def draw(split: str, index: int) -> Truth:
+    """Complex image (320, 320) of magnitude up to 1, complex64."""
     count = TRAIN_VOLUMES if split == "train" else len(VOLUMES[split])
     step, volume = divmod(index, count)
     scan = fastmri.open_scan(_path(split, volume))
@@ -72,8 +73,12 @@ def observe(split: str, index: int) -> Sample:
     middle = scan.shape[0] // 2
     slice_index = middle + (step // 2 if step % 2 == 0 else -(step + 1) // 2)
     truth = fastmri.image(fastmri.read_kspace(scan, slice_index), SIZE) / np.float32(scan.maximum)
-    data = MaskedFourier(SIZE, COLUMNS)(torch.from_numpy(truth)).numpy()
-    return sample(split, index, truth, data, volume=scan.path.stem)
+    return Truth(truth, volume=scan.path.stem)
+
+
+def measure(truth: Truth, rng: np.random.Generator) -> NDArray[np.complex64]:
+    """Its k-space at the kept columns (320, len(COLUMNS)), complex64, as it was measured: no noise is added."""
+    return MaskedFourier(SIZE, COLUMNS)(torch.from_numpy(truth.image)).numpy()
 
 
 def advice() -> str:
@@ -113,7 +118,9 @@ TASKS = (
         title="fastMRI knee, single coil, 4x",
         description="Knees of real patients, complex-valued, random columns with 8 % centre; to be downloaded.",
         make_operator=lambda device, dtype: MaskedFourier(SIZE, COLUMNS, device, dtype),
-        observe=observe,
+        draw=draw,
+        measure=measure,
+        seed=0,
         sizes={"train": TRAIN_VOLUMES * SLICES} | {split: len(names) * SLICES for split, names in VOLUMES.items()},
         noise=Noise("none"),
         data_range=1.0,

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import math
 
-from recon_bench.core import Noise, Sample, Task
+import numpy as np
+from numpy.typing import NDArray
+
+from recon_bench.core import Noise
 from recon_bench.data import lodopab
 from recon_bench.data.reading import DataError, folder_from
-from recon_bench.data.simulation import describe, sample
+from recon_bench.data.simulation import describe
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
+from recon_bench.task import Task, Truth
 
 VARIABLE = "RECON_BENCH_LODOPAB"
 PHOTONS = 4096
@@ -47,10 +51,15 @@ _CARD = {
 }
 
 
-def observe(split: str, index: int) -> Sample:
-    """Image (362, 362) in [0, 1] and its line integrals (1000, 513), float32."""
+def draw(split: str, index: int) -> Truth:
+    """Image (362, 362) in [0, 1], with the observation (1000, 513) that comes with it, float32."""
     image, observation = lodopab.sample(folder_from(VARIABLE, advice()), split, index)
-    return sample(split, index, image.T.copy(), observation * lodopab.MU_MAX)
+    return Truth(image.T.copy(), source=observation)
+
+
+def measure(truth: Truth, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The line integrals (1000, 513) that come with the image, float32."""
+    return truth.source * lodopab.MU_MAX
 
 
 def advice() -> str:
@@ -76,7 +85,9 @@ TASKS = (
         title="LoDoPaB-CT, 1000 views, low dose",
         description="Chest CT slices of real patients with simulated low-dose data, as published; to be downloaded.",
         make_operator=lambda device, dtype: RayTransform(GEOMETRY, device, dtype),
-        observe=observe,
+        draw=draw,
+        measure=measure,
+        seed=0,
         sizes=lodopab.SIZES,
         noise=Noise("poisson", PHOTONS),
         data_range=1.0,

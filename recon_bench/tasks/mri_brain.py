@@ -9,17 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon_bench.core import Noise, Sample, Task
+from recon_bench.core import Noise
 from recon_bench.data.fresh import mirrored
 from recon_bench.data.scans import Blocks, brain_mri, file_hash, pad, slices
-from recon_bench.data.simulation import first_draws, rounded, sample, streams
+from recon_bench.data.simulation import first_draws, rounded
 from recon_bench.operators import MaskedFourier
 from recon_bench.storage import digest
+from recon_bench.task import Task, Truth, single, streams
 
 SIZE = 256
 NOISE = Noise("complex-gaussian", 0.1)
 SEED = 1998
 BLOCKS: dict[str, Blocks] = {"train": ((8, 50), (115, 160)), "validation": ((55, 65),), "test": ((70, 110),)}
+PICTURED = {4: (9, 0, 31), 8: (4, 18, 37)}  # by the acceleration
 
 
 def random_columns(width: int, acceleration: float, centre: float, seed: int) -> tuple[int, ...]:
@@ -53,14 +55,16 @@ def complex_gaussian(clean: NDArray[np.complex128], level: float, rng: np.random
     return clean + level * np.abs(clean).mean() * (real + 1j * imaginary)
 
 
-def _observe(columns: tuple[int, ...], split: str, index: int) -> Sample:
-    phase, noise = streams(SEED, split, index)
-    truth = pad(brain_mri()[slices(BLOCKS[split])[index]], SIZE) * smooth_phase(SIZE, phase)
-    k = _measured(columns, truth)
-    return sample(split, index, truth, complex_gaussian(k, NOISE.level, noise), volume="colin27")
+def _draw(split: str, index: int) -> Truth:
+    phase, _ = streams(SEED, split, index)
+    return Truth(pad(brain_mri()[slices(BLOCKS[split])[index]], SIZE) * smooth_phase(SIZE, phase), volume="colin27")
 
 
-def _measured(columns: tuple[int, ...], truth: NDArray[np.complex128]) -> NDArray[np.complex128]:
+def _measure(columns: tuple[int, ...], truth: Truth, rng: np.random.Generator) -> NDArray[np.complex128]:
+    return complex_gaussian(_clean(columns, truth.image), NOISE.level, rng)
+
+
+def _clean(columns: tuple[int, ...], truth: NDArray[np.complex128]) -> NDArray[np.complex128]:
     return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(truth), norm="ortho"))[:, list(columns)]
 
 
@@ -68,12 +72,12 @@ def _fresh(columns: tuple[int, ...], rng: np.random.Generator, n: int) -> tuple[
     """Training slices, mirrored at random, with new phases and new noise."""
     train = slices(BLOCKS["train"])
     choice, phase, noise = rng.spawn(3)
-    samples = []
+    truths, data = [], []
     for index, mirroring in choice.integers((len(train), 4), size=(n, 2)):
         truth = pad(mirrored(brain_mri()[train[index]], mirroring), SIZE) * smooth_phase(SIZE, phase)
-        data = complex_gaussian(_measured(columns, truth), NOISE.level, noise)
-        samples.append(sample("train", index, truth, data))
-    return torch.stack([s.truth for s in samples]), torch.stack([s.data for s in samples])
+        truths.append(single(truth))
+        data.append(single(complex_gaussian(_clean(columns, truth), NOISE.level, noise)))
+    return torch.stack(truths), torch.stack(data)
 
 
 def _fingerprint() -> str:
@@ -94,8 +98,11 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
             "slices are separate blocks of the same head: a method is not shown to carry over to another person."
         ),
         make_operator=partial(MaskedFourier, (SIZE, SIZE), columns),
-        observe=partial(_observe, columns),
+        draw=_draw,
+        measure=partial(_measure, columns),
+        seed=SEED,
         sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
+        pictured=PICTURED[acceleration],
         noise=NOISE,
         data_range=1.0,
         card={

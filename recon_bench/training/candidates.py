@@ -18,7 +18,10 @@ from recon_bench.training.checkpoints import Run, State
 
 
 def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
-    """The first ``count`` truths and data of the validation split, in units of the data range."""
+    """The first ``count`` (or all) truths and data of the validation split, in units of the data range.
+
+    ``(n, *domain_shape)`` and ``(n, *range_shape)`` on the operator's device.
+    """
     samples = [problem.validation[i] for i in range(min(count, len(problem.validation)))]
     parts = ([s.truth for s in samples], [s.data for s in samples])
     truth, data = (torch.stack(part).to(problem.operator.device) / problem.data_range for part in parts)
@@ -27,7 +30,11 @@ def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def psnr(network: nn.Module, A: Operator, truths: Tensor, data: Tensor) -> float:
-    """Mean PSNR of the network as it is used: one image at a time, in float32."""
+    """Mean PSNR in dB of the network as it is used: one image at a time, in float32.
+
+    ``truths`` (n, *domain_shape) and ``data`` (n, *range_shape) are in units of the data range; of complex images the
+    moduli are compared.
+    """
     network.eval()
     found = torch.cat([network(y[None], A) for y in data])
     if found.is_complex():
@@ -36,7 +43,7 @@ def psnr(network: nn.Module, A: Operator, truths: Tensor, data: Tensor) -> float
 
 
 def validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
-    """Note the PSNR of the network as it is, and remember its weights if no others did better."""
+    """Note in ``state`` the PSNR (dB) of the network as it is, and its weights if no others did better."""
     value = psnr(run.network, run.problem.operator, truths, data)
     if not state.best or value > max(before for _, before in state.validation):
         state.best = {key: tensor.detach().cpu().clone() for key, tensor in run.network.state_dict().items()}
@@ -44,7 +51,11 @@ def validate(run: Run, state: State, truths: Tensor, data: Tensor) -> None:
 
 
 def keep(run: Run, state: State, name: str, present: Mapping[str, Any] | None, replace: bool) -> None:
-    """Publish what was trained, but never a worse network for a better one, and say what became of it."""
+    """Publish what was trained as ``name``, but never a worse network for a better one, and say what became of it.
+
+    ``present`` is the card of the weights of that name, if there are some; a finished training may ``replace`` better
+    ones. The checkpoint of a training that is of no more use is deleted.
+    """
     done, (step, best) = run.progress(state) >= 1, max(state.validation, key=lambda point: point[1])
     best, in_vain = round(best, 4), step == 0 and state.start.get("name") == name
     before = _of_present(run, name, present) if present and not (done and replace) else -math.inf

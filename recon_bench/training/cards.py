@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from baselines import learned
-from recon_bench import weights
+from recon_bench import learned, weights
 from recon_bench.run import provenance
 from recon_bench.scoring import clock
 from recon_bench.storage import REPOSITORY
@@ -19,7 +18,7 @@ CURVE = 400  # points of the loss curve on a card
 
 
 def card(run: Run, state: State) -> dict[str, Any]:
-    """The training as data: what was trained on what, for how long, and how it went."""
+    """The training as JSON data: what was trained on what, for how long (seconds), and how it went (PSNR in dB)."""
     device = run.problem.operator.device
     step, best = max(state.validation, key=lambda point: point[1])
     thin = -(-len(state.losses) // CURVE)
@@ -109,7 +108,7 @@ def _changes(used: Any, usual: Any) -> dict[str, Any]:
 
 
 def line(run: Run, state: State) -> str:
-    """Where a training is, for the terminal."""
+    """Where a training is, for the terminal: step, loss, norm of the gradient, validation PSNR, time left."""
     left = (1 / max(run.progress(state), 1e-9) - 1) * state.seconds
     clock_left = f"{left / 3600:.1f} h" if left > 5400 else f"{left / 60:.0f} min"
     of = f"/{run.steps}" if run.steps else ""

@@ -73,7 +73,7 @@ class State:
 
 @contextlib.contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """One training at a time for a checkpoint file: two would write over each other."""
+    """One training at a time for a checkpoint file: two would write over each other; the second is a TrainingError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = file.with_suffix(".lock")
     lock.touch()
@@ -86,7 +86,10 @@ def alone(file: Path) -> Iterator[None]:
 
 
 def write(run: Run, state: State) -> None:
-    """Write everything that the rest of the training depends on, so that a kill at any moment loses little."""
+    """Write everything that the rest of the training depends on, so that a kill at any moment loses little.
+
+    Raises OSError where the disk refuses it; the checkpoint of before is then still there.
+    """
     state.peak_bytes = max(state.peak_bytes, clock.peak_bytes(run.problem.operator.device))
     content = {
         "budget": {"steps": run.steps, "minutes": run.minutes},
@@ -141,7 +144,10 @@ def check(
 
 
 def restore(run: Run, kept: Mapping[str, Any]) -> State:
-    """The state in a checkpoint; fills the network and the optimisers as well."""
+    """The state in a checkpoint; fills the network and the optimisers of ``run`` as well.
+
+    Raises WeightsError where the checkpoint is of a network of other shapes.
+    """
     weights.install(run.network, kept["network"], str(run.file))
     for optimiser, state in zip(run.optimisers, kept["optimisers"], strict=True):
         optimiser.load_state_dict(state)

@@ -39,7 +39,10 @@ class Spent:
 
 
 def on_phantoms(problem: Problem) -> Problem:
-    """The problem with random ellipses, measured in the same way, for training and for validation."""
+    """The problem with random ellipses, measured in the same way, for training and for validation.
+
+    Raises NotApplicable for a task that has none.
+    """
     if problem.phantoms is None:
         raise NotApplicable("has no phantoms to train on: expected a task of scans that can measure them as well")
     phantoms = problem.phantoms
@@ -58,8 +61,10 @@ def on_phantoms(problem: Problem) -> Problem:
 def source(problem: Problem, network: nn.Module, images: int, crop: int) -> Draw:
     """``draw(rng, n)`` of (network input, truth) in units of the data range, on the operator's device.
 
-    The input is the data, or the prepared start of a post-processing network. ``images``: only the first so many of
-    the training split; 0 for fresh ones, or for all.
+    The input is the data ``(n, *range_shape)``, or the prepared start ``(n, *domain_shape)`` of a post-processing
+    network, the truth ``(n, *domain_shape)``. ``images``: only the first so many of the training split; 0 for fresh
+    ones, or for all. ``crop``: the side of random crops of start and truth in pixels, 0 for whole images. Raises
+    ValueError where there are not so many images, or where a network that needs the data is to be cropped.
     """
     if crop and not hasattr(network, "prepare"):
         raise ValueError("only post-processing networks can be trained on crops: set the recipe's crop to 0")
@@ -117,7 +122,10 @@ def _cropped(draw: Draw, size: int) -> Draw:
 
 @contextmanager
 def batches(draw: Draw, seed: int, first: int, size: int, spent: Spent) -> Iterator[Iterator[Batch]]:
-    """The batches ``first``, ``first + 1``, ... of ``size`` samples, a few of them made ahead in a thread."""
+    """The batches ``first``, ``first + 1``, ... of ``size`` samples, a few of them made ahead in a thread.
+
+    Batch i depends on ``seed`` and i alone. What ``draw`` raises is raised where its batch is due.
+    """
 
     def make(index: int) -> Batch:
         start = time.perf_counter()

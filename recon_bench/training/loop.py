@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baselines import learned
-from recon_bench import weights
-from recon_bench.core import Method, Problem, Task
+from recon_bench import learned, weights
+from recon_bench.core import Method, Problem
 from recon_bench.recipe import Recipe
+from recon_bench.task import Task
 from recon_bench.training import candidates, cards, checkpoints, examples, optimisers, trouble
 from recon_bench.training.checkpoints import Run, State, TrainingError
 

@@ -36,7 +36,10 @@ FAINT, TINY = 1e-4, 1e-15  # floors of what Adam divides by: of its root mean sq
 
 
 def make(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """The optimisers of a training, which together have every parameter of ``network`` once."""
+    """The optimisers of a training, which together have every parameter of ``network`` once.
+
+    Kernels of convolutions are the recipe's optimiser's, all else is Adam's; there may be none of either.
+    """
     special = {"adam": None, "muon": Muon, "soap": Soap}[recipe.optimiser]
     kernels = [p for p in network.parameters() if special and p.ndim == 4]
     used = {id(p) for p in kernels}

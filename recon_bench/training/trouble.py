@@ -12,7 +12,7 @@ from recon_bench.training.checkpoints import Run, State, TrainingError
 
 
 def not_finite(run: Run, state: State) -> str:
-    """What is kept and what to lower."""
+    """The text of the error: what is kept, and which rate and clip to try, a third of those there were."""
     kept, how = "there is no checkpoint yet", "start again"
     if run.file.exists():
         kept, how = f"the checkpoint {run.file} from before is kept", "go on with --resume"
@@ -44,7 +44,10 @@ def memory(file: Path) -> Iterator[None]:
 
 
 def largest(size: int, attempt: Callable[[int], object]) -> int:
-    """``size`` or the first of its halves whose ``attempt`` fits into memory; 0 where none does."""
+    """``size`` or the first of its halves whose ``attempt`` fits into memory; 0 where none does.
+
+    Raises what an attempt raises for another reason.
+    """
     while size:
         try:
             attempt(size)
@@ -57,7 +60,7 @@ def largest(size: int, attempt: Callable[[int], object]) -> int:
 
 
 def too_large(batch: int, fits: int, crop: int) -> str:
-    """Says which batch fits."""
+    """The text of the error: which batch fits, of whole images or of crops, or what else to lower."""
     lower = "--recipe crop" if crop else "its depth or width (--set)"
     advice = f"a batch of {fits} fits: --recipe batch={fits}" if fits else f"a single image does not fit: lower {lower}"
     return f"out of memory with a batch of {batch}; {advice}"

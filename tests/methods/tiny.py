@@ -1,6 +1,7 @@
 """A learned method so small that it trains in seconds."""
 
-from baselines import learned, unet
+from baselines import unet
+from recon_bench import learned
 from recon_bench.recipe import Recipe
 
 METHODS = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baselines import learned, learned_primal_dual
+from baselines import learned_primal_dual
+from recon_bench import learned
 from recon_bench.core import Noise, Problem, Samples
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from tests.perf.compare import interleave

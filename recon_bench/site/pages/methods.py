@@ -1,132 +1,16 @@
-"""The page of each method: what it is, its results on every board, settings and tuning ledgers."""
+"""The list of all methods."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from recon_bench.results import Result, started
-from recon_bench.site.charts import ledger_table, training_figure, tuning_figure
-from recon_bench.site.model import EXTRA, Site, board_column, commit, records
-from recon_bench.site.text import duration, fixed, setting
-from recon_bench.tables.board import RANKING_KIND, Board, ledger
-from recon_bench.tables.columns import Column
+from recon_bench.site.model import Site
+from recon_bench.site.page import Page
 
 
-def methods(site: Site) -> dict[str, dict[str, Any]]:
-    """Newest header of each method by name, in order of family and title."""
-    newest: dict[str, Result] = {}
-    for result in (cell for board in site.boards for cell in board.cells.values()):
-        name = result.method["name"]
-        if name not in newest or started(result) > started(newest[name]):
-            newest[name] = result
-    headers = sorted((result.method for result in newest.values()), key=lambda m: (m["family"], m["title"]))
-    return {header["name"]: dict(header) for header in headers}
+def content(site: Site, here: str, item: None) -> dict[str, Any]:
+    """Newest header of each method, in order of family and title."""
+    return {"methods": list(site.methods().values())}
 
 
-def method(site: Site, header: Mapping[str, Any]) -> dict[str, Any]:
-    """A method on every board that has it."""
-    name = header["name"]
-    columns: dict[str, Column] = {}
-    rows, parts = [], []
-    for board in site.boards:
-        if name not in site.rows(board):
-            continue
-        columns |= {column.name: column for column in board.columns if column.name not in EXTRA}
-        row = site.rows(board)[name]
-        place = {"href": f"../board/{site.stem(board)}.html#{name}", "task_title": site.title(board)}
-        rows.append(row | place | {"rules": board.rules["name"], "methods": len(board.frame)})
-        parts.append(method_part(site, board, name, row["runs"]))
-    for row in rows:
-        row["cells"] = {key: row["cells"].get(key, {"raw": "", "text": "–", "low": None}) for key in columns}
-    shown = [board_column(column) for column in columns.values()]
-    return {"method": header, "columns": shown, "rows": rows, "parts": parts, "section": "methods"}
-
-
-def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Settings, tuning ledger and provenance of a method on one board."""
-    own = {run["kind"]: board.cells[name, run["kind"]] for run in runs}
-    newest = max(own.values(), key=started, default=None)
-    header = own.get(RANKING_KIND, newest)
-    title = site.title(board) + ("" if board.rules["name"] == "full" else f" ({board.rules['name']} rules)")
-    identifier = site.stem(board).replace(".", "-")
-    part: dict[str, Any] = {"id": identifier, "title": title, "runs": runs, "settings": {}, "tuned": []}
-    part |= {"ledger": None, "training": None}
-    if header is not None:
-        part |= {"settings": header.method["settings"], "tuned": header.method["tuned"]}
-    if "tuning" in own and own["tuning"].records:
-        part["ledger"] = tuning(own["tuning"], f"tuning-{identifier}")
-    trained = own.get(RANKING_KIND) or own.get("training")
-    if trained and "training" in trained.method:
-        curve = own.get("training")
-        same = curve is not None and curve.method["weights"] == trained.method["weights"]
-        part["training"] = training(trained.method, curve if same else None, f"training-{identifier}")
-    return part
-
-
-def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -> dict[str, Any]:
-    """The training card of a learned method for a reader, with the curve of its validation where that was kept."""
-    card = header["training"]
-    machine = card["machine"]
-    recipe = {name: value for name, value in card["recipe"].items() if name != "steps"}  # the command has the budget
-    steps = f"{card['steps']:,} steps of {card['recipe']['batch']}"
-    facts = {
-        "Weights": ", ".join(header["weights"]),
-        "Trained on": f"{card['samples']:,} samples in {steps}; {trained_on(card)}",
-        "Took": f"{duration(card['seconds'])} on {machine['gpu'] or machine['cpu']}, {card['device']}, "
-        f"{threads(card)}, {card['precision']}",
-        "Started from": started_from(card),
-        "Memory": f"{card['peak_bytes'] / 2**30:.1f} GiB at its peak",
-        "Best": f"{fixed(card['best']['psnr'], 2)} dB on validation images, at step {card['best']['step']:,}",
-        "Finished": "yes" if card["finished"] else "no: its budget was not spent",
-        "Seed": card["seed"],
-        "Parameters": f"{card['parameters']:,}",
-        "Kept in": f"{'half' if card['half_precision'] else 'full'} precision; half precision changes the validation "
-        f"PSNR by {fixed(card['half_precision_change_db'], 4)} dB",
-        "Recipe": ", ".join(f"{name} {setting(value)}" for name, value in recipe.items()),
-        "Commit": commit(card),
-    }
-    figure = training_figure(identifier, curve) if curve and curve.records else None
-    return {"facts": facts, "figure": figure, "command": card["command"]}
-
-
-def threads(card: Mapping[str, Any]) -> str:
-    """How many threads trained, from which step on where that changed."""
-    words = []
-    for session in card.get("sessions") or [{"step": 0, "threads": card["threads"]}]:
-        since = f" from step {session['step']:,}" if session["step"] else ""
-        words.append(f"{session['threads']} thread{'' if session['threads'] == 1 else 's'}{since}")
-    return ", ".join(words)
-
-
-def started_from(card: Mapping[str, Any]) -> str:
-    """Where the first weights came from, and what had gone into them."""
-    if start := card.get("start"):
-        return f"{start['name']}, after {start['samples']:,} samples in {duration(start['seconds'])}"
-    return "random weights"
-
-
-def trained_on(card: Mapping[str, Any]) -> str:
-    """Which samples a network saw."""
-    match card["data"]:
-        case "phantoms":
-            return "random ellipses, measured as the task measures its scans"
-        case "fresh samples":
-            return "drawn anew by the law of the training split (scans: its slices, mirrored, with new noise)"
-    return f"{card['images']:,} images of the training split"
-
-
-def tuning(result: Result, identifier: str) -> dict[str, Any]:
-    """What the tuner tried, with a chart where it had one number to choose."""
-    frame = ledger(result)
-    evaluations = records(frame)
-    metric = result.measurement["metrics"][0]["name"]
-    settings = [c for c in frame.columns if c not in ("evaluation", "error", "chosen", metric)]
-    budget = result.rules.get("tuning_evaluations", "?")
-    images = result.rules.get("tuning_images", "?")
-    summary = f"{len(evaluations)} of {budget} allowed evaluations, each on {images} validation images."
-    heads, rows = ledger_table(evaluations)
-    figure = None
-    if len(settings) == 1 and metric in frame and len(evaluations) > 1:
-        figure = tuning_figure(identifier, evaluations, settings[0], metric)
-    return {"summary": summary, "heads": heads, "rows": rows, "figure": figure}
+PAGE = Page("methods", "methods.html", content, section="methods", menu="Methods", order=2)

@@ -1,0 +1,22 @@
+"""`recon-bench check`: are all result files what they say?"""
+
+from __future__ import annotations
+
+import argparse
+
+from recon_bench.cli import options
+from recon_bench.cli.command import Command
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print each problem on a line; 1 where there is one."""
+    from recon_bench.results import card_files, result_files
+    from recon_bench.results.check import check
+
+    root = options.folder(arguments.results)
+    problems = check(root)
+    print("\n".join(problems) or f"{len(result_files(root))} results and {len(card_files(root))} task cards are fine")
+    return 1 if problems else 0
+
+
+COMMAND = Command("validate all result files; exit status 1 if something is wrong", options.add_results, run, place=5)

@@ -1,0 +1,40 @@
+"""Options that several commands have, and the folder of results that one of them names."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from recon_bench.results import Result, ResultError, load
+from recon_bench.rules import RULES
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """``--results DIR``, as ``arguments.results``."""
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """``--rules NAME``, as ``arguments.rules``: a name in RULES."""
+    parser.add_argument("--rules", choices=RULES, default="full", help="default: full")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``, as ``arguments.json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def folder(root: Path) -> Path:
+    """``root``; raises :class:`ResultError` where it is no folder."""
+    if not root.is_dir():
+        raise ResultError(f"no folder {root}: expected one of results; name it with --results DIR")
+    return root
+
+
+def results_in(root: Path) -> list[Result]:
+    """All results in the folder ``root``; what cannot be read is named on stderr and left out."""
+    results, problems = load(folder(root))
+    for problem in problems:
+        print(f"recon-bench: left out: {problem}", file=sys.stderr)
+    return results

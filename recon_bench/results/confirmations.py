@@ -1,0 +1,145 @@
+"""Which results also stand for code or weights that came after them: `confirmations.jsonl` in a results folder.
+
+A line is one entry, appended and never changed: the identity of a method's code before and after, the sha256 of its
+weights before and after, and for which kinds of result on which task this holds. "carried" entries translate the
+identities of results that were written when those were digests of bytes; "confirmed" ones hold what `recon-bench
+confirm` ran to know it: each value that was recorded beside the one that the new code gave. A line has a seal, the
+sha256 of the seal before it and of the line's content, so that an entry that was edited or taken out is found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from recon_bench.storage import locked, replace_file, sha256
+
+NAME = "confirmations.jsonl"
+WITHIN_DB = 1e-3  # of a PSNR; repeated runs of one code were seen to differ by up to 2e-4
+WITHIN = 1e-4  # relative, of every other value
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A ``value`` of a sample as it was ``recorded`` and as it was ``found`` by the new code, in the metric's unit."""
+
+    sample: str
+    at: Mapping[str, float]
+    seed: int
+    metric: str
+    unit: str
+    recorded: float
+    found: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two differ by less than repeated runs of one code may."""
+        if self.unit == "dB":
+            return abs(self.found - self.recorded) <= WITHIN_DB
+        return math.isclose(self.found, self.recorded, rel_tol=WITHIN, abs_tol=1e-12)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What holds from now on: results of ``method`` and ``kinds`` on ``task`` ("" for every task) with the code
+    ``old`` stand for ``new`` as well, those with weights ``before`` for ``after`` (sha256 by name)."""
+
+    what: Literal["carried", "confirmed"]
+    method: str
+    task: str
+    kinds: Sequence[str]
+    old: str
+    new: str
+    before: Mapping[str, str] = field(default_factory=dict)
+    after: Mapping[str, str] = field(default_factory=dict)
+    compared: Sequence[Compared] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(root: Path) -> list[Entry]:
+    """The entries of a results folder in order; those that :func:`violations` complains of are left out."""
+    return [entry for _, entry, problem in _lines(root / NAME) if entry is not None and problem is None]
+
+
+def append(entries: Iterable[Entry], root: Path) -> None:
+    """Add entries at the end of the file of a results folder, whole or not at all. OSError where the disk refuses."""
+    path = root / NAME
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root):
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for entry in entries:
+            content = json.dumps(dataclasses.asdict(entry), sort_keys=True, allow_nan=False)
+            text += json.dumps({"seal": sha256((_last_seal(text) + content).encode()), "entry": json.loads(content)})
+            text += "\n"
+        replace_file(path, text.encode())
+
+
+def violations(root: Path) -> Iterator[str]:
+    """What is wrong with the file of a results folder, one line each."""
+    path = root / NAME
+    for number, _, problem in _lines(path):
+        if problem:
+            yield f"{path}:{number}: {problem}"
+
+
+def standing(entries: Iterable[Entry], kind: str, task: str, method: str, code: str) -> frozenset[str]:
+    """The identities that results of ``method`` with ``code`` stand for: its own and what was confirmed from there."""
+    links = [(e.old, e.new) for e in entries if _applies(e, kind, task, method)]
+    return _reached({code}, links)
+
+
+def standing_weights(
+    entries: Iterable[Entry], kind: str, task: str, method: str, name: str, seal: str
+) -> frozenset[str]:
+    """The sha256 that results with the weights ``name`` of this ``seal`` stand for, in the same way."""
+    own = [e for e in entries if _applies(e, kind, task, method)]
+    return _reached({seal}, [(e.before[name], e.after[name]) for e in own if name in e.before])
+
+
+def _applies(entry: Entry, kind: str, task: str, method: str) -> bool:
+    return entry.method == method and entry.task in ("", task) and kind in entry.kinds
+
+
+def _reached(start: set[str], links: Sequence[tuple[str, str]]) -> frozenset[str]:
+    found = start
+    while more := {new for old, new in links if old in found} - found:
+        found = found | more
+    return frozenset(found)
+
+
+def _last_seal(text: str) -> str:
+    lines = text.splitlines()
+    return str(json.loads(lines[-1])["seal"]) if lines else ""
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Entry | None, str | None]]:
+    """Number, entry and problem of each line."""
+    seal = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+        try:
+            data = json.loads(line)
+            entry = Entry(**data["entry"] | {"compared": [Compared(**c) for c in data["entry"]["compared"]]})
+            expected = sha256((seal + json.dumps(data["entry"], sort_keys=True, allow_nan=False)).encode())
+            seal = data["seal"]
+        except (ValueError, TypeError, KeyError) as error:
+            yield number, None, f"is no entry ({type(error).__name__}: {error}); restore the file from git"
+            return
+        yield number, entry, _problem(entry) if seal == expected else "was changed, or a line before it was taken out"
+
+
+def _problem(entry: Entry) -> str | None:
+    """What an entry says against its own rule."""
+    if entry.what == "carried":
+        return None
+    if not entry.compared:
+        return "is confirmed by nothing: expected the values that were compared"
+    wrong = [c for c in entry.compared if not c.agrees]
+    if wrong:
+        first = wrong[0]
+        return f"says that {first.metric} of {first.sample} agrees: {first.recorded:g} recorded, {first.found:g} found"
+    return None

@@ -1,0 +1,56 @@
+"""The leaderboard of each task under its rules: all numbers are the board's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recon_bench.site.charts import curve_figures, speed_accuracy
+from recon_bench.site.downloads import DOWNLOADS
+from recon_bench.site.model import Site, board_column
+from recon_bench.site.page import Page
+from recon_bench.site.task_parts import task_header
+from recon_bench.tables.board import Board
+
+
+def content(site: Site, here: str, board: Board) -> dict[str, Any]:
+    """The table of a board with its charts."""
+    charts = [figure for figure in [speed_accuracy(board, here)] if figure]
+    confidence = 100 * board.rules.get("confidence", 0.95)
+    return task_header(site, board) | {
+        "columns": [board_column(column, column.name in board.hidden) for column in board.columns],
+        "rows": list(site.rows(board).values()),
+        "families": sorted(set(board.frame["family"])),
+        "quick": board.rules["name"] != "full",
+        "rules": board.rules,
+        "remarks": board.notes,
+        "caption": f"Means over {board.frame['images'].max()} test images with {confidence:.0f} % bootstrap intervals; "
+        "times are medians of repeats. Ranked by PSNR; “=” marks methods that share a rank because their paired "
+        "difference is not significant.",
+        "versions": f"Task version {board.version} ({board.hash}), {board.rules['name']} rules version "
+        f"{board.rules['version']} ({board.rules['hash']}). Results of other versions are not mixed in.",
+        "files": file_names(site.stem(board)),
+        "charts": charts + list(curve_figures(board, site.curves[board.task, board.rules["name"]])),
+    }
+
+
+def file_names(stem: str) -> dict[str, str]:
+    """Names of the downloads beside a board, by their ending."""
+    return {suffix: f"{stem}{suffix}" for suffix in DOWNLOADS}
+
+
+def files(site: Site, stem: str, board: Board) -> dict[str, str]:
+    """The downloads by file name."""
+    title = site.title(board)
+    return {name: DOWNLOADS[suffix](board, title) for suffix, name in file_names(stem).items()}
+
+
+PAGE = Page(
+    "board",
+    "board.html",
+    content,
+    each=lambda site: {site.stem(board): board for board in site.boards},
+    files=files,
+    section="index",
+    tab="Leaderboard",
+    order=5,
+)

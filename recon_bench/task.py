@@ -1,0 +1,134 @@
+"""A task: which images, how they are really measured, what a method is told, and how it is scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recon_bench.core import Fresh, Noise, Operator, Problem, Sample, Samples
+from recon_bench.storage import digest
+
+SPLITS = ("train", "validation", "test")
+
+
+class DataError(ValueError):
+    """Scans that are missing or cannot be used; the text says what was expected, what came and what to do."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a task draws before it measures: an ``image`` ``(*domain_shape)`` in double precision, where there is one.
+
+    ``volume`` names the scan that a slice belongs to; ``source`` holds what the image was drawn from, for a
+    measurement that needs more than pixels: ellipses, or the data that come with a scan.
+    """
+
+    image: NDArray[Any]
+    volume: str = ""
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class Ssim:
+    """Settings of the structural similarity, fixed by the task: odd window size in pixels, K1, K2."""
+
+    window: int = 7
+    k1: float = 0.01
+    k2: float = 0.03
+
+
+@dataclass(frozen=True)
+class Task:
+    """A reconstruction task: which images, how they are really measured, what a method is told, and how it is scored.
+
+    ``make_operator(device, dtype)`` gives A0, with ``dtype`` float32 or float64 (an MRI task answers with the complex
+    type of that precision). ``draw(split, index)`` gives a :class:`Truth`, ``measure(truth, rng)`` its data
+    ``(*range_shape)``, of A1 where that is not A0; splits are SPLITS, ``sizes`` says how many each has, and all that is
+    random follows from ``seed``. ``card`` is everything that defines the task as JSON data; ``fingerprint()`` digests
+    what the card only names (drawn phantoms, scans, masks, first noise values) in a way that does not depend on the
+    machine. ``missing()`` says what to download and where to put it, or None. ``fresh(rng, n)`` gives n new training
+    samples of the law of the training split, made the same way but fast, as truths ``(n, *domain_shape)`` and data
+    ``(n, *range_shape)``; ``phantoms`` does so with random ellipses in the place of scans; None where there are none.
+    ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors. ``pictured`` are the
+    test images whose reconstructions are shown, the same of every method: in the tasks with committed results those
+    where FBP (MRI: zero-filling) is at the 10th, 50th and 90th percentile of PSNR.
+    """
+
+    name: str
+    version: int
+    family: str
+    title: str
+    description: str
+    make_operator: Callable[[torch.device, torch.dtype], Operator]
+    draw: Callable[[str, int], Truth]
+    measure: Callable[[Truth, np.random.Generator], NDArray[Any]]
+    seed: int
+    sizes: Mapping[str, int]
+    noise: Noise
+    data_range: float
+    card: Mapping[str, Any]
+    fingerprint: Callable[[], str]
+    display: tuple[float, float] = (0.0, 1.0)
+    error_display: tuple[float, float] = (-0.2, 0.2)
+    ssim: Ssim = Ssim()
+    missing: Callable[[], str | None] = lambda: None
+    fresh: Fresh | None = None
+    phantoms: Fresh | None = None
+    pictured: tuple[int, ...] = (0, 1, 2)
+
+    def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
+        """What a method is handed."""
+        operator = self.make_operator(torch.device(device), dtype)
+        train, validation = self.samples("train"), self.samples("validation")
+        told = (operator, self.noise, self.data_range, train, validation, self.name, self.fresh, self.phantoms)
+        return Problem(*told)
+
+    def samples(self, split: str) -> Samples:
+        """The split, in float32 or complex64."""
+        return Samples(self.sizes[split], lambda index: self.observe(split, index))
+
+    def observe(self, split: str, index: int) -> Sample:
+        """Draw a truth and measure it. DataError where one is not finite: no method could be blamed for that."""
+        truth = self.draw(split, index)
+        data = self.measure(truth, streams(self.seed, split, index)[1])
+        name = f"{split}-{index:04d}"
+        for what, values in (("truth", truth.image), ("data", data)):
+            finite(values, f"{name}{truth.volume and ' of ' + truth.volume}: {what}")
+        return Sample(name, single(truth.image), single(data), truth.volume)
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash (16 hex digits) of all that defines the task; results of two hashes never share a ranking."""
+        scored = {name: getattr(self, name) for name in ("name", "version", "data_range")}
+        scored |= {name: dict(getattr(self, name)) for name in ("sizes", "card")}
+        scored |= {name: dataclasses.asdict(getattr(self, name)) for name in ("noise", "ssim")}
+        return digest({**scored, "fingerprint": self.fingerprint()})
+
+
+def streams(seed: int, split: str, index: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """The two generators, of the image and of the noise, of sample ``index`` of ``split``; no other shares them."""
+    image, noise = np.random.default_rng([seed, SPLITS.index(split), index]).spawn(2)
+    return image, noise
+
+
+def finite(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """``values`` themselves, or a DataError if some are NaN or infinite; ``where`` names the file and the slice."""
+    if bad := values.size - int(np.isfinite(values).sum()):
+        raise DataError(
+            f"{where}: expected finite values, but {bad} of {values.size} are NaN or infinite: the data are at fault. "
+            "Take it from its source again, or leave it out."
+        )
+    return values
+
+
+def single(values: NDArray[Any]) -> Tensor:
+    """What was computed in double precision as a tensor in float32 or complex64."""
+    return torch.from_numpy(values.astype(np.complex64 if np.iscomplexobj(values) else np.float32))

@@ -1,0 +1,82 @@
+"""What the documents say is so: their code runs, their commands are understood, their links lead somewhere."""
+
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from recon_bench.cli.command import Command
+from recon_bench.cli.main import main, parser
+from recon_bench.results import load
+from recon_bench.storage import REPOSITORY
+from tests.helpers_results import write_tree
+
+NAMES = ("README.md", "CONTRIBUTING.md", "docs/training.md")
+EXAMPLE = REPOSITORY / "site" / "templates" / "method.py.txt"  # which the front page of the site shows
+
+
+def text(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str = "") -> list[str]:
+    """The code blocks of a document that are in a language, or in none."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text(name), flags=re.MULTILINE | re.DOTALL)
+    return [code for said, code in found if said == language]
+
+
+def test_the_example_of_a_method_is_the_one_on_the_front_page_and_runs(tmp_path):
+    method, _ = blocks("CONTRIBUTING.md", "python")
+    assert method == EXAMPLE.read_text(encoding="utf-8")
+    file = tmp_path / "my_method.py"
+    file.write_text(method)
+    words = ["run", "--tasks", "ct-shepp-logan-30", "--methods", str(file), "--measurements", "accuracy"]
+    assert main([*words, "--rules", "quick", "--results", str(tmp_path / "mine")]) == 0
+    [result], problems = load(tmp_path / "mine")
+    assert result.status == "ok" and len(result.records) == 2 and not problems
+    assert all(record["values"]["psnr"] > 15 for record in result.records)
+
+
+def test_the_example_of_a_command_runs(tmp_path, capsys):
+    _, command = blocks("CONTRIBUTING.md", "python")
+    found = {}
+    exec(command, found)
+    assert isinstance(found["COMMAND"], Command)
+    root = write_tree(tmp_path / "results", tasks=("ct-ellipses-30",), methods=("fbp",), images=2)
+    words = parser().parse_args(["check", "--results", str(root)])
+    assert found["COMMAND"].run(words) == 0
+    assert int(capsys.readouterr().out) == len(load(root)[0]) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_are_understood(name):
+    lines = [line for block in blocks(name) for line in block.replace("\\\n", "").replace(" N ", " 32 ").splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("recon-bench ")]
+    assert commands
+    for words in commands:
+        parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_files(name):
+    folder = (REPOSITORY / name).parent
+    links = re.findall(r"\]\(([^)#]+)\)", text(name))
+    assert links and all((folder / link).is_file() for link in links if "://" not in link)
+
+
+def test_a_method_takes_little_reading():
+    assert len(text("README.md").splitlines()) <= 70
+    way = text("README.md") + text("CONTRIBUTING.md").split("\n## A learned method")[0]
+    assert len(way.splitlines()) <= 250
+
+
+def test_make_works_below_a_path_with_spaces(tmp_path):
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    shutil.copy(REPOSITORY / "Makefile", folder)
+    dry = ["make", "-n", "-o", ".venv/dev", "-o", ".venv/run", "site", "asv"]
+    lines = subprocess.run(dry, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
+    named = [line for line in lines if str(folder) in line]
+    assert len(named) == 3 and all(any(str(folder) in word for word in shlex.split(line)) for line in named)
