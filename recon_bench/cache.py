@@ -2,20 +2,25 @@
 
 Each entry is a folder named by the hash of its key, holding one ``.npy`` file a tensor, memory-mapped when read, so
 processes share the pages. An entry is written under a temporary name and then renamed: two processes that build the
-same entry at once both succeed, and a kill or a full disk leaves no half entry behind.
+same entry at once both succeed, and a kill or a full disk leaves no half entry behind. No locks are needed. An entry
+lists its files, so that one of which a file was deleted is known and built again.
 
-The folder is ``$RECON_BENCH_CACHE``, else ``$XDG_CACHE_HOME/recon_bench``, else ``~/.cache/recon_bench``.
+The folder is ``$RECON_BENCH_CACHE``, else ``$XDG_CACHE_HOME/recon_bench``, else ``~/.cache/recon_bench``; where there
+is no home, it is ``recon_bench-<user id>`` among the temporary files, open to that user alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,32 +30,69 @@ from torch import Tensor
 
 from recon_bench.storage import digest
 
+_LIST = "files.json"  # of an entry: the names of its tensors; entries of older versions have none
+
 
 def folder() -> Path:
     """Where entries are kept; the folder need not exist."""
     if chosen := os.environ.get("RECON_BENCH_CACHE"):
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "recon_bench"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "recon_bench"
+    try:
+        if os.environ.get("HOME") != "":
+            return Path.home() / ".cache" / "recon_bench"
+    except RuntimeError:  # neither $HOME nor an entry of this user in the system's list, as in some containers
+        pass
+    return _without_home()
 
 
-def load_or_build(key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def _without_home() -> Path:
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"recon_bench-{os.getuid()}"
+
+
+def load_or_build(
+    key: Mapping[str, Any], build: Callable[[], dict[str, Tensor]], names: Collection[str] = ()
+) -> dict[str, Tensor]:
     """The tensors stored under ``key`` (JSON data that defines them wholly), built and stored if they are not there.
 
-    Tensors that were read are memory-mapped copy-on-write. Where nothing can be stored (a full disk, a read-only
-    folder) the built tensors are returned with a warning; an entry that is damaged is built again. Raises what
+    ``names`` are those that the entry must hold at least, where the caller knows. Tensors that were read are
+    memory-mapped copy-on-write. Where nothing can be stored (a full disk, a read-only folder, a path that is too long)
+    the built tensors are returned with a warning; an entry that is damaged or incomplete is built again. Raises what
     ``build`` raises, and TypeError for a key that is no JSON.
     """
     entry = folder() / digest(dict(key))
-    if (found := _load(entry)) is not None:
+    private = _private(entry.parent)
+    if private and (found := _load(entry, names)) is not None:
         return found
     tensors = build()
     try:
+        if not private:
+            raise PermissionError("it is not this user's alone")
         _store(entry, tensors)
     except OSError as error:
-        warnings.warn(f"{folder()} cannot hold {entry.name}: {error}; going on without the cache", stacklevel=2)
+        warnings.warn(
+            f"{entry.parent} cannot hold {entry.name}: {error}; going on without the cache, set RECON_BENCH_CACHE to "
+            "a folder of yours",
+            stacklevel=2,
+        )
         return tensors
-    return _load(entry) or tensors
+    return _load(entry, names) or tensors
+
+
+def _private(parent: Path) -> bool:
+    """Whether ``parent`` may be trusted: any folder that was chosen, and among the temporary files one of this user.
+
+    There anybody could put a folder of that name, and what it holds would be taken for what was built.
+    """
+    if parent != _without_home():
+        return True
+    try:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = parent.lstat()
+    except OSError:  # storing will say why
+        return True
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 def size() -> int:
@@ -70,17 +112,32 @@ def clear() -> int:
 
 def _entries() -> list[Path]:
     """Our entries alone: whatever else the folder holds is not ours to count or delete."""
-    return [path for path in folder().glob("*") if re.fullmatch(r"[0-9a-f]{16}(-.*\.tmp)?", path.name)]
-
-
-def _load(entry: Path) -> dict[str, Tensor] | None:
     try:
-        files = sorted(entry.glob("*.npy"))
-        tensors = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c")) for path in files}
-        return tensors or None
-    except (OSError, ValueError, EOFError):  # vanished or damaged: it is built again
+        return [path for path in folder().glob("*") if re.fullmatch(r"[0-9a-f]{16}(-.*\.tmp)?", path.name)]
+    except OSError:  # it cannot be looked into, so it holds nothing of ours
+        return []
+
+
+def _load(entry: Path, names: Collection[str]) -> dict[str, Tensor] | None:
+    try:
+        files = {path.stem: path for path in sorted(entry.glob("*.npy"))}
+        listed = json.loads((entry / _LIST).read_text()) if files and (entry / _LIST).exists() else []
+        if files and {*names, *listed} - files.keys():
+            raise ValueError("incomplete")
+        return {name: torch.from_numpy(_read(path)) for name, path in files.items()} or None
+    except (OSError, ValueError, EOFError):  # vanished, damaged or incomplete: it is built again
         shutil.rmtree(entry, ignore_errors=True)
         return None
+
+
+def _read(path: Path) -> np.ndarray:
+    """The array in ``path``, mapped where the file system can."""
+    try:
+        return np.load(path, mmap_mode="c")
+    except OSError as error:
+        if error.errno not in (errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        return np.load(path)
 
 
 def _store(entry: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -89,6 +146,7 @@ def _store(entry: Path, tensors: Mapping[str, Tensor]) -> None:
     try:
         for name, tensor in tensors.items():
             np.save(temporary / f"{name}.npy", tensor.numpy())
+        (temporary / _LIST).write_text(json.dumps(sorted(tensors)))
         temporary.rename(entry)
     except OSError:
         if not entry.is_dir():  # not a race that another process won

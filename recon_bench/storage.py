@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent  # of a checkout: where results/, baselines/ and site/ are
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # the last from NFS, for a folder
 
 
 def digest(data: Any) -> str:
@@ -45,10 +49,21 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """One process at a time at ``path``, a file or folder; BlockingIOError where another is and ``wait`` is false."""
+    """One process at a time at ``path``, a file or folder; BlockingIOError where another is and ``wait`` is false.
+
+    On a file system that has no locks it warns and goes on: there it is for the user to start one process at a time.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"{path} is on a file system without locks ({error.strerror}): run one process at a time there",
+                stacklevel=3,
+            )
         yield
     finally:
         os.close(handle)

@@ -156,6 +156,7 @@ def assert_copies(A: Operator) -> None:
     """A deep copy and one from a pickle do the same, also as part of a network."""
     network = torch.nn.Module()
     network.operator = A
+    A.adjoint(A(noise(A.domain_shape, A)))  # one that has been in use
     for other in (copy.deepcopy(A), pickle.loads(pickle.dumps(A)), copy.deepcopy(network).operator):
         assert (other.domain_shape, other.range_shape) == (A.domain_shape, A.range_shape)
         assert (other.device, other.dtype) == (A.device, A.dtype)

@@ -1,7 +1,10 @@
 """The cache: what was stored comes back mapped, races and damage heal, a full disk costs time but no result."""
 
 import errno
+import fcntl
 import multiprocessing
+import os
+import stat
 import warnings
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon_bench import cache
+from recon_bench import cache, storage
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 
 KEY = {"what": "a test", "angles": [0.0, 0.5], "version": 1}
@@ -163,6 +166,121 @@ def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache.folder() == tmp_path / ".cache" / "recon_bench"
+
+
+@pytest.mark.parametrize("lost", ["data.npy", "indices.npy"])
+def test_an_entry_of_which_a_file_was_lost_is_built_again(folder, lost):
+    cache.load_or_build(KEY, tensors)
+    next(folder.glob(f"*/{lost}")).unlink()
+    assert_same(cache.load_or_build(KEY, tensors))
+    assert_same(cache.load_or_build(KEY, never))
+
+
+def test_an_entry_without_a_list_of_its_files_is_as_good_as_before(folder):
+    """Those of older versions have none: what the caller asks for decides."""
+    cache.load_or_build(KEY, tensors)
+    next(folder.glob("*/files.json")).unlink()
+    assert_same(cache.load_or_build(KEY, never))
+    assert_same(cache.load_or_build(KEY, never, names=("data", "indices")))
+    next(folder.glob("*/data.npy")).unlink()
+    assert_same(cache.load_or_build(KEY, tensors, names=("data", "indices")))
+
+
+def test_a_ray_transform_is_built_again_where_any_file_of_its_entry_is_lost(folder):
+    image = torch.rand(200, 200, generator=torch.Generator().manual_seed(0))
+    expected = RayTransform(SCAN)(image)
+    names = sorted(path.name for path in folder.glob("*/*.npy"))
+    assert len(names) == 6
+    for name in names:
+        next(folder.glob("*/files.json")).unlink()
+        next(folder.glob(f"*/{name}")).unlink()
+        assert torch.equal(RayTransform(SCAN)(image), expected)
+
+
+@pytest.fixture
+def homeless(tmp_path, monkeypatch):
+    """A user without a home, as in some containers; the folder of temporary files."""
+
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("RECON_BENCH_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def test_without_a_home_entries_go_to_a_temporary_folder_of_this_user(homeless):
+    assert_same(cache.load_or_build(KEY, tensors))
+    assert cache.folder() == homeless / f"recon_bench-{os.getuid()}"
+    assert stat.S_IMODE(cache.folder().stat().st_mode) == 0o700
+    assert_same(cache.load_or_build(KEY, never))
+    assert cache.clear() > 0
+
+
+def test_a_home_that_is_empty_text_is_none(homeless, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: Path("/"))
+    monkeypatch.setenv("HOME", "")
+    assert cache.folder() == homeless / f"recon_bench-{os.getuid()}"
+
+
+@pytest.mark.parametrize("foreign", ["open to others", "a link"])
+def test_a_temporary_folder_that_others_could_fill_is_not_trusted(homeless, tmp_path, foreign):
+    cache.load_or_build(KEY, tensors)
+    if foreign == "a link":
+        cache.folder().rename(tmp_path / "elsewhere")
+        cache.folder().symlink_to(tmp_path / "elsewhere")
+    else:
+        cache.folder().chmod(0o777)
+    with pytest.warns(UserWarning, match=r"not this user's alone; going on without .* set RECON_BENCH_CACHE"):
+        assert_same(cache.load_or_build(KEY, tensors))
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "/".join(["x" * 200] * 30)], ids=["long name", "long path"])
+def test_a_path_that_is_too_long_costs_time_but_no_result(homeless, monkeypatch, path):
+    for variable in ("TMPDIR", "RECON_BENCH_CACHE"):
+        monkeypatch.setenv(variable, f"{homeless}/{path}")
+        with pytest.warns(UserWarning, match="File name too long; going on|File name too long: .* going on"):
+            assert_same(cache.load_or_build(KEY, tensors))
+        assert cache.size() == cache.clear() == 0
+
+
+def test_a_file_system_that_cannot_map_files_is_read_from(folder, monkeypatch):
+    load, kept = np.load, cache.load_or_build(KEY, tensors)
+
+    def unmapped(path, mmap_mode=None):
+        if mmap_mode:
+            raise OSError(errno.ENODEV, "No such device")
+        return load(path)
+
+    monkeypatch.setattr(np, "load", unmapped)
+    assert_same(cache.load_or_build(KEY, never))
+    assert_same(kept)
+
+
+def test_an_error_of_what_is_built_is_not_taken_for_one_of_the_cache(folder):
+    def fail():
+        raise FileNotFoundError("a scan")
+
+    with pytest.raises(FileNotFoundError, match="a scan"):
+        cache.load_or_build(KEY, fail)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+def test_a_file_system_without_locks_is_told_of_and_worked_on(tmp_path, monkeypatch, number):
+    def refuse(handle, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match="without locks .* one process at a time"), storage.locked(tmp_path):
+        (tmp_path / "done").touch()
+    assert (tmp_path / "done").exists()
+
+
+def test_a_lock_that_another_holds_is_still_a_lock(tmp_path):
+    with storage.locked(tmp_path), pytest.raises(BlockingIOError), storage.locked(tmp_path, wait=False):
+        raise AssertionError("two at once")
 
 
 def test_a_ray_transform_from_the_cache_is_the_one_that_was_built(folder):

@@ -7,8 +7,8 @@ are long.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,20 +32,28 @@ class Map:
     name: str
 
 
+def _forward(x: Tensor, there: Map, back: Map) -> Tensor:
+    batch = x.shape[: x.ndim - len(there.source)]
+    if x.numel() == 0:
+        return x.new_zeros(*batch, *there.target)
+    flat = x if len(batch) == 1 else x.reshape(-1, *there.source)
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            y = there.apply(flat)
+    else:
+        y = there.apply(flat)
+    # a reshape that autograd does not know for a view, so that the result may be changed in place
+    return _unsafe_view(y.contiguous(), (*batch, *there.target))
+
+
+# torch asks for it at every call, and finding out takes longer than all the rest of a small one
+_forward.__dict__["__signature__"] = inspect.signature(_forward)
+_unsafe_view = torch.ops.aten._unsafe_view.default
+
+
 class _Linear(torch.autograd.Function):
     generate_vmap_rule = False
-
-    @staticmethod
-    def forward(x: Tensor, there: Map, back: Map) -> Tensor:
-        batch = x.shape[: x.ndim - len(there.source)]
-        if x.numel() == 0:
-            return x.new_zeros(*batch, *there.target)
-        autocast = torch.is_autocast_enabled(x.device.type)
-        with torch.autocast(x.device.type, enabled=False) if autocast else nullcontext():
-            y = there.apply(x.reshape(-1, *there.source))
-        return torch.ops.aten._unsafe_view(
-            y, (*batch, *there.target)
-        )  # not known as a view: it may be changed in place
+    forward = staticmethod(_forward)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:
@@ -71,7 +79,7 @@ def linear(x: Tensor, there: Map, back: Map) -> Tensor:
     another shape and TypeError for another dtype.
     """
     source, dtype = there.source, there.dtype
-    if x.ndim < len(source) or tuple(x.shape[x.ndim - len(source) :]) != source:
+    if x.ndim < len(source) or x.shape[x.ndim - len(source) :] != source:
         raise ValueError(
             f"{there.name} expects (*batch, {', '.join(map(str, source))}), got {tuple(x.shape)}: "
             "leading dimensions are batch, the last ones must match"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -54,11 +55,11 @@ class MaskedFourier:
             )
         return [MaskedFourier(self.shape, self.columns[i::n], self.device, self.dtype) for i in range(n)]
 
-    @property
+    @cached_property
     def _transform(self) -> Map:
         return Map(self._sample, self.domain_shape, self.range_shape, self.dtype, "the Fourier transform")
 
-    @property
+    @cached_property
     def _transpose(self) -> Map:
         return Map(self._fill, self.range_shape, self.domain_shape, self.dtype, "the adjoint Fourier transform")
 

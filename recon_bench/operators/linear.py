@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -55,10 +56,10 @@ class Matrix:
         return self.matrix.dtype
 
     def __call__(self, x: Tensor) -> Tensor:
-        return linear(x, self._multiply, self._multiply_adjoint)
+        return linear(x, self._forward, self._backward)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return linear(y, self._multiply_adjoint, self._multiply)
+        return linear(y, self._backward, self._forward)
 
     def split(self, n: int) -> list[Matrix]:
         """``n`` matrices, the i-th with the rows i, i + n, ... of the flattened range."""
@@ -67,22 +68,16 @@ class Matrix:
         parts = [self.matrix[i::n] for i in range(n)]
         return [Matrix(part, self.domain_shape, (part.shape[0],)) for part in parts]
 
-    @property
-    def _multiply(self) -> Map:
-        return Map(
-            lambda x: x.reshape(len(x), -1) @ self.matrix.t(),
-            self.domain_shape,
-            self.range_shape,
-            self.dtype,
-            "the matrix",
-        )
+    @cached_property
+    def _forward(self) -> Map:
+        return Map(self._multiply, self.domain_shape, self.range_shape, self.dtype, "the matrix")
 
-    @property
-    def _multiply_adjoint(self) -> Map:
-        return Map(
-            lambda y: y.reshape(len(y), -1) @ self.matrix.conj(),
-            self.range_shape,
-            self.domain_shape,
-            self.dtype,
-            "the adjoint matrix",
-        )
+    @cached_property
+    def _backward(self) -> Map:
+        return Map(self._multiply_adjoint, self.range_shape, self.domain_shape, self.dtype, "the adjoint matrix")
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), -1) @ self.matrix.t()
+
+    def _multiply_adjoint(self, y: Tensor) -> Tensor:
+        return y.reshape(len(y), -1) @ self.matrix.conj()

@@ -7,6 +7,7 @@ The ray of view angle theta at detector coordinate s is the line {x cos(theta) +
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse
@@ -51,10 +52,10 @@ class RayTransform:
         return self._projector.name
 
     def __call__(self, x: Tensor) -> Tensor:
-        return linear(x, self._project, self._backproject)
+        return linear(x, self._forward, self._backward)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return linear(y, self._backproject, self._project)
+        return linear(y, self._backward, self._forward)
 
     def split(self, n: int) -> list[RayTransform]:
         """``n`` ray transforms, the i-th over the views i, i + n, ...; together their rows are this operator's."""
@@ -72,22 +73,16 @@ class RayTransform:
         """The transform as a sparse matrix (views * bins, size * size), in one piece: a copy."""
         return self._projector.matrix()
 
-    @property
-    def _project(self) -> Map:
-        return Map(
-            lambda x: self._projector.project(x.reshape(len(x), -1)),
-            self.domain_shape,
-            self.range_shape,
-            self.dtype,
-            "the ray transform",
-        )
+    @cached_property
+    def _forward(self) -> Map:
+        return Map(self._project, self.domain_shape, self.range_shape, self.dtype, "the ray transform")
 
-    @property
-    def _backproject(self) -> Map:
-        return Map(
-            lambda y: self._projector.backproject(y.reshape(len(y), -1)),
-            self.range_shape,
-            self.domain_shape,
-            self.dtype,
-            "the adjoint ray transform",
-        )
+    @cached_property
+    def _backward(self) -> Map:
+        return Map(self._backproject, self.range_shape, self.domain_shape, self.dtype, "the adjoint ray transform")
+
+    def _project(self, x: Tensor) -> Tensor:
+        return self._projector.project(x.reshape(len(x), -1))
+
+    def _backproject(self, y: Tensor) -> Tensor:
+        return self._projector.backproject(y.reshape(len(y), -1))

@@ -109,8 +109,10 @@ def _matrices(geometry: ParallelBeam, dtype: torch.dtype) -> tuple[list[Tensor],
 
     estimate = 2 * geometry.size**2 * len(geometry.angles)
     key = {"what": "joseph", "version": 2, "geometry": asdict(geometry), "dtype": str(dtype)}
-    parts = cache.load_or_build(key, build) if estimate >= _CACHED_FROM else build()
     rays, pixels = len(geometry.angles) * geometry.bins, geometry.size**2
+    matrices = ["backward", *(f"forward{i}" for i in range(-(-pixels // _STRIP)))]
+    names = [f"{name}_{part}" for name in matrices for part in PARTS]
+    parts = cache.load_or_build(key, build, names) if estimate >= _CACHED_FROM else build()
 
     def matrix(name: str, shape: tuple[int, int]) -> Tensor:
         return _csr([parts[f"{name}_{part}"] for part in PARTS], shape)
