@@ -3,7 +3,7 @@
 A module in ``recon_bench/tasks`` exports ``TASKS``, a file in ``baselines`` exports ``METHODS``, a module in
 ``recon_bench/measurements`` exports ``MEASUREMENT``; adding one is adding that file. Installed packages add to them by
 the entry points ``recon_bench.tasks``, ``recon_bench.methods`` and ``recon_bench.measurements``, each naming a module.
-An import error in one of them is raised, not swallowed.
+An import error in one of them is raised, not swallowed, and a module that exports nothing is an error as well.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +24,7 @@ from recon_bench import weights
 from recon_bench.core import Method
 from recon_bench.measurement import Measurement
 from recon_bench.names import hint
+from recon_bench.storage import sha256
 from recon_bench.task import Task
 
 Noun = TypeVar("Noun", Task, Method, Measurement)
@@ -39,6 +41,13 @@ def _modules(package: str, group: str) -> list[ModuleType]:
     return [importlib.import_module(name) for name in names]
 
 
+def _exported(module: ModuleType, name: str) -> Any:
+    """What a module exports under ``name``; ValueError where that is nothing, which would be silently ignored."""
+    if not (found := getattr(module, name, None)):
+        raise ValueError(f"{module.__file__} exports no {name}; what several share belongs into the package")
+    return found
+
+
 def _by_name(found: Iterable[Noun]) -> dict[str, Noun]:
     named: dict[str, Noun] = {}
     for item in found:
@@ -51,7 +60,7 @@ def _by_name(found: Iterable[Noun]) -> dict[str, Noun]:
 @functools.cache
 def tasks() -> Mapping[str, Task]:
     """Every registered task by name."""
-    return _by_name(t for m in _modules("recon_bench.tasks", "recon_bench.tasks") for t in getattr(m, "TASKS", ()))
+    return _by_name(t for m in _modules("recon_bench.tasks", "recon_bench.tasks") for t in _exported(m, "TASKS"))
 
 
 @functools.cache
@@ -64,31 +73,47 @@ def methods() -> Mapping[str, Method]:
 def measurements() -> Mapping[str, Measurement]:
     """Every registered kind of measurement by name."""
     modules = _modules("recon_bench.measurements", "recon_bench.measurements")
-    return _by_name(module.MEASUREMENT for module in modules if hasattr(module, "MEASUREMENT"))
+    return _by_name(_exported(module, "MEASUREMENT") for module in modules)
 
 
 def task(name: str) -> Task:
-    """The task called ``name``."""
-    return _get(tasks(), name, "task")
+    """The task called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several)."""
+    return _in_file(name, "task", "TASKS", tasks()) if _is_path(name) else _get(tasks(), name, "task")
 
 
 def measurement(name: str) -> Measurement:
-    """The kind of measurement called ``name``."""
-    return _get(measurements(), name, "measurement")
+    """The kind of measurement called ``name``, or the one of ``path/to/file.py``."""
+    if not _is_path(name):
+        return _get(measurements(), name, "measurement")
+    found = _load_file(Path(name), "MEASUREMENT").MEASUREMENT
+    if found.name in measurements():
+        raise UnknownName(f"{name}: the name {found.name!r} is taken: choose another")
+    return found
 
 
 def method(name: str) -> Method:
     """The method called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several)."""
-    path, _, inside = name.partition(":")
-    if not path.endswith(".py"):
+    if not _is_path(name):
         return _get(methods(), name, "method")
-    found = _by_name(_methods_of(_load_file(Path(path))))
+    path = Path(name.partition(":")[0])
+    others = {key: known for key, known in methods().items() if Path(known.path).resolve() != path.resolve()}
+    return dataclasses.replace(_in_file(name, "method", "METHODS", others), path=str(path.resolve()))
+
+
+def _is_path(name: str) -> bool:
+    return name.partition(":")[0].endswith(".py")
+
+
+def _in_file(name: str, noun: str, exported: str, others: Mapping[str, Noun]) -> Noun:
+    """The task or method of ``path/to/file.py[:name]``, which must not have the name of one of the ``others``."""
+    path, _, inside = name.partition(":")
+    found = _by_name(getattr(_load_file(Path(path), exported), exported))
     if not inside and len(found) != 1:
-        raise UnknownName(f"{path} has the methods {', '.join(found)}: choose one as {path}:NAME")
-    item = _get(found, inside, f"method of {path}") if inside else next(iter(found.values()))
-    taken = methods().get(item.name)
-    if taken and Path(taken.path).resolve() != Path(item.path).resolve():
-        raise UnknownName(f"{path}: the name {item.name!r} is taken by {taken.path}: choose another")
+        raise UnknownName(f"{path} has the {noun}s {', '.join(found)}: choose one as {path}:NAME")
+    item = _get(found, inside, f"{noun} of {path}") if inside else next(iter(found.values()))
+    if item.name in others:
+        where = getattr(others[item.name], "path", "") or "another"
+        raise UnknownName(f"{path}: the name {item.name!r} is taken by {where}: choose another")
     return item
 
 
@@ -133,19 +158,30 @@ def _convert(text: Any, default: Any, name: str) -> Any:
 
 
 def _methods_of(module: ModuleType) -> list[Method]:
-    path = str(module.__file__)
-    return [dataclasses.replace(item, path=path) for item in getattr(module, "METHODS", ())]
+    return [dataclasses.replace(item, path=str(module.__file__)) for item in _exported(module, "METHODS")]
 
 
-def _load_file(path: Path) -> ModuleType:
+def _load_file(path: Path, exported: str) -> ModuleType:
     if not path.is_file():
-        raise UnknownName(f"no file {path}: expected a Python file that exports METHODS")
-    spec = importlib.util.spec_from_file_location(f"recon_bench_submission_{path.stem}", path.resolve())
+        raise UnknownName(f"no file {path}: expected a Python file that exports {exported}")
+    module = _imported(path.resolve(), sha256(path.read_bytes()))
+    if not getattr(module, exported, None):
+        raise UnknownName(f"{path} exports no {exported}: end it with {exported} = ...; see CONTRIBUTING.md")
+    return module
+
+
+@functools.lru_cache
+def _imported(path: Path, content: str) -> ModuleType:
+    """The module of a file, run once for each ``content`` (its sha256)."""
+    name = f"recon_bench_submission_{path.stem}_{sha256(str(path).encode())[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not _methods_of(module):
-        raise UnknownName(f"{path} exports no METHODS: end it with METHODS = (Method(...),); see CONTRIBUTING.md")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 

@@ -104,7 +104,7 @@ def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_c
     task, setup = registry.task("ct-shepp-logan-30"), plan.RunSetup(RULES, "cpu", 1, {})
 
     def planned():
-        return {cell.kind.name: cell for cell in plan.cells([task], ["unet", "fbp"], kinds, setup) if cell.weights}
+        return {cell.kind.name: cell for cell in plan.cells([task.name], ["unet", "fbp"], kinds, setup) if cell.weights}
 
     assert planned() == {}
     state = learned.untrained(UNET.network, task.problem(), UNET.settings).state_dict()

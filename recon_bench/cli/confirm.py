@@ -13,6 +13,7 @@ from recon_bench.cli.command import Command
 def add_arguments(confirm: argparse.ArgumentParser) -> None:
     """Which results, and how many processes."""
     options.add_results(confirm)
+    confirm.add_argument("--measurements", nargs="+", metavar="NAME", help="default: all")
     confirm.add_argument("--tasks", nargs="+", metavar="NAME", help="default: all")
     confirm.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
     confirm.add_argument(
@@ -27,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.run.confirm import confirm
 
     command = shlex.join(["recon-bench", *arguments.argv])
-    root = options.folder(arguments.results)
-    return 1 if confirm(root, arguments.tasks or (), arguments.methods or (), arguments.jobs, command) else 0
+    tasks, methods, kinds = (getattr(arguments, name) or () for name in ("tasks", "methods", "measurements"))
+    return 1 if confirm(options.folder(arguments.results), tasks, methods, kinds, arguments.jobs, command) else 0
 
 
 COMMAND = Command("measure a few images again: which results hold for changed code?", add_arguments, run, place=3)

@@ -82,6 +82,7 @@ def confirm(
     root: Path,
     tasks: Sequence[str] = (),
     methods: Sequence[str] = (),
+    kinds: Sequence[str] = (),
     jobs: int = 1,
     command: str = "",
     executor: Executor | None = None,
@@ -91,7 +92,7 @@ def confirm(
     Empty lists mean everything. Raises UnknownName for a name that is not registered, OSError where nothing can be
     written; what was confirmed before stays.
     """
-    todo = list(stale(root, tasks, methods))
+    todo = [item for item in stale(root, tasks, methods) if item.kind.name in (kinds or registry.measurements())]
     print(f"{len(todo)} results were measured with other code or weights than there are now", flush=True)
     executor = executor or Local()
     left = _confirmed([item for item in todo if item.kind.confirm == "images"], root, jobs, command, executor)

@@ -1,7 +1,7 @@
 """What a cell has finished, line by line: a process that measures appends to it and can be killed at any time.
 
-JSON lines: ``{"record": ...}``, ``{"picture": ...}`` and, when a process has done its part, ``{"end": status,
-"reason": ..., "at": ...}``, with the point of the curve that it was for. An interrupted cell is
+JSON lines: ``{"record": ...}``, ``{"picture": ...}``, ``{"backend": ...}`` and, when a process has done its part,
+``{"end": status, "reason": ..., "at": ...}``, with the point of the curve that it was for. An interrupted cell is
 resumed from its journal; a crash loses only the image it was at.
 """
 
@@ -25,6 +25,7 @@ class Journal:
     records: list[Record] = field(default_factory=list)
     pictures: dict[str, dict[str, str]] = field(default_factory=dict)
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
+    backend: str | None = None  # what computed the operator, where it has a name
 
     def end(self, at: Mapping[str, float]) -> dict[str, Any] | None:
         """How the process for the point ``at`` ended; None where it has not."""
@@ -42,6 +43,8 @@ def read(path: Path) -> Journal:
                 records[record.key] = record
             elif "picture" in entry:
                 found.pictures[entry["picture"]["name"]] = entry["picture"]
+            elif "backend" in entry:
+                found.backend = entry["backend"]
             else:
                 found.ends[_place(entry["at"])] = entry
     found.records = list(records.values())

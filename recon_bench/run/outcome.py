@@ -87,7 +87,7 @@ def result(item: Running, exit_status: int | None, late: bool, command: str) -> 
         },
         status=status,
         reason=reason,
-        provenance=_provenance(item, command),
+        provenance={**_provenance(item, command), "backend": known.backend},
         images={},
         records=[dataclasses.asdict(record) for record in records],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ class RunSetup:
 
 @dataclass(frozen=True)
 class Planned:
-    """One cell of a run. ``name`` is what the method was asked for by: a registered name or a file."""
+    """One cell of a run. ``asked``: by which names or files task, method and kind were asked for."""
 
     task: Task
     method: Method
-    name: str
     kind: Measurement
+    asked: tuple[str, str, str]
     setup: RunSetup
     identity: str  # of its code, taken when the run is planned: the code that runs is imported then
     weights: Mapping[str, str]  # of a learned method: name to sha256 of what is measured
@@ -82,18 +83,21 @@ class Planned:
     def _same_rules(self, result: Result) -> bool:
         return bool(result.rules["hash"] == self.setup.rules.hash)
 
-    def done_by(self, result: Result, settings: Mapping[str, Any]) -> bool:
-        """Whether ``result`` is this cell's, so that it need not run again. What failed is tried again."""
-        same = (
+    def was_measured_by(self, result: Result) -> bool:
+        """Whether ``result`` is of this cell, perhaps with other code, weights or settings. What failed is not."""
+        return bool(
             result.kind == self.kind.name
             and result.status != "failed"
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
-            and result.stands_for(self.identity, self.weights)
             and result.measurement["hash"] == self.kind.hash
             and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
             and self._same_rules(result)
         )
+
+    def done_by(self, result: Result, settings: Mapping[str, Any]) -> bool:
+        """Whether ``result`` is this cell's, so that it need not run again."""
+        same = self.was_measured_by(result) and result.stands_for(self.identity, self.weights)
         if same and self.kind.alone:
             here = provenance.machine(self.setup.device)["id"]
             made = result.provenance
@@ -132,10 +136,11 @@ class Planned:
     def job(self, settings: Mapping[str, Any], folder: Path, at: Mapping[str, float]) -> Job:
         """What a worker is asked to measure."""
         setup = self.setup
+        task, method, kind = self.asked
         return Job(
-            task=self.task.name,
-            method=self.name,
-            kind=self.kind.name,
+            task=task,
+            method=method,
+            kind=kind,
             settings=settings,
             rules=setup.rules,
             device=setup.device,
@@ -146,22 +151,23 @@ class Planned:
         )
 
 
-def cells(tasks: Sequence[Task], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup) -> list[Planned]:
-    """Every cell that is asked for: task by task, tuning before what needs it. ``methods`` are names or files."""
+def cells(tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup) -> list[Planned]:
+    """Every cell that is asked for, by names or files: task by task, and within a task in the order of the kinds."""
     found = []
-    found_methods = {name: registry.method(name) for name in methods}
-    code = {name: identity.of_file(Path(method.path)) for name, method in found_methods.items()}
-    for task in tasks:
-        for kind in sorted(kinds, key=lambda name: registry.measurement(name).order):
-            for name in methods:
-                method, measurement = found_methods[name], registry.measurement(kind)
-                if measurement.ledger and not (method.search and setup.rules.tuning_evaluations):
-                    continue
-                changes = setup.overrides.get(method.name, {})
-                settings = registry.with_settings(method, changes)
-                used = weights.own(method, task.name, setup.rules.seeds, settings)
-                if measurement.weights:  # those of the method as it comes
-                    used = [] if changes else list(measurement.weights(method, task.name))
-                if measurement.weights is None or used:
-                    found.append(Planned(task, method, name, measurement, setup, code[name], weights.seals(used)))
+    known_methods = {name: registry.method(name) for name in methods}
+    codes = {name: identity.of_file(Path(method.path)) for name, method in known_methods.items()}
+    known_kinds = {name: registry.measurement(name) for name in kinds}
+    ordered = sorted(known_kinds.items(), key=lambda item: item[1].order)
+    for (asked_task, task), (asked_kind, kind), (asked, method) in product(
+        [(name, registry.task(name)) for name in tasks], ordered, known_methods.items()
+    ):
+        if kind.ledger and not (method.search and setup.rules.tuning_evaluations):
+            continue
+        changes = setup.overrides.get(method.name, {})
+        used = weights.own(method, task.name, setup.rules.seeds, registry.with_settings(method, changes))
+        if kind.weights:  # those of the method as it comes
+            used = [] if changes else list(kind.weights(method, task.name))
+        if kind.weights is None or used:
+            names = (asked_task, asked, asked_kind)
+            found.append(Planned(task, method, kind, names, setup, codes[asked], weights.seals(used)))
     return found

@@ -26,7 +26,6 @@ from recon_bench.run.local import Executor, Local
 from recon_bench.run.outcome import Running
 from recon_bench.run.plan import Planned, RunSetup, cells
 from recon_bench.storage import REPOSITORY, digest, locked
-from recon_bench.task import Task
 
 PARTIAL = ".partial"
 SHIPPED = REPOSITORY / "results"
@@ -75,6 +74,7 @@ def run(
     todo = chosen if force else _undone(chosen, known, shipped)
     later = _undone(later, known, shipped)
     _announce(wanted, todo, later, absent, timed, jobs)
+    _advise(todo, known)
     if dry_run:
         for cell in todo:
             print(f"  {cell}")
@@ -121,14 +121,14 @@ def _check_overrides(setup: RunSetup, methods: Sequence[str]) -> None:
         registry.with_settings(known[name] if name in known else registry.method(name), changes)
 
 
-def _available(names: Sequence[str]) -> tuple[list[Task], dict[str, str]]:
+def _available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The tasks that can be run, and why others cannot."""
     found, absent = [], {}
     for name in names or registry.tasks():
-        task = registry.task(name)
-        if (reason := task.missing()) is not None:
+        if (reason := registry.task(name).missing()) is not None:
             absent[name] = reason
         else:
-            found.append(task)
+            found.append(name)
     return found, absent
 
 
@@ -171,6 +171,17 @@ def _announce(
     print(f"{len(todo)} cells to run (about {minutes:.1f} minutes), {reused} already done, {len(later)} left for later")
     for name in absent:
         print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
+
+
+def _advise(todo: Sequence[Planned], known: Sequence[Result]) -> None:
+    """Say which cells need not be measured if the code that changed still gives the same."""
+    stale = [cell for cell in todo if any(cell.was_measured_by(result) for result in known)]
+    if stale:
+        methods = " ".join(dict.fromkeys(cell.method.name for cell in stale))
+        print(
+            f"{len(stale)} of them were measured with other code, weights or settings; where the code still gives the"
+        )
+        print(f"same, this tells so in less time: recon-bench confirm --methods {methods}")
 
 
 def _leftovers(later: list[Planned]) -> None:

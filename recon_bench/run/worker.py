@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import sys
@@ -15,11 +16,12 @@ from typing import Any
 import torch
 
 from recon_bench import registry, weights
-from recon_bench.core import NotApplicable
+from recon_bench.core import NotApplicable, Operator
 from recon_bench.measurement import Cell, Record
 from recon_bench.rules import Rules
 from recon_bench.run import journal
 from recon_bench.scoring import pictures
+from recon_bench.task import Task
 
 DISK_ERROR = 74  # exit status of a worker that could not write its journal (EX_IOERR)
 
@@ -30,7 +32,7 @@ class CannotWrite(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is asked to measure, in plain data; ``method`` is a name or ``path/to/file.py:name``."""
+    """What a worker is asked to measure, in plain data; task, method and kind are names or files."""
 
     task: str
     method: str
@@ -79,7 +81,9 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
 
     method = registry.method(job.method)
     settings = registry.with_settings(method, job.settings)
-    cell = Cell(registry.task(job.task), method, settings, job.rules, torch.device(job.device), job.at)
+    backends: set[str] = set()
+    task = _noting(registry.task(job.task), backends)
+    cell = Cell(task, method, settings, job.rules, torch.device(job.device), job.at)
     changed = journal.end("failed", "the weights were changed during the run; run it again", job.at)
     if not _as_planned(job, cell):
         yield changed
@@ -89,6 +93,7 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
         for record in registry.measurement(job.kind).measure(cell, done, save):
             yield journal.record(record)
         yield from ({"picture": picture} for picture in saved)
+        yield from ({"backend": name} for name in backends)
     except NotApplicable as reason:
         end = journal.end("not-applicable", str(reason), job.at)
     except CannotWrite:
@@ -97,6 +102,17 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
         traceback.print_exc()
         end = journal.end("failed", f"{type(error).__name__}: {error}", job.at)
     yield end if _as_planned(job, cell) else changed
+
+
+def _noting(task: Task, backends: set[str]) -> Task:
+    """The task, whose operators leave the name of what computes them in ``backends``."""
+
+    def make_operator(device: torch.device, dtype: torch.dtype) -> Operator:
+        operator = task.make_operator(device, dtype)
+        backends.update(filter(None, [getattr(operator, "backend", None)]))
+        return operator
+
+    return dataclasses.replace(task, make_operator=make_operator)
 
 
 def _as_planned(job: Job, cell: Cell) -> bool:

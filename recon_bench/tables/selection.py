@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from recon_bench.results import Result, latest, started
 
-Setup = tuple[str, str, int]
+Place = tuple[str, str, int, str]
+BACKEND = "csr-int32"  # of results from before it was recorded
 MACHINE_UNITS = frozenset({"s", "ms", "B", "KiB", "MiB", "GiB"})
 
 
@@ -35,9 +36,9 @@ def _measured(result: Result) -> tuple[int, tuple[str, str]]:
     return result.measurement["version"], started(result)
 
 
-def _setup(result: Result) -> Setup:
+def _place(result: Result) -> Place:
     made = result.provenance
-    return made["machine"]["id"], made["device"], made["threads"]
+    return made["machine"]["id"], made["device"], made["threads"], made.get("backend") or BACKEND
 
 
 def _machine_bound(result: Result) -> bool:
@@ -47,14 +48,14 @@ def _machine_bound(result: Result) -> bool:
 def same_machine(results: Sequence[Result]) -> tuple[list[Result], dict[str, list[str]]]:
     """Results without those of other machines, and for each method what was so left out of its row.
 
-    The setup that most methods were measured on is kept, the newest of equals: one submission from a stranger's
-    machine must not empty the column.
+    The place (machine, device, threads, backend) that most methods were measured on is kept, the newest of equals: one
+    submission from a stranger's machine must not empty the column.
     """
-    methods: dict[str, dict[Setup, set[str]]] = {}
+    methods: dict[str, dict[Place, set[str]]] = {}
     for result in sorted(filter(_machine_bound, results), key=started, reverse=True):
-        methods.setdefault(result.kind, {}).setdefault(_setup(result), set()).add(result.method["name"])
+        methods.setdefault(result.kind, {}).setdefault(_place(result), set()).add(result.method["name"])
     chosen = {kind: max(setups, key=lambda setup: len(setups[setup])) for kind, setups in methods.items()}
-    kept = [r for r in results if r.kind not in chosen or _setup(r) == chosen[r.kind]]
+    kept = [r for r in results if r.kind not in chosen or _place(r) == chosen[r.kind]]
     have = {(r.method["name"], r.kind) for r in kept}
     elsewhere: dict[str, list[str]] = {}
     for result in latest(results):
