@@ -4,6 +4,8 @@
 method, task, seed and architecture. A name is ``task/method``, followed by what differs from the defaults: ``-depth5``,
 ``-images320``, ``-seed1``. The file is ``<name>.<start of the sha256>.safetensors``, and beside it the card, ``.json``.
 
+A file is in half precision, or of fewer bits (``quantised.py``); who asks for weights gets float32.
+
 New weights have a new file name and the registry is changed last, by renaming: a kill leaves what was there before.
 ``$RECON_BENCH_WEIGHTS`` names another folder, as for trying things out.
 """
@@ -23,6 +25,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as format_tensors
 from torch import Tensor, nn
 
+from recon_bench import quantised
 from recon_bench.core import Method
 from recon_bench.storage import REPOSITORY, digest, locked, replace_file, sha256
 
@@ -88,9 +91,11 @@ def load_named(name: str) -> State:
             f"{path}: was altered: expected sha256 {facts['sha256'][:12]}…, found {found[:12]}…; {again}"
         )
     try:
-        state = parse_tensors(content)
+        state = quantised.decode(parse_tensors(content))
     except SafetensorError as error:
         raise WeightsError(f"{path}: is no safetensors file ({error}); {again}") from error
+    except quantised.FormatError as error:
+        raise WeightsError(f"{path}: cannot be unpacked: {error}; {again}") from error
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
 
@@ -112,11 +117,14 @@ def save(
     card: Mapping[str, Any],
     seed: int = 0,
     variant: str = "",
-    half: bool = True,
+    stored: Mapping[str, Tensor] | None = None,
 ) -> str:
-    """Keep weights (floating point numbers in half precision, unless told not to) and their card; gives their name."""
+    """Keep weights and their card; gives their name. ``stored`` is what to write, or else ``state`` in half precision.
+
+    What is stored may be packed, as by `quantised.encode`: it has the names and shapes of ``state`` when unpacked.
+    """
     name = full_name(method, task, seed, variant)
-    content = format_tensors(halved(state) if half else {key: value.contiguous() for key, value in state.items()})
+    content = format_tensors(dict(halved(state) if stored is None else stored))
     seal = sha256(content)
     path = folder() / f"{name}.{seal[:8]}.safetensors"
     facts = {

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from recon_bench import weights
+from recon_bench import quantised, weights
 from recon_bench.core import Operator, Problem
 from recon_bench.recipe import Recipe
 from recon_bench.scoring import metrics
 from recon_bench.training import cards
 from recon_bench.training.checkpoints import Run, State
+from recon_bench.training.rounding import study
+
+CHANGE = 0.02  # dB of the mean PSNR of the validation images, too little to see in a table
+BITS = (3, 4, 5, 6, 8, 10)  # fewer than three would change single images by more than their mean tells
+STUDIED = 8  # training samples that tell what the layers see
 
 
 def images(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
@@ -87,20 +93,43 @@ def _of_present(run: Run, name: str, present: Mapping[str, Any]) -> float:
 
 
 def _publish(run: Run, state: State) -> None:
-    """Keep the best weights, in half precision where that changes the validation PSNR by less than 0.01 dB."""
-    truths, data = images(run.problem, run.recipe.validation_images)
-    values = []
-    for candidate in (state.best, weights.halved(state.best)):
-        run.network.load_state_dict(candidate)
-        values.append(psnr(run.network, run.problem.operator, truths, data))
-    change = values[1] - values[0]
-    half = abs(change) < 0.01
+    """Keep the best weights in the fewest bits that change the validation PSNR by less than ``CHANGE``."""
+    bits, change, stored = _fewest_bits(run, state.best)
     weights.save(
         run.method.name,
         run.problem.task,
         state.best,
-        cards.card(run, state) | {"half_precision": half, "half_precision_change_db": round(change, 5)},
+        cards.card(run, state) | {"bits": bits, "rounding_change_db": round(change, 5)},
         run.settings.seed,
         run.variant,
-        half,
+        stored,
     )
+
+
+def _fewest_bits(run: Run, state: Mapping[str, Tensor]) -> tuple[int, float, dict[str, Tensor]]:
+    """Bits of a number, change of the validation PSNR in dB, and what to write."""
+    truths, data = images(run.problem, run.recipe.validation_images)
+    run.network.load_state_dict(state)
+    exact = psnr(run.network, run.problem.operator, truths, data)
+    for bits, stored in _forms(run, state):
+        run.network.load_state_dict(quantised.decode(stored))
+        change = psnr(run.network, run.problem.operator, truths, data) - exact
+        if abs(change) < CHANGE or bits == 32:
+            return bits, change, stored
+    raise AssertionError("full precision is a form")
+
+
+def _forms(run: Run, state: Mapping[str, Tensor]) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """What may be written of ``state``, by bits of a number in the kernels: from the fewest bits to full precision."""
+    run.network.eval()
+    rounding = study(run.network, [partial(_pass, run, index) for index in range(min(STUDIED, len(run.problem.train)))])
+    for bits in BITS * bool(rounding.layers):
+        yield bits, quantised.encode(weights.halved(state), rounding.rounded(bits))
+    yield 16, weights.halved(state)
+    yield 32, quantised.encode(state, {})
+
+
+def _pass(run: Run, index: int) -> Tensor:
+    """What the network makes of a training sample."""
+    y = run.problem.train[index].data.to(run.problem.operator.device) / run.problem.data_range
+    return run.network(y[None], run.problem.operator)

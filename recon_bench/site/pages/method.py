@@ -72,13 +72,21 @@ def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -
         "Finished": "yes" if card["finished"] else "no: its budget was not spent",
         "Seed": card["seed"],
         "Parameters": f"{card['parameters']:,}",
-        "Kept in": f"{'half' if card['half_precision'] else 'full'} precision; half precision changes the validation "
-        f"PSNR by {fixed(card['half_precision_change_db'], 4)} dB",
+        "Kept in": kept_in(card),
         "Recipe": ", ".join(f"{name} {setting(value)}" for name, value in recipe.items()),
         "Commit": commit(card),
     }
     figure = training_figure(identifier, curve) if curve and curve.records else None
     return {"facts": facts, "figure": figure, "command": card["command"]}
+
+
+def kept_in(card: Mapping[str, Any]) -> str:
+    """In how many bits the weights are kept, and what that changed; earlier cards tell of half precision alone."""
+    if "bits" in card:
+        change = fixed(card["rounding_change_db"], 4)
+        return f"about {card['bits']} bits a number, which changes the validation PSNR by {change} dB"
+    precision, change = "half" if card["half_precision"] else "full", fixed(card["half_precision_change_db"], 4)
+    return f"{precision} precision; half precision changes the validation PSNR by {change} dB"
 
 
 def threads(card: Mapping[str, Any]) -> str:
