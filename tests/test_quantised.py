@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from recon_bench import learned, quantised, rounding, weights
+from recon_bench import learned, quantised, weights
 from recon_bench.quantised import CODES, HIGH, INDEX, LOW, FormatError
+from recon_bench.training import rounding
 from tests.helpers_training import PRIMAL_DUAL, TOY, UNET
 
 
