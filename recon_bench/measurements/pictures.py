@@ -55,4 +55,5 @@ MEASUREMENT = Measurement(
     metrics=(Metric("psnr", "PSNR", "dB", "higher"),),
     measure=measure,
     board=False,
+    confirm="accuracy",
 )

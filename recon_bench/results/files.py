@@ -32,6 +32,7 @@ BEFORE: Mapping[str, Json] = {  # of files from before headers said so
     "tuning": {"order": 0, "ledger": True},
     "accuracy": {"order": 1, "hidden": ["nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"]},
     "runtime": {"order": 2, "alone": True, "hidden": ["setup_seconds", "batch_seconds", "fbp_seconds"]},
+    "pictures": {"board": False},
     "training": {"hidden": ["training_samples", "training_hours"]},
     "seeds": {"hidden": ["psnr_seeds"]},
 }
