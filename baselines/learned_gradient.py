@@ -52,6 +52,7 @@ class LearnedGradient(nn.Module):
         self.step = block(3 * channels + settings.memory, settings.width, channels + settings.memory)
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         operator = learned.Scaled(A, self.norm)
         data = learned.to_channels(y) / self.norm
         with learned.full_precision(y):

@@ -46,6 +46,7 @@ class LearnedPDHG(nn.Module):
         self.lengths = nn.ParameterDict({name: nn.Parameter(torch.tensor(start)) for name, start in starts.items()})
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         operator = learned.Scaled(A, self.norm)
         data = learned.to_channels(y) / self.norm
         u = torch.zeros_like(data)

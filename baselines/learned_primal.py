@@ -40,6 +40,7 @@ class LearnedPrimal(nn.Module):
         )
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         operator = learned.Scaled(A, self.norm)
         data = learned.to_channels(y) / self.norm
         primal = data.new_zeros(len(y), self.memory, *A.domain_shape)

@@ -57,6 +57,7 @@ class PrimalDual(nn.Module):
         )
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, views, bins)`` to images ``(batch, rows, columns)``."""
         operator = learned.Scaled(A, self.norm)
         data = learned.to_channels(y) / self.norm
         primal = data.new_zeros(len(y), self.memory, *A.domain_shape)

@@ -71,6 +71,7 @@ class Modl(nn.Module):
         self.denoiser = denoiser(channels, settings.width, settings.layers)
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         operator = learned.Scaled(A, self.norm)
         data = learned.to_channels(y) / self.norm
         weight = self.log_weight.exp()

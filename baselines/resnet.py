@@ -37,6 +37,7 @@ class ResNet(nn.Module):
         self.blocks = nn.ModuleList(unrolled.proximal(channels, settings.width) for _ in range(settings.blocks))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images ``(batch, channels, rows, columns)`` to their correction, of the same shape."""
         correction = torch.zeros_like(x)
         for block in self.blocks:
             correction = correction + block(x + correction)

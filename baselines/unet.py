@@ -55,6 +55,7 @@ class UNet(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images ``(batch, channels, rows, columns)`` to others of the same shape; sides need not divide."""
         rows, columns = x.shape[-2:]
         x = functional.pad(x, (0, -columns % self.multiple, 0, -rows % self.multiple), mode="replicate")
         skips = [x := self.down[0](x)]
@@ -83,6 +84,7 @@ class PostProcessing(nn.Module):
         return start + learned.from_channels(self.network(learned.to_channels(start)), start.dtype)
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         return self.refine(self.prepare(y, A))
 
 

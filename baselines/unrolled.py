@@ -74,6 +74,7 @@ class GradientStep(nn.Module):
         self.proximal = proximal(channels, width)
 
     def forward(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """``x`` and ``gradient`` ``(batch, channels, rows, columns)`` to the next image, of the same shape."""
         u = x - self.step * gradient
         return u + self.proximal(u)
 
@@ -93,6 +94,7 @@ class IstaStep(nn.Module):
             self.synthesis.weight.copy_(frame.transpose(0, 1).flip(-2, -1))
 
     def forward(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """``x`` and ``gradient`` ``(batch, channels, rows, columns)`` to the next image, of the same shape."""
         threshold = self.log_threshold.exp()
         coefficients = self.analysis(torch.cat([x, gradient], 1)) / threshold
         return self.synthesis(functional.softshrink(coefficients, 1.0) * threshold)
@@ -106,6 +108,7 @@ class Unrolled(nn.Module):
         self.steps, self.depth, self.quick, self.norm = nn.ModuleList(steps), depth, quick, norm
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         operator = learned.Scaled(A, self.norm)
         data = learned.to_channels(y) / self.norm
         with learned.full_precision(y):

@@ -39,20 +39,26 @@ class Operator(Protocol):
     """
 
     @property
-    def domain_shape(self) -> tuple[int, ...]: ...
+    def domain_shape(self) -> tuple[int, ...]:
+        """Shape of one image, such as (rows, columns)."""
 
     @property
-    def range_shape(self) -> tuple[int, ...]: ...
+    def range_shape(self) -> tuple[int, ...]:
+        """Shape of its data, such as (views, bins) or (rows, kept columns)."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it takes images and data, and leaves its results."""
 
     @property
-    def dtype(self) -> torch.dtype: ...
+    def dtype(self) -> torch.dtype:
+        """Type of images and of data: float32 or float64, complex64 or complex128 for MRI."""
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor) -> Tensor:
+        """Data ``(..., *range_shape)`` of the images ``x`` ``(..., *domain_shape)``."""
 
-    def adjoint(self, y: Tensor) -> Tensor: ...
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The matched adjoint: data ``y`` ``(..., *range_shape)`` to images ``(..., *domain_shape)``."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ class Problem:
 
     @property
     def complex(self) -> bool:
+        """Whether images are complex, as in MRI."""
         return self.operator.dtype.is_complex
 
 

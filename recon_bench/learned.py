@@ -138,9 +138,11 @@ class Scaled:
     norm: float
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Images ``(batch, channels, *domain_shape)`` to data ``(batch, channels, *range_shape)``."""
         return self._apply(self.operator, x)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """Data ``(batch, channels, *range_shape)`` to images ``(batch, channels, *domain_shape)``."""
         return self._apply(self.operator.adjoint, y)
 
     def _apply(self, linear: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

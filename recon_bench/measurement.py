@@ -62,6 +62,7 @@ class Record:
 
     @property
     def key(self) -> str:
+        """Sample, place and seed as one text, by which a record is known again after an interruption."""
         return json.dumps([self.sample, dict(sorted(self.at.items())), self.seed])
 
 
@@ -101,5 +102,6 @@ class Measurement:
 
     @property
     def hash(self) -> str:
+        """16 hex digits of name, version, metrics and protocol; results of two hashes never share a column."""
         content = {"name": self.name, "version": self.version, "metrics": [m.name for m in self.metrics]}
         return digest(content if self.protocol is None else {**content, "protocol": dataclasses.asdict(self.protocol)})

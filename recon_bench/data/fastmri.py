@@ -52,6 +52,7 @@ class Scan:
 
     @property
     def multicoil(self) -> bool:
+        """Whether ``shape`` is (slices, coils, rows, columns) and not (slices, rows, columns)."""
         return len(self.shape) == 4
 
 

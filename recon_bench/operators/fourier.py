@@ -42,9 +42,14 @@ class MaskedFourier:
         object.__setattr__(self, "_index", torch.tensor(self.columns, device=self.device))
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Images ``(..., rows, columns)`` to k-space ``(..., rows, len(kept))``, both of the operator's complex type.
+
+        ValueError for another shape, TypeError for another dtype.
+        """
         return linear(x, self._transform, self._transpose)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """Images ``(..., rows, columns)`` of ``y`` with zeros for what was not kept; raises as the forward map."""
         return linear(y, self._transpose, self._transform)
 
     def split(self, n: int) -> list[MaskedFourier]:

@@ -21,13 +21,16 @@ class Identity:
 
     @property
     def range_shape(self) -> tuple[int, ...]:
+        """That of images."""
         return self.domain_shape
 
     def __call__(self, x: Tensor) -> Tensor:
+        """``(..., *domain_shape)`` in new memory; ValueError for another shape, TypeError for another dtype."""
         same = Map(torch.clone, self.domain_shape, self.domain_shape, self.dtype, "the identity")
         return linear(x, same, same)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """The same as the forward map."""
         return self(y)
 
 
@@ -49,16 +52,23 @@ class Matrix:
 
     @property
     def device(self) -> torch.device:
+        """That of the matrix."""
         return self.matrix.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """That of the matrix, real or complex."""
         return self.matrix.dtype
 
     def __call__(self, x: Tensor) -> Tensor:
+        """``(..., *domain_shape)`` to ``(..., *range_shape)``.
+
+        ValueError for another shape, TypeError for another dtype.
+        """
         return linear(x, self._forward, self._backward)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """``(..., *range_shape)`` to ``(..., *domain_shape)`` by the conjugate transpose; raises as the forward map."""
         return linear(y, self._backward, self._forward)
 
     def split(self, n: int) -> list[Matrix]:

@@ -52,9 +52,14 @@ class RayTransform:
         return self._projector.name
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Images ``(..., size, size)`` to line integrals ``(..., views, bins)``, both of the operator's type.
+
+        ValueError for another shape, TypeError for another dtype.
+        """
         return linear(x, self._forward, self._backward)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """Data ``(..., views, bins)`` to images ``(..., size, size)``, not filtered; raises as the forward map."""
         return linear(y, self._backward, self._forward)
 
     def split(self, n: int) -> list[RayTransform]:

@@ -53,9 +53,11 @@ class Wavelet:
 
     @property
     def range_shape(self) -> tuple[int, ...]:
+        """That of images."""
         return self.domain_shape
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Coefficients ``(..., rows, columns)`` of images of the same shape."""
         c = x.clone()
         for down, along in self._matrices:
             corner = c[..., : len(down), : len(along)]
@@ -63,6 +65,7 @@ class Wavelet:
         return c
 
     def adjoint(self, c: Tensor) -> Tensor:
+        """Images of the coefficients ``c``, both ``(..., rows, columns)``: the inverse."""
         x = c.clone()
         for down, along in reversed(self._matrices):
             corner = x[..., : len(down), : len(along)]

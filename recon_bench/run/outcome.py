@@ -44,6 +44,7 @@ class Running:
 
     @property
     def journal(self) -> Path:
+        """Where its processes note what they have finished."""
         return self.folder / "journal.jsonl"
 
 

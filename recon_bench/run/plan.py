@@ -49,6 +49,7 @@ class Planned:
         return f"{self.task.name} · {self.method.name} · {self.kind.name}"
 
     def overrides(self) -> dict[str, Any]:
+        """Settings of its method that the user set, as text by name."""
         return dict(self.setup.overrides.get(self.method.name, {}))
 
     def settings(self, known: Iterable[Result]) -> tuple[dict[str, Any], list[str]]:

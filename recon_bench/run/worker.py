@@ -47,6 +47,7 @@ class Job:
 
     @property
     def journal(self) -> Path:
+        """Where the process notes what it has finished; beside it go its log and its pictures."""
         return self.folder / "journal.jsonl"
 
 

@@ -58,6 +58,7 @@ class Host:
 
     @property
     def device(self) -> torch.device:
+        """Where the method computes; data may come from anywhere, images come back to the CPU."""
         return self.problem.operator.device
 
     def set_up(self, settings: Any, seed: int = 0, cached: bool = True) -> float:
@@ -221,10 +222,12 @@ class Counting:
     tally: list[float] = dataclasses.field(default_factory=lambda: [0.0])
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Images ``(..., *domain_shape)`` to data ``(..., *range_shape)``, which counts as half a pair."""
         self.tally[0] += self.weight / 2
         return self.operator(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """Data ``(..., *range_shape)`` to images ``(..., *domain_shape)``, which counts as half a pair."""
         self.tally[0] += self.weight / 2
         return self.operator.adjoint(y)
 

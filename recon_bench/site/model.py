@@ -54,9 +54,11 @@ class Site:
         return self.made[key]
 
     def card(self, board: Board) -> Mapping[str, Any]:
+        """The card of the board's version of the task; empty where there is none."""
         return self.cards.get(board.hash, {})
 
     def title(self, board: Board) -> str:
+        """Title of the task; its name where there is no card."""
         return str(self.card(board).get("title", board.task))
 
     def stem(self, board: Board) -> str:

@@ -20,7 +20,8 @@ class Backend(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Which code projects, such as "csr-int32"."""
 
     def project(self, x: Tensor) -> Tensor:
         """Images ``(n, pixels)`` to data ``(n, rays)``."""
