@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from recon_bench.results import confirmations
 from recon_bench.results.files import (
     RANKING_KIND,
     Result,
@@ -25,7 +26,7 @@ Cards = dict[tuple[str, str], dict[str, Any]]
 
 def check(root: Path) -> list[str]:
     """Everything that is wrong below ``root``, one line each; an empty list is good news, as for an empty folder."""
-    problems: list[str] = []
+    problems = list(confirmations.violations(root))
     cards: Cards = {}
     pictures: set[Path] = set()
     for path in card_files(root):

@@ -77,6 +77,7 @@ def append(entries: Iterable[Entry], root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     with locked(root):
         text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text += "\n" * bool(text and not text.endswith("\n"))
         for entry in entries:
             short = dataclasses.asdict(entry) | {"compared": [dataclasses.astuple(c) for c in entry.compared]}
             content = json.dumps({k: v for k, v in short.items() if v}, sort_keys=True, allow_nan=False)
@@ -126,17 +127,18 @@ def _last_seal(text: str) -> str:
 def _lines(path: Path) -> Iterator[tuple[int, Entry | None, str | None]]:
     """Number, entry and problem of each line."""
     seal = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             data = json.loads(line)
             compared = [Compared(*values) for values in data["entry"].get("compared", ())]
             entry = Entry(**data["entry"] | {"compared": compared})
             expected = sha256((seal + json.dumps(data["entry"], sort_keys=True, allow_nan=False)).encode())
-            seal = data["seal"]
-        except (ValueError, TypeError, KeyError) as error:
+            seal, problem = data["seal"], _problem(entry)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             yield number, None, f"is no entry ({type(error).__name__}: {error}); restore the file from git"
             return
-        yield number, entry, _problem(entry) if seal == expected else "was changed, or a line before it was taken out"
+        yield number, entry, problem if seal == expected else "was changed, or a line before it was taken out"
 
 
 def _problem(entry: Entry) -> str | None:
