@@ -13,9 +13,9 @@ from recon_bench.cli.command import Command
 def add_arguments(confirm: argparse.ArgumentParser) -> None:
     """Which results, and how many processes."""
     options.add_results(confirm)
-    confirm.add_argument("--measurements", nargs="+", metavar="NAME", help="default: all")
-    confirm.add_argument("--tasks", nargs="+", metavar="NAME", help="default: all")
-    confirm.add_argument("--methods", nargs="+", metavar="NAME", help="default: all")
+    confirm.add_argument("--measurements", nargs="+", metavar="NAME", help="names or files; default: all")
+    confirm.add_argument("--tasks", nargs="+", metavar="NAME", help="names or files; default: all")
+    confirm.add_argument("--methods", nargs="+", metavar="NAME", help="names or files; default: all")
     confirm.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time; default: the cores"
     )

@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     options.add_results(parser)
     options.add_rules(parser)
-    parser.add_argument("--tasks", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--methods", nargs="+", metavar="NAME", help="names or paths of Python files; default: all")
-    parser.add_argument("--measurements", nargs="+", metavar="NAME", help="default: all")
+    parser.add_argument("--tasks", nargs="+", metavar="NAME", help="names or files; default: all")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="names or Python files; default: all")
+    parser.add_argument("--measurements", nargs="+", metavar="NAME", help="names or files; default: all")
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
     threads = "CPU threads of each process; default: the cores shared by the jobs"
     parser.add_argument("--threads", type=int, help=threads)

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from recon_bench import identity, registry, results, weights
 from recon_bench.measurement import Measurement, Record
-from recon_bench.results import RANKING_KIND, Result, confirmations
+from recon_bench.registry import Noun
+from recon_bench.results import RANKING_KIND, Result, ResultError, confirmations
 from recon_bench.results.confirmations import Compared, Entry
 from recon_bench.rules import Rules
 from recon_bench.run import journal, provenance
@@ -38,10 +39,14 @@ REPEATS = 3  # of a timing
 
 @dataclass(frozen=True)
 class Stale:
-    """A result that was measured with other code or weights than there are now."""
+    """A result that was measured with other code or weights than there are now.
+
+    ``asked``: by which names or files task, method and kind are found.
+    """
 
     result: Result
     kind: Measurement
+    asked: tuple[str, str, str]
     code: str
     seals: Mapping[str, str]  # of the weights as they are now
 
@@ -50,11 +55,12 @@ class Stale:
 
     def job(self, folder: Path) -> Job:
         """Measure a few images, or time a few repeats, as the result was."""
-        made, method = self.result.provenance, self.result.method
+        made = self.result.provenance
         rules = Rules(**{name: value for name, value in self.result.rules.items() if name != "hash"})
         few = dataclasses.replace(rules, seeds=tuple(rules.seeds), images=IMAGES, repeats=REPEATS)
         where = (few, made["device"], made["threads"], folder, dict(self.seals))
-        return Job(self.result.task["name"], method["name"], self.kind.name, method["settings"], *where)
+        task, method, kind = self.asked
+        return Job(task, method, kind, self.result.method["settings"], *where)
 
     def entry(self, compared: Sequence[Compared], reason: str | None, command: str) -> Entry:
         """That the result holds for the code and weights of now."""
@@ -89,10 +95,13 @@ def confirm(
 ) -> int:
     """Confirm what can be of the results in ``root``; gives the number of results that are to be measured again.
 
-    Empty lists mean everything. Raises UnknownName for a name that is not registered, OSError where nothing can be
-    written; what was confirmed before stays.
+    Empty lists mean everything that is registered. Raises UnknownName for a name that is neither registered nor a file,
+    ResultError where the confirmations of the folder are damaged, OSError where nothing can be written; what was
+    confirmed before stays.
     """
-    todo = [item for item in stale(root, tasks, methods) if item.kind.name in (kinds or registry.measurements())]
+    for problem in confirmations.violations(root):
+        raise ResultError(problem)
+    todo = list(stale(root, tasks, methods, kinds))
     print(f"{len(todo)} results were measured with other code or weights than there are now", flush=True)
     executor = executor or Local()
     left = _confirmed([item for item in todo if item.kind.confirm == "images"], root, jobs, command, executor)
@@ -100,7 +109,7 @@ def confirm(
     ranked = {(entry.task, entry.method): entry for entry in known if RANKING_KIND in entry.kinds}
     for item in (item for item in todo if item.kind.confirm == "accuracy"):
         entry = ranked.get(_place(item))
-        if entry and entry.new == item.code:
+        if entry and entry.new == item.code and entry.old in item.result.codes:
             confirmations.append([item.entry(entry.compared, entry.reason, command)], root)
         else:
             left.append(item)
@@ -113,20 +122,34 @@ def confirm(
     return len(left)
 
 
-def stale(root: Path, tasks: Sequence[str] = (), methods: Sequence[str] = ()) -> Iterator[Stale]:
-    """Results that would count if they had been measured with the code and the weights of now, newest ones alone."""
-    wanted = {registry.method(name).name: registry.method(name) for name in methods} or registry.methods()
-    chosen = {name: registry.task(name) for name in tasks} or registry.tasks()
-    codes = {name: identity.of_file(Path(method.path)) for name, method in wanted.items()}
+def stale(
+    root: Path, tasks: Sequence[str] = (), methods: Sequence[str] = (), kinds: Sequence[str] = ()
+) -> Iterator[Stale]:
+    """Results that would count if they had been measured with the code and the weights of now, newest ones alone.
+
+    Names and errors as of :func:`confirm`.
+    """
+    known_tasks = _by_own_name(tasks or list(registry.tasks()), registry.task)
+    known_methods = _by_own_name(methods or list(registry.methods()), registry.method)
+    known_kinds = _by_own_name(kinds or list(registry.measurements()), registry.measurement)
+    codes = {name: identity.of_file(Path(method.path)) for name, (_, method) in known_methods.items()}
     for result in results.latest(results.load(root)[0]):
-        name, task, kind = result.method["name"], result.task["name"], registry.measurements().get(result.kind)
-        if name not in wanted or task not in chosen or kind is None or result.status == "failed":
+        name = result.method["name"]
+        if name not in known_methods or result.task["name"] not in known_tasks or result.kind not in known_kinds:
             continue
-        if (result.task["hash"], result.measurement["hash"]) != (chosen[task].hash, kind.hash):
+        (asked_task, task), (asked_kind, kind) = known_tasks[result.task["name"]], known_kinds[result.kind]
+        same = (result.task["hash"], result.measurement["hash"]) == (task.hash, kind.hash)
+        if not same or result.status == "failed":
             continue
         seals = weights.seals(result.method.get("weights", {}))
         if seals.keys() == result.method.get("weights", {}).keys() and not result.stands_for(codes[name], seals):
-            yield Stale(result, kind, codes[name], seals)
+            yield Stale(result, kind, (asked_task, known_methods[name][0], asked_kind), codes[name], seals)
+
+
+def _by_own_name(asked: Sequence[str], find: Callable[[str], Noun]) -> dict[str, tuple[str, Noun]]:
+    """What is asked for, by its own name, with the name or file by which a process finds it."""
+    found = [(name, find(name)) for name in asked]
+    return {item.name: (name, item) for name, item in found}
 
 
 def _place(item: Stale) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -74,7 +75,7 @@ def run(
     todo = chosen if force else _undone(chosen, known, shipped)
     later = _undone(later, known, shipped)
     _announce(wanted, todo, later, absent, timed, jobs)
-    _advise(todo, known)
+    _advise(todo, known, results_folder)
     if dry_run:
         for cell in todo:
             print(f"  {cell}")
@@ -173,15 +174,16 @@ def _announce(
         print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
 
 
-def _advise(todo: Sequence[Planned], known: Sequence[Result]) -> None:
+def _advise(todo: Sequence[Planned], known: Sequence[Result], root: Path) -> None:
     """Say which cells need not be measured if the code that changed still gives the same."""
     stale = [cell for cell in todo if any(cell.was_measured_by(result) for result in known)]
     if stale:
-        methods = " ".join(dict.fromkeys(cell.method.name for cell in stale))
+        words = ["recon-bench", "confirm", "--methods", *dict.fromkeys(cell.asked[1] for cell in stale)]
+        words += ["--results", str(root)] if root.resolve() != Path("results").resolve() else []
         print(
             f"{len(stale)} of them were measured with other code, weights or settings; where the code still gives the"
         )
-        print(f"same, this tells so in less time: recon-bench confirm --methods {methods}")
+        print(f"same, this tells so in less time: {shlex.join(words)}")
 
 
 def _leftovers(later: list[Planned]) -> None:
