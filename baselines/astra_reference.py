@@ -98,7 +98,7 @@ def build_fbp(problem: Problem, settings: FbpSettings) -> Reconstructor:
 
 
 def build_sirt(problem: Problem, settings: SirtSettings) -> Reconstructor:
-    """ASTRA's SIRT from zero."""
+    """ASTRA's SIRT from zero. NotApplicable where it would take too long, or without a parallel beam or ASTRA."""
     g = ray_geometry(problem.operator)
     import_astra()
     if (work := g.size**2 * len(g.angles)) > LARGEST:

@@ -57,7 +57,7 @@ def view_weights(angles: tuple[float, ...]) -> Tensor:
 
 
 def window(name: str, cutoff: float, frequency: Tensor) -> Tensor:
-    """Apodisation at ``frequency`` (1 is Nyquist): 1 at zero, 0 above ``cutoff``."""
+    """Apodisation at ``frequency`` (1 is Nyquist): 1 at zero, 0 above ``cutoff``. ValueError for an unknown filter."""
     f = frequency / cutoff
     shapes = {
         "ram-lak": torch.ones_like(f),

@@ -49,7 +49,10 @@ def kaczmarz(
 
 
 def prepare(A: Operator) -> tuple[list[Operator], list[Tensor]]:
-    """One operator for each view, and 1 / (A_i A_i* 1) for each of its equations (0 for a ray beside the image)."""
+    """One operator for each view, and 1 / (A_i A_i* 1) for each of its equations (0 for a ray beside the image).
+
+    NotApplicable where it cannot be split.
+    """
     if not hasattr(A, "split"):
         raise NotApplicable("needs an operator that can be split into views, columns or rows")
     parts = A.split(views(A))

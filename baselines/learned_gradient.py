@@ -66,7 +66,10 @@ class LearnedGradient(nn.Module):
 
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
-    """Untrained; depends on the problem through the filter and the norm of its operator."""
+    """Untrained; depends on the problem through the filter and the norm of its operator.
+
+    ValueError for a depth below 1.
+    """
     if settings.depth < 1 or settings.memory < 0:
         raise ValueError(f"expected a depth of at least 1 and a memory of at least 0, got {settings}")
     quick = unet.quick(problem, unet.Settings(filter="ram-lak", cutoff=1.0))

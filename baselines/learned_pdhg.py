@@ -60,7 +60,10 @@ class LearnedPDHG(nn.Module):
 
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
-    """Untrained; depends on the problem through the norm of its operator alone."""
+    """Untrained; depends on the problem through the norm of its operator alone.
+
+    NotApplicable for complex data, ValueError for a depth below 1.
+    """
     if problem.complex or len(problem.operator.range_shape) != 2:
         raise NotApplicable("needs real data (views, bins)")
     if settings.depth < 1:

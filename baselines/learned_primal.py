@@ -51,7 +51,10 @@ class LearnedPrimal(nn.Module):
 
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
-    """Untrained; depends on the problem through its operator's singular values and whether it is complex."""
+    """Untrained; depends on the problem through its operator's singular values and whether it is complex.
+
+    ValueError for a depth below 1 or a memory below 2.
+    """
     if settings.depth < 1 or settings.memory < 2:
         raise ValueError(f"expected a depth of at least 1 and a memory of at least 2, got {settings}")
     norm = learned.norm_of(problem)

@@ -69,7 +69,10 @@ class PrimalDual(nn.Module):
 
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
-    """Untrained; depends on the problem through the norm of its operator alone."""
+    """Untrained; depends on the problem through the norm of its operator alone.
+
+    NotApplicable for complex data, ValueError for a depth below 1 or a memory below 2.
+    """
     if problem.complex or len(problem.operator.range_shape) != 2:
         raise NotApplicable("needs real data (views, bins)")
     if settings.depth < 1 or settings.memory < 2:

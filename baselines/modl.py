@@ -83,7 +83,10 @@ class Modl(nn.Module):
 
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
-    """Untrained: iterated Tikhonov regularisation. Depends on the problem through the norm of its operator alone."""
+    """Untrained: iterated Tikhonov regularisation. Depends on the problem through the norm of its operator alone.
+
+    ValueError for a depth that no block fits into.
+    """
     if settings.inner < 1 or settings.depth < 1 + settings.inner or settings.layers < 2:
         raise ValueError(f"expected inner >= 1, depth >= 1 + inner and layers >= 2, got {settings}")
     return Modl(1 + problem.complex, settings, learned.norm_of(problem))

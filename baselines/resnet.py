@@ -45,7 +45,7 @@ class ResNet(nn.Module):
 
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
-    """Untrained: close to the quick reconstruction."""
+    """Untrained: close to the quick reconstruction. ValueError without a block."""
     if settings.blocks < 1:
         raise ValueError(f"expected at least 1 block, got {settings.blocks}")
     return unet.PostProcessing(unet.quick(problem, unet.Settings()), ResNet(1 + problem.complex, settings))

@@ -39,7 +39,10 @@ def sgd(
 
 
 def prepare(A: Operator, count: int) -> tuple[list[Operator], float]:
-    """``count`` parts of A (or as many as it has views) and the largest of their norms."""
+    """``count`` parts of A (or as many as it has views) and the largest of their norms.
+
+    NotApplicable where it cannot be split.
+    """
     if not hasattr(A, "split"):
         raise NotApplicable("needs an operator that can be split into views, columns or rows")
     parts = A.split(min(count, views(A)))

@@ -79,7 +79,10 @@ def build_fbp(problem: Problem, settings: FbpSettings) -> Reconstructor:
 
 
 def build_sart(problem: Problem, settings: SartSettings) -> Reconstructor:
-    """iradon_sart on the square around the circle around the image, of which the image is the middle."""
+    """iradon_sart on the square around the circle around the image, of which the image is the middle.
+
+    NotApplicable where it would take too long, or without a parallel beam.
+    """
     geometry = ray_geometry(problem.operator)
     if (work := geometry.size**2 * len(geometry.angles)) > LARGEST:
         raise NotApplicable(

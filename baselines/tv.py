@@ -140,7 +140,10 @@ def _add_adjoint_differences(q: Tensor, x: Tensor) -> None:
 
 
 def build(problem: Problem, settings: Settings, isotropic: bool, nonneg: bool) -> Reconstructor:
-    """The reconstructor starts from zero; real or complex, any device."""
+    """The reconstructor starts from zero; real or complex, any device.
+
+    NotApplicable for x >= 0 where images are complex.
+    """
     if nonneg and problem.complex:
         raise NotApplicable("x >= 0 means nothing for complex images; use the variant without it")
     prepared = remember(precondition)

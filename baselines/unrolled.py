@@ -119,12 +119,12 @@ class Unrolled(nn.Module):
 
 
 def gradient(problem: Problem, settings: GradientSettings) -> nn.Module:
-    """Untrained unrolled projected gradients."""
+    """Untrained unrolled projected gradients. ValueError for a depth below 1."""
     return _unrolled(problem, settings, lambda channels: GradientStep(channels, settings.width))
 
 
 def ista(problem: Problem, settings: IstaSettings) -> nn.Module:
-    """Untrained unrolled ISTA."""
+    """Untrained unrolled ISTA. ValueError for kernels of an even side or for filters too few to be a frame."""
     if settings.kernel % 2 == 0:
         raise ValueError(f"expected filters with an odd side, got a kernel of {settings.kernel}")
     if settings.filters < (least := (1 + problem.complex) * settings.kernel**2):

@@ -13,7 +13,7 @@ class Settings:
 
 
 def build(problem: Problem, settings: Settings) -> Reconstructor:
-    """The reconstructor is the adjoint of a masked Fourier transform."""
+    """The reconstructor is the adjoint of a masked Fourier transform. NotApplicable for other operators."""
     if not problem.complex:
         raise NotApplicable(f"needs Fourier data, this task measures with {type(problem.operator).__name__}")
     return lambda y, A: A.adjoint(y)

@@ -44,7 +44,10 @@ def method(name: str, network: Network, settings: Any, recipe: Recipe, **facts: 
 
 
 def on_phantoms(other: Method) -> Method:
-    """``other`` trained on random ellipses alone, to show what a network makes of images unlike those it learned."""
+    """``other`` trained on random ellipses alone, to show what a network makes of images unlike those it learned.
+
+    Its network raises NotApplicable where the task has no ``phantoms``.
+    """
     assert other.network is not None and other.recipe is not None
     untaught = other.network
 

@@ -68,7 +68,10 @@ def rounded(tensor: Tensor, bits: float) -> Rounded:
 
 
 def encode(state: Mapping[str, Tensor], few: Mapping[str, Rounded]) -> dict[str, Tensor]:
-    """What to keep of ``state``: the tensors of ``few`` packed, the others as they are."""
+    """What to keep of ``state``: the tensors of ``few`` packed, the others as they are.
+
+    ValueError for a name of ``few`` that ``state`` lacks, or one that the format uses.
+    """
     if unknown := few.keys() - state.keys() | {name for name in state if name in PARTS}:
         raise ValueError(f"cannot be packed: {', '.join(sorted(unknown))}")
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items() if name not in few}

@@ -77,12 +77,18 @@ def measurements() -> Mapping[str, Measurement]:
 
 
 def task(name: str) -> Task:
-    """The task called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several)."""
+    """The task called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several).
+
+    UnknownName where there is none, or where the name in the file is taken.
+    """
     return _in_file(name, "task", "TASKS", tasks()) if _is_path(name) else _get(tasks(), name, "task")
 
 
 def measurement(name: str) -> Measurement:
-    """The kind of measurement called ``name``, or the one of ``path/to/file.py``."""
+    """The kind of measurement called ``name``, or the one of ``path/to/file.py``.
+
+    UnknownName where there is none, or where the name in the file is taken.
+    """
     if not _is_path(name):
         return _get(measurements(), name, "measurement")
     found = _load_file(Path(name), "MEASUREMENT").MEASUREMENT
@@ -92,7 +98,10 @@ def measurement(name: str) -> Measurement:
 
 
 def method(name: str) -> Method:
-    """The method called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several)."""
+    """The method called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several).
+
+    UnknownName where there is none, or where the name in the file is taken.
+    """
     if not _is_path(name):
         return _get(methods(), name, "method")
     path = Path(name.partition(":")[0])

@@ -85,7 +85,7 @@ class Task:
     pictured: tuple[int, ...] = (0, 1, 2)
 
     def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
-        """What a method is handed."""
+        """What a method is handed. ``dtype``: float32 or float64, the precision of the operator."""
         operator = self.make_operator(torch.device(device), dtype)
         train, validation = self.samples("train"), self.samples("validation")
         told = (operator, self.noise, self.data_range, train, validation, self.name, self.fresh, self.phantoms)

@@ -52,7 +52,7 @@ def full_name(method: str, task: str, seed: int = 0, variant: str = "") -> str:
 
 
 def registry() -> dict[str, dict[str, Any]]:
-    """Facts of all weights by name; empty where there is no registry."""
+    """Facts of all weights by name; empty where there is no registry. WeightsError where it cannot be read."""
     path = folder() / "registry.json"
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -76,7 +76,11 @@ def check_owner(name: str, method: str, task: str) -> None:
 
 
 def load_named(name: str) -> State:
-    """The weights called ``name``, whatever task or method they are for: for who asks for just these."""
+    """The weights called ``name``, whatever task or method they are for: for who asks for just these.
+
+    In float32, on the CPU. Raises :class:`NoWeights`, or :class:`WeightsError` where the file is not the one of the
+    registry.
+    """
     facts = _facts(name)
     path = folder() / facts["file"]
     again = "get the file again (git checkout), or train it again"
@@ -148,7 +152,10 @@ def save(
 
 
 def card(name: str) -> dict[str, Any]:
-    """The training card of the weights called ``name``."""
+    """The training card of the weights called ``name``.
+
+    Raises :class:`NoWeights`, or :class:`WeightsError` where it cannot be read.
+    """
     path = (folder() / _facts(name)["file"]).with_suffix(".json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -211,7 +218,10 @@ def own(method: Method, task: str, seeds: Sequence[int] = (0,), settings: Any = 
 
 
 def seals(names: Iterable[str]) -> dict[str, str]:
-    """The sha256 of those weights of these names that there are: a result depends on them as on the method's file."""
+    """The sha256 of those weights of these names that there are: a result depends on them as on the method's file.
+
+    WeightsError where the registry cannot be read.
+    """
     known = registry()
     return {name: known[name]["sha256"] for name in names if name in known}
 
@@ -223,7 +233,10 @@ def variants(method: Method, task: str, pattern: str) -> dict[int, str]:
 
 
 def facts(name: str) -> dict[str, Any]:
-    """The training card of the weights called ``name`` without its curves and lists, for the header of a result."""
+    """The training card of the weights called ``name`` without its curves and lists, for the header of a result.
+
+    Raises as :func:`card`.
+    """
     long = ("loss", "validation", "layers", "packages")
     return {key: value for key, value in card(name).items() if key not in long}
 

@@ -23,7 +23,10 @@ from recon_bench.task import Task
 
 
 def rows(what: str) -> list[dict[str, Any]]:
-    """One row for each of the registered "tasks", "methods" or "measurements", of the trained "weights" or "rules"."""
+    """One row for each of the registered "tasks", "methods" or "measurements", of the trained "weights" or "rules".
+
+    ValueError for another word.
+    """
     match what:
         case "tasks":
             return [_task_row(task) for task in registry.tasks().values()]

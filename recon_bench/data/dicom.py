@@ -22,8 +22,9 @@ def open_dicom(folder: str | Path) -> Volume:
 
     Slices are sorted by their position along the normal (row direction x column direction), so an axial series goes
     from feet to head; rows and columns stay as stored. Spacing in mm is measured between positions. Values are taken
-    through each slice's own rescale or lookup table; padding, which was not measured, gets the lowest measured value
-    of its slice. DICOM PS3.3, C.7.5.1.1.2 (padding), C.7.6.2 (image plane) and C.11.1 (modality).
+    through each slice's own rescale or lookup table; padding, which was not measured, gets the lowest measured value of
+    its slice. DICOM PS3.3, C.7.5.1.1.2 (padding), C.7.6.2 (image plane) and C.11.1 (modality). DataError where slices
+    are missing or do not belong together, or a file cannot be read.
     """
     folder = existing(folder, "folder", ADVICE)
     paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != ".")

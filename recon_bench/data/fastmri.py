@@ -57,7 +57,7 @@ class Scan:
 
 
 def open_scan(path: str | Path) -> Scan:
-    """Read everything but the arrays."""
+    """Read everything but the arrays. DataError where something is not as fastMRI describes it."""
     path = Path(path)
     with hdf5(path, EXPECTED, ADVICE) as file:
         shape, dtype = (kspace := dataset(file, "kspace", ADVICE)).shape, kspace.dtype
@@ -80,7 +80,7 @@ def open_scan(path: str | Path) -> Scan:
 
 
 def parse_header(xml: bytes | str) -> Header:
-    """The sampling part of an ISMRMRD XML header (doi:10.1002/mrm.26089)."""
+    """The sampling part of an ISMRMRD XML header (doi:10.1002/mrm.26089). DataError where it lacks a number."""
     encoding = ElementTree.fromstring(xml).find("{*}encoding")
 
     def number(path: str, default: int | None = None) -> int:
@@ -115,7 +115,10 @@ def read_target(scan: Scan, index: int) -> np.ndarray:
 
 
 def image(kspace: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Centred orthonormal inverse FFT of (..., rows, columns), cropped around the centre to ``size``; complex64."""
+    """Centred orthonormal inverse FFT of (..., rows, columns), cropped around the centre to ``size``; complex64.
+
+    DataError where k-space is smaller.
+    """
     if any(have < want for have, want in zip(kspace.shape[-2:], size)):
         raise DataError(f"cannot crop {kspace.shape[-2:]} to {size}: expected k-space at least that large")
     axes = (-2, -1)

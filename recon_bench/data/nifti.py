@@ -20,7 +20,7 @@ def open_nifti(path: str | Path) -> Volume:
     Slices go from feet to head; in a slice the rows go from front to back and the columns from the patient's right to
     left, as in a DICOM axial slice. Spacing in mm, from the header's unit of length (mm where it names none). Values
     are scaled as the header says; complex ones and colours are refused. Oblique volumes are turned, never resampled.
-    https://nifti.nimh.nih.gov/nifti-1
+    DataError for a file that is not such a volume. https://nifti.nimh.nih.gov/nifti-1
     """
     path = Path(path)
     with reading(path, EXPECTED, ADVICE):

@@ -107,7 +107,10 @@ def attribute(file: h5py.File, name: str) -> str | int | float | None:
 
 
 def single(value: Any, where: str) -> str | int | float:
-    """The one text or number in ``value``: a scalar or an array of one of it; bytes are UTF-8."""
+    """The one text or number in ``value``: a scalar or an array of one of it; bytes are UTF-8.
+
+    DataError for none or several; ``where`` names the file and the field.
+    """
     values = np.asarray(value).ravel()
     if len(values) != 1:
         raise DataError(f"{where}: expected a single value, but there are {len(values)}: {value!r:.80}")
@@ -118,7 +121,7 @@ def single(value: Any, where: str) -> str | int | float:
 
 
 def row(data: h5py.Dataset, index: int, dtype: type[np.generic]) -> np.ndarray:
-    """``data[index]`` as ``dtype``, finite; a codec that is missing is named as the cause."""
+    """``data[index]`` as ``dtype``. DataError where values are not finite, or naming a codec that is missing."""
     try:
         values = data[index]
     except OSError as error:

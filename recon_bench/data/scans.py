@@ -42,7 +42,7 @@ def slices(blocks: Blocks) -> tuple[int, ...]:
 
 
 def pad(image: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """``image`` (rows, columns) with zeros around it to ``(size, size)``, centred."""
+    """``image`` (rows, columns) with zeros around it to ``(size, size)``, centred. ValueError where it does not fit."""
     if max(image.shape) > size:
         raise ValueError(f"an image of {image.shape} does not fit into {size} x {size}: choose a larger size")
     return np.pad(image, [((size - n) // 2, size - n - (size - n) // 2) for n in image.shape])

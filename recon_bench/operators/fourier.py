@@ -53,7 +53,10 @@ class MaskedFourier:
         return linear(y, self._transpose, self._transform)
 
     def split(self, n: int) -> list[MaskedFourier]:
-        """``n`` transforms, the i-th with the kept columns i, i + n, ...; together their rows are this operator's."""
+        """``n`` transforms, the i-th with the kept columns i, i + n, ...; together their rows are this operator's.
+
+        ValueError unless 1 <= n <= len(columns).
+        """
         if not 1 <= n <= len(self.columns):
             raise ValueError(
                 f"cannot split {len(self.columns)} columns into {n} parts: expected 1 to {len(self.columns)}"

@@ -72,7 +72,10 @@ class Matrix:
         return linear(y, self._backward, self._forward)
 
     def split(self, n: int) -> list[Matrix]:
-        """``n`` matrices, the i-th with the rows i, i + n, ... of the flattened range."""
+        """``n`` matrices, the i-th with the rows i, i + n, ... of the flattened range.
+
+        ValueError unless 1 <= n <= m.
+        """
         if not 1 <= n <= len(self.matrix):
             raise ValueError(f"cannot split {len(self.matrix)} rows into {n} parts: expected 1 to {len(self.matrix)}")
         parts = [self.matrix[i::n] for i in range(n)]

@@ -63,7 +63,10 @@ class RayTransform:
         return linear(y, self._backward, self._forward)
 
     def split(self, n: int) -> list[RayTransform]:
-        """``n`` ray transforms, the i-th over the views i, i + n, ...; together their rows are this operator's."""
+        """``n`` ray transforms, the i-th over the views i, i + n, ...; together their rows are this operator's.
+
+        ValueError unless 1 <= n <= views.
+        """
         views, bins = self.range_shape
         if not 1 <= n <= views:
             raise ValueError(f"cannot split {views} views into {n} parts: expected 1 to {views}")

@@ -202,7 +202,10 @@ def card_files(root: Path) -> list[Path]:
 
 
 def to_result(data: dict[str, Any], path: Path) -> Result:
-    """A Result after cheap checks of its shape, so that later code may rely on every key being there."""
+    """A Result after cheap checks of its shape, so that later code may rely on every key being there.
+
+    ResultError where one is missing.
+    """
     for name, keys in _required_keys().items():
         part = data if name == "" else data[name]
         if not isinstance(part, dict) or not keys <= part.keys():

@@ -49,7 +49,8 @@ def regressed_snr(truth: Tensor, x: Tensor) -> Tensor:
 def ssim(truth: Tensor, x: Tensor, data_range: float, settings: Ssim) -> Tensor:
     """Structural similarity (doi:10.1109/TIP.2003.819861), uniform window, sample covariance, borders left out.
 
-    The same as ``skimage.metrics.structural_similarity(truth, x, data_range=..., win_size=...)``.
+    The same as ``skimage.metrics.structural_similarity(truth, x, data_range=..., win_size=...)``. ValueError where an
+    image is smaller than the window.
     """
     size = settings.window
     if min(truth.shape[-2:]) < size:
@@ -89,5 +90,5 @@ def noise_norm(noise: Noise, y: Tensor, dims: int) -> Tensor | None:
 
 
 def magnitude(image: Tensor) -> Tensor:
-    """The modulus of a complex image; a real image as it is."""
+    """The modulus of a complex image; a real image as it is. Of any shape."""
     return image.abs() if image.is_complex() else image

@@ -43,6 +43,9 @@ def measurement(data: Tensor) -> Pixels:
 
 
 def save(pixels: Pixels, path: Path, lossless: bool = False) -> str:
-    """Write ``pixels`` as WebP and give the file's sha256. Lossy unless told: to look at, not to measure."""
+    """Write ``pixels`` as WebP and give the file's sha256. Lossy unless told: to look at, not to measure.
+
+    OSError where the disk refuses it.
+    """
     Image.fromarray(pixels).save(path, format="WEBP", quality=100 if lossless else QUALITY, lossless=lossless, method=6)
     return sha256(path.read_bytes())

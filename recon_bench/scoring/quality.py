@@ -19,7 +19,10 @@ from recon_bench.scoring.host import host, reconstructed
 def score(
     cell: Cell, settings: Any, done: Mapping[str, Record], at: Mapping[str, float] | None = None, seed: int = 0
 ) -> Iterator[Record]:
-    """One record per test image with values ``psnr`` and ``ssim``, at ``at`` and ``seed``; none of ``done``."""
+    """One record per test image with values ``psnr`` and ``ssim``, at ``at`` and ``seed``; none of ``done``.
+
+    Raises what the method's ``build`` raises; an image that fails is a record with its error.
+    """
     test, count = cell.task.samples("test"), min(cell.rules.images, cell.task.sizes["test"])
     blank = [Record(sample=f"test-{index:04d}", at=at or {}, seed=seed) for index in range(count)]
     todo = [index for index, record in enumerate(blank) if record.key not in done]
