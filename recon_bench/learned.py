@@ -119,7 +119,7 @@ def to_channels(x: Tensor) -> Tensor:
 
 
 def from_channels(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """The other way round, to images of the real or complex ``dtype``."""
+    """``(batch, channels, rows, columns)`` to ``(batch, rows, columns)`` of the real or complex ``dtype``."""
     if dtype.is_complex:
         return torch.view_as_complex(x.movedim(1, -1).contiguous().to(dtype.to_real()))
     return x[:, 0].to(dtype)

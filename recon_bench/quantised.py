@@ -51,12 +51,12 @@ class Rounded:
 
 
 def steps(codes: Tensor) -> Tensor:
-    """The steps of ``codes``, in float64."""
+    """The steps of ``codes`` (rows,), uint8, in float64."""
     return torch.exp2(LARGEST - codes.double() / OCTAVE)
 
 
 def nearest_codes(wanted: Tensor) -> Tensor:
-    """Codes of the steps nearest to those ``wanted``."""
+    """Codes (rows,), uint8, of the steps nearest to those ``wanted`` (rows,)."""
     return ((LARGEST - wanted.double().log2()) * OCTAVE).round().clamp(0, 255).to(torch.uint8)
 
 

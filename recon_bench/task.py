@@ -130,5 +130,5 @@ def finite(values: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def single(values: NDArray[Any]) -> Tensor:
-    """What was computed in double precision as a tensor in float32 or complex64."""
+    """What was computed in double precision as a tensor of its shape in float32 or complex64, on the CPU."""
     return torch.from_numpy(values.astype(np.complex64 if np.iscomplexobj(values) else np.float32))

@@ -63,7 +63,10 @@ def ellipses(
     size: int,
     noisy: Callable[..., Array],
 ) -> Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]:
-    """``fresh`` of a task: ``draw`` phantoms, fill them, ``image`` makes them images, project, make ``noisy``."""
+    """``fresh`` of a task: ``draw`` phantoms, fill them, ``image`` makes them images, project, make ``noisy``.
+
+    It gives truths ``(n, size, size)`` and data ``(n, views, bins)`` in float32, on the CPU.
+    """
 
     def fresh(rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
         phantoms, noise = rng.spawn(2)
@@ -76,5 +79,5 @@ def ellipses(
 
 
 def mirrored(image: Array, mirroring: int) -> Array:
-    """``image`` upside down if ``mirroring`` is odd, left to right if it is 2 or 3."""
+    """``image`` (rows, columns) upside down if ``mirroring`` is odd, left to right if it is 2 or 3."""
     return image[:: -1 if mirroring % 2 else 1, :: -1 if mirroring > 1 else 1].copy()

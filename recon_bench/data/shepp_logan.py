@@ -29,7 +29,7 @@ def shepp_logan() -> NDArray[np.float64]:
 def perturbed(rng: np.random.Generator) -> NDArray[np.float64]:
     """The modified phantom, each ellipse moved by up to 0.03, stretched by up to 10 %, turned by up to 10 degrees.
 
-    The two ellipses of the skull change together, so that it keeps its thickness.
+    An array ``(10, 6)``. The two ellipses of the skull change together, so that it keeps its thickness.
     """
     ellipses = shepp_logan()
     change = rng.uniform(-1, 1, ellipses.shape)

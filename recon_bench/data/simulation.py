@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 def gaussian(clean: Array, level: float, rng: np.random.Generator) -> Array:
-    """``clean`` plus white noise of standard deviation ``level`` times its mean absolute value."""
+    """``clean``, of any shape, plus white noise of standard deviation ``level`` times its mean absolute value."""
     return clean + level * np.abs(clean).mean() * rng.standard_normal(clean.shape)
 
 

@@ -86,7 +86,7 @@ class Host:
         return [self.reconstruct(each[None], operator)[0] for each in y]
 
     def seconds(self, y: Tensor) -> float:
-        """Seconds of one call for the batch ``y``."""
+        """Seconds of one call for the batch ``y`` (batch, *range_shape). RuntimeError before :meth:`set_up`."""
         data = y.to(self.device).clone()  # a method may work in place
         with _quietly(), torch.no_grad():
             return clock.seconds(lambda: self._built(data, self.operator), self.device)[0]
@@ -114,7 +114,7 @@ class Host:
             return self._pull(y, weight)
 
     def step(self, y: Tensor, weight: Tensor) -> Cost:
-        """What :meth:`gradient` costs: a forward and a backward pass."""
+        """What :meth:`gradient` of the same ``y`` and ``weight`` costs: a forward and a backward pass."""
         kept: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:

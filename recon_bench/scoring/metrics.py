@@ -24,7 +24,7 @@ def psnr(truth: Tensor, x: Tensor, data_range: float) -> Tensor:
 
 
 def nmse(truth: Tensor, x: Tensor) -> Tensor:
-    """Normalised mean squared error |x - truth|^2 / |truth|^2."""
+    """Normalised mean squared error |x - truth|^2 / |truth|^2, without a unit."""
     return (x.double() - truth.double()).square().sum(_IMAGE) / truth.double().square().sum(_IMAGE)
 
 

@@ -35,7 +35,7 @@ def grey(image: Tensor, window: tuple[float, float]) -> Pixels:
 
 
 def measurement(data: Tensor) -> Pixels:
-    """The data of a task: a sinogram from 0 to its maximum, k-space as the logarithm of its modulus."""
+    """The data of a task (rows, columns): a sinogram from 0 to its maximum, k-space as the logarithm of its modulus."""
     shown = magnitude(data)
     if data.is_complex():
         shown = (shown / shown.max() + 1e-4).log()

@@ -30,7 +30,7 @@ class Backend(Protocol):
         """Data ``(n, rays)`` to images ``(n, pixels)``."""
 
     def select(self, rays: np.ndarray) -> Backend:
-        """The projection to some rays alone, by number."""
+        """The projection to some ``rays`` (n,) alone, by number."""
 
     def matrix(self) -> scipy.sparse.csr_array:
         """The projection as a sparse matrix (rays, pixels): a copy."""

@@ -53,7 +53,7 @@ class Csr:
         return _apply((self.transpose,), y)
 
     def select(self, rays: np.ndarray) -> Csr:
-        """The projection to some rays alone, by number."""
+        """The projection to some ``rays`` (n,) alone, by number."""
         device = self.transpose.device
         matrix = scipy.sparse.hstack([_scipy(strip)[rays] for strip in self.strips], format="csr")
         strips = tuple(strip.to(device) for strip in _strips(matrix.T.tocsr()))
