@@ -86,7 +86,7 @@ def test_a_batch_gives_what_single_images_give(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_outside_methods_need_a_ray_transform(name):
     A = MaskedFourier((16, 16), (7, 8, 9))
-    with pytest.raises(NotApplicable, match="needs a ray transform"):
+    with pytest.raises(NotApplicable, match="needs a parallel-beam ray transform"):
         METHODS[name].build(problem(A), METHODS[name].settings)
 
 
