@@ -104,7 +104,7 @@ def broyden(f: Map, z: Tensor, limits: Limits) -> Solution:
 
     def propose(point: Tensor, step: Tensor, forget: Tensor) -> Tensor:
         if len(left) == limits.history:  # the terms build on each other: without the oldest the others mislead
-            left.clear(), right.clear()
+            del left[:], right[:]
         if last:
             moved, changed = point - last[0], step - last[1]
             image = inverse(changed)

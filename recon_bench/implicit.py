@@ -18,7 +18,8 @@ two derivatives of f, not of the equilibrium.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class Backward:
     """``rule``: one of RULES; ``limits``: of the solver for w; ``steps``, ``damping``: of the phantom gradient."""
 
     rule: str = "anderson"
-    limits: Limits = Limits(iterations=40, tolerance=1e-4)
+    limits: Limits = field(default_factory=lambda: Limits(iterations=40, tolerance=1e-4))
     steps: int = 3
     damping: float = 1.0
 
@@ -85,7 +86,7 @@ def _solved(value: Tensor, z: Tensor, g: Tensor, backward: Backward, watch: Watc
         )
 
     def f(w: Tensor) -> Tensor:
-        with torch.enable_grad():
+        with torch.enable_grad(), _as_usual(z):
             (product,) = torch.autograd.grad(value, z, w.to(value.dtype), retain_graph=True)
         return g + product
 
@@ -103,7 +104,9 @@ def jacobian_energy(f: Map, z: Tensor, seed: int) -> Tensor:
     point = z.detach().requires_grad_()
     signs = torch.randint(0, 2, z.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     with torch.enable_grad():
-        (product,) = torch.autograd.grad(f(point), point, signs.to(z), create_graph=True)
+        value = f(point)
+        with _as_usual(z):
+            (product,) = torch.autograd.grad(value, point, signs.to(value), create_graph=True)
     return product.square().flatten(1).mean(1)
 
 
@@ -118,13 +121,20 @@ def contraction(f: Map, z: Tensor, iterations: int = 20, seed: int = 0) -> Tenso
     with torch.enable_grad():
         value = f(point)
         probe = torch.zeros_like(value, requires_grad=True)
-        (back,) = torch.autograd.grad(value, point, probe, create_graph=True)  # linear in the probe: its gradient is J v
+        (back,) = torch.autograd.grad(
+            value, point, probe, create_graph=True
+        )  # linear in the probe: its gradient is J v
         for _ in range(iterations):
             v = v / _length(v).clamp_min(torch.finfo(v.dtype).tiny)
             (forth,) = torch.autograd.grad(back, probe, v, retain_graph=True)
             size = _length(forth).flatten()
             (v,) = torch.autograd.grad(value, point, forth, retain_graph=True)
     return size.detach()
+
+
+def _as_usual(x: Tensor) -> AbstractContextManager[None]:
+    """Without autocast, as backward passes are: operators in it would be handed bfloat16."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def _length(x: Tensor) -> Tensor:

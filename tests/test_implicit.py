@@ -29,6 +29,10 @@ def data(count=2, size=20):
     return torch.randn(count, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
+def jacobian(layer, z, y):
+    return torch.autograd.functional.jacobian(lambda x: layer(x, y), z)
+
+
 def gradients(layer, z, y):
     """Gradients of a loss on ``z`` with respect to weights and y."""
     loss = (z * torch.linspace(-1, 1, z.shape[1], dtype=z.dtype)).sum() + z.square().sum()
@@ -170,7 +174,7 @@ def test_a_sample_that_diverges_leaves_the_gradient_of_the_others(rule):
 def test_the_energy_of_the_jacobian_is_estimated_without_bias():
     layer, y = Layer(), data()
     z = torch.zeros_like(y)
-    exact = [torch.autograd.functional.jacobian(lambda x: layer(x, v), p).square().sum() / 20 for p, v in zip(z, y)]
+    exact = [jacobian(layer, *pair).square().sum() / 20 for pair in zip(z, y)]
     found = torch.stack([jacobian_energy(lambda z: layer(z, y), z, seed) for seed in range(300)]).mean(0)
     torch.testing.assert_close(found, torch.stack(exact), rtol=0.1, atol=0)
     scaling = jacobian_energy(lambda z: 0.7 * z, z, 0)
@@ -201,7 +205,7 @@ def test_the_penalty_leaves_values_and_adds_to_gradients():
 def test_contraction_is_the_norm_of_the_jacobian():
     layer, y = Layer(), data()
     z = torch.zeros_like(y)
-    exact = [torch.linalg.matrix_norm(torch.autograd.functional.jacobian(lambda x: layer(x, v), p), 2) for p, v in zip(z, y)]
+    exact = [torch.linalg.matrix_norm(jacobian(layer, *pair), 2) for pair in zip(z, y)]
     torch.testing.assert_close(contraction(lambda z: layer(z, y), z, 100), torch.stack(exact), rtol=1e-3, atol=0)
 
 
