@@ -79,7 +79,7 @@ class Equilibrium(nn.Module):
         state = equilibrium(f, start, self.solver, self.limits, self.backward, self._seen)
         x = learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]
         if self.training and self.penalty:
-            x = penalised(x, self.penalty * jacobian_energy(f, state, _seed(y)).mean())
+            x = penalised(x, self.penalty * jacobian_energy(f, state, seed_of(y)).mean())
         return x
 
     def _seen(self, name: str, found: Solution) -> None:
@@ -111,6 +111,6 @@ class Repeated(nn.Module):
         return learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]
 
 
-def _seed(y: Tensor) -> int:
+def seed_of(y: Tensor) -> int:
     """A number that depends on the data alone: probes differ from batch to batch and repeat when it comes again."""
     return int(y.detach().abs().double().sum().cpu().view(torch.int64)) % 2**63

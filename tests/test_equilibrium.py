@@ -1,0 +1,230 @@
+"""Equilibrium networks: what they are an equilibrium of, what differentiates them, and what happens if there is none."""
+
+import dataclasses
+import warnings
+
+import pytest
+import torch
+
+from baselines import learned, regulariser, train
+from recon_bench import metrics, registry
+from recon_bench.core import NotConverged
+from recon_bench.implicit import SOLVED
+from recon_bench.operators import MaskedFourier
+from recon_bench.reconstruct import Counting
+from tests.helpers_training import TOY, method
+
+PROBLEM, EXACT = TOY.problem(), TOY.problem(dtype=torch.float64)
+FOURIER = dataclasses.replace(PROBLEM, operator=MaskedFourier((20, 27), (3, 9, 12, 13, 14, 20)))
+FORMS = ("de-grad", "de-prox", "de-admm", "equilibrium")
+NAMES = (*FORMS, "plug-and-play")
+SMALL = {"width": 8, "layers": 3}
+PUBLISHED = {"width": 64, "layers": 5}
+every = pytest.mark.parametrize("name", NAMES)
+forms = pytest.mark.parametrize("name", FORMS)
+both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
+
+
+def made(name, problem=PROBLEM, **settings):
+    """A small network with weights that matter."""
+    found = registry.method(name)
+    network = learned.untrained(found.network, problem, dataclasses.replace(found.settings, **SMALL | settings))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in network.parameters():
+        if parameter.dim() == 4 and not parameter.any():
+            torch.nn.init.normal_(parameter, 0, 0.02, generator)
+    return network.to(torch.float64 if problem.operator.dtype == torch.float64 else torch.float32)
+
+
+def data(problem, count=2):
+    if problem.complex:
+        x = torch.randn(count, *problem.operator.domain_shape, 2, generator=torch.Generator().manual_seed(0))
+        return problem.operator(torch.view_as_complex(x))
+    return torch.stack([problem.train[i].data for i in range(count)]).to(problem.operator.dtype) / problem.data_range
+
+
+def quiet(network, y, A):
+    """The reconstruction, whether it converged or not."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", NotConverged)
+        return network.eval()(y, A)
+
+
+def part(network):
+    return getattr(network, "equilibrium", network)
+
+
+@every
+@both
+def test_images_have_the_shape_and_type_of_the_operator(name, problem):
+    y = data(problem)
+    x = quiet(made(name, problem, depth=20), y, problem.operator)
+    assert x.shape == (2, *problem.operator.domain_shape) and x.dtype == problem.operator.dtype
+    assert torch.isfinite(torch.view_as_real(x) if problem.complex else x).all()
+    if not problem.complex:
+        assert (x >= 0).all()
+
+
+@every
+def test_a_batch_is_the_stack_of_its_images(name):
+    network, y = made(name, EXACT), data(EXACT, 3)
+    single = torch.cat([quiet(network, one[None], EXACT.operator) for one in y])
+    torch.testing.assert_close(quiet(network, y, EXACT.operator), single, rtol=0, atol=1e-7)
+
+
+@every
+@pytest.mark.parametrize("solver", ["picard", "anderson", "broyden"])
+def test_it_is_a_fixed_point_whoever_finds_it(name, solver):
+    network = part(made(name, EXACT, depth=3000, tolerance=1e-8, solver=solver))
+    y, seen = data(EXACT), {}
+    network.watch = lambda name, solution: seen.update({name: solution})
+    with torch.no_grad():
+        x = network.eval()(y, EXACT.operator)
+        f, _ = network.form.begin(y, EXACT.operator)
+        again = f(seen["forward"].z)
+    assert seen["forward"].converged.all()
+    assert metrics.psnr(x, learned.from_channels(network.form.image(f(again)), x.dtype), 1.0).min() > 120
+
+
+@forms
+@pytest.mark.parametrize("rule", SOLVED)
+def test_gradients_for_weights_and_data_are_those_of_a_long_iteration(name, rule):
+    """DE-ADMM's both states included: leaving one out of the implicit gradient would show here."""
+    exact = {"depth": 5000, "tolerance": 1e-11, "backward": rule, "jacobian": 0.0}
+    network = made(name, EXACT, **exact).train()
+    y = data(EXACT, 1).requires_grad_()
+
+    def gradients(x):
+        wanted = [p for p in network.parameters() if p.requires_grad]
+        return torch.autograd.grad((x - 0.3).square().sum(), [*wanted, y])
+
+    found = gradients(network(y, EXACT.operator))
+    f, state = network.form.begin(y, EXACT.operator)
+    with torch.no_grad():
+        for _ in range(3000):
+            state = f(state)
+    for _ in range(400):
+        state = f(state)
+    for got, expected in zip(found, gradients(network.form.image(state)[:, 0])):
+        assert (got - expected).norm() <= 1e-5 * expected.norm()
+
+
+@forms
+def test_memory_for_backward_does_not_grow_with_depth(name):
+    def saved(depth):
+        sizes = []
+        network, y = made(name, depth=depth, tolerance=0.0).train(), data(PROBLEM, 1)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.nbytes) or t, lambda t: t):
+            network(y, PROBLEM.operator)
+        return sum(sizes)
+
+    assert saved(10) == saved(80) > 0
+
+
+def test_the_unrolled_rival_is_the_same_map_and_does_grow():
+    plain = made("equilibrium", depth=9, solver="picard", tolerance=0.0)
+    rival = made("equilibrium-unrolled", depth=10)
+    rival.load_state_dict(plain.state_dict())
+    y, A = data(PROBLEM), PROBLEM.operator
+    with torch.no_grad():
+        f, state = rival.form.begin(y, A)
+        for _ in range(10):
+            state = f(state)
+        torch.testing.assert_close(rival(y, A), state[:, 0])
+
+
+@every
+def test_depth_limits_the_applications_of_the_operator(name):
+    depth = 20
+    counting = Counting(PROBLEM.operator)
+    quiet(made(name, depth=depth, tolerance=0.0), data(PROBLEM, 1), counting)
+    assert counting.pairs <= depth + 1  # the quick reconstruction takes an adjoint more
+
+
+@every
+@pytest.mark.parametrize("depth", [0, -3])
+def test_a_depth_below_one_is_refused(name, depth):
+    with pytest.raises(ValueError, match="expected .*depth"):
+        made(name, depth=depth)
+
+
+def test_a_depth_below_one_is_refused_by_the_rival():
+    with pytest.raises(ValueError, match="expected a depth of at least 1, got 0"):
+        made("equilibrium-unrolled", depth=0)
+
+
+@every
+def test_a_tolerance_that_is_not_met_is_told(name):
+    network = made(name, depth=10, tolerance=1e-12).eval()
+    with pytest.warns(NotConverged, match=r"2 of 2 images did not reach the tolerance of 1e-12, .* raise depth"):
+        network(data(PROBLEM), PROBLEM.operator)
+    made(name, depth=500, tolerance=1e-2).eval()(data(PROBLEM), PROBLEM.operator)
+
+
+@forms
+def test_the_penalty_is_there_in_training_alone_and_repeats(name):
+    y, A = data(PROBLEM), PROBLEM.operator
+
+    def gradient(penalty):
+        network = made(name, jacobian=penalty).train()
+        network(y, A).square().mean().backward()
+        return torch.cat([p.grad.flatten() for p in network.parameters()])
+
+    assert torch.equal(gradient(1.0), gradient(1.0)) and not torch.equal(gradient(1.0), gradient(0.0))
+    one, other = (quiet(made(name, jacobian=penalty), y, A) for penalty in (1.0, 0.0))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3, 3), (16, 1, 3, 3), (1, 16, 3, 3), (3, 5, 5, 3)])
+def test_norm_bound_is_the_norm_of_the_convolution_not_of_the_kernel(shape):
+    kernel = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, shape[1], 40, 40, generator=torch.Generator().manual_seed(1))
+    padding = (shape[2] // 2, shape[3] // 2)
+    for _ in range(100):
+        forth = torch.nn.functional.conv2d(x / x.norm(), kernel, padding=padding)
+        x = torch.nn.functional.conv_transpose2d(forth, kernel, padding=padding)
+    assert 0.97 * forth.norm() <= regulariser.norm_bound(kernel) <= 1.1 * forth.norm()
+
+
+def test_norm_bound_has_a_gradient_and_survives_extremes():
+    kernel = torch.randn(4, 4, 3, 3, dtype=torch.float32, requires_grad=True)
+    regulariser.norm_bound(kernel).backward()
+    step = 1e-3 * kernel.grad / kernel.grad.norm()
+    rise = regulariser.norm_bound(kernel + step) - regulariser.norm_bound(kernel - step)
+    assert float(rise) == pytest.approx(2e-3 * float(kernel.grad.norm()), rel=0.05)
+    for scale in (1e-12, 1e12):
+        assert float(regulariser.norm_bound(scale * kernel)) == pytest.approx(
+            scale * float(regulariser.norm_bound(kernel)), rel=1e-3
+        )
+    assert torch.isfinite(regulariser.norm_bound(torch.zeros(4, 4, 3, 3)))
+
+
+@pytest.mark.parametrize("bound", [0.5, 1.0, 4.0])
+def test_regulariser_keeps_its_lipschitz_constant(bound):
+    torch.manual_seed(0)
+    network = regulariser.Regulariser(2, 16, 4, bound)
+    with torch.no_grad():
+        for layer in network.layers:
+            layer.weight.mul_(10)
+        kernels = network.kernels()
+        x, y = torch.randn(2, 4, 2, 30, 31)
+        difference = network(x, kernels) - network(y, kernels)
+    assert (difference.flatten(1).norm(dim=1) <= 1.01 * bound * (x - y).flatten(1).norm(dim=1)).all()
+
+
+def test_plug_and_play_learns_to_denoise_and_nothing_else():
+    network = made("plug-and-play", layers=4).train()
+    y, A = data(PROBLEM), PROBLEM.operator
+    x = network(y, A)
+    assert torch.equal(x, learned.from_channels(network.equilibrium.form.begin(y, A)[1], A.dtype))
+    x.square().mean().backward()
+    first = [p.grad.clone() for p in network.parameters()]
+    network.zero_grad()
+    network(y, A).abs().mean().backward()  # another loss, the same gradient
+    assert all(torch.equal(one, p.grad) for one, p in zip(first, network.parameters()))
+
+
+def test_an_equilibrium_trains_and_its_weights_reconstruct():
+    found = registry.method("equilibrium")
+    small = method("small-equilibrium", found.network, dataclasses.replace(found.settings, depth=30, **SMALL))
+    train.train(small, TOY, steps=20)
