@@ -8,15 +8,17 @@ The solver works in float32, whatever the precision of the network in f.
 from __future__ import annotations
 
 import warnings
+import zlib
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from baselines import learned
 from recon_bench.core import NotConverged, Operator
 from recon_bench.fixed_point import Limits, Map, Solution
 from recon_bench.implicit import Backward, Watch, equilibrium, jacobian_energy, penalised
+
+SELDOM = 4  # the penalty costs as much as some steps of the map: one batch in four has it, four times as large
 
 
 class Form(Protocol):
@@ -78,8 +80,8 @@ class Equilibrium(nn.Module):
         f, start = self.form.begin(y, A)  # type: ignore[operator]
         state = equilibrium(f, start, self.solver, self.limits, self.backward, self._seen)
         x = learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]
-        if self.training and self.penalty:
-            x = penalised(x, self.penalty * jacobian_energy(f, state, seed_of(y)).mean())
+        if self.training and self.penalty and (seed := seed_of(y)) % SELDOM == 0:
+            x = penalised(x, SELDOM * self.penalty * jacobian_energy(f, state, seed).mean())
         return x
 
     def _seen(self, name: str, found: Solution) -> None:
@@ -113,4 +115,4 @@ class Repeated(nn.Module):
 
 def seed_of(y: Tensor) -> int:
     """A number that depends on the data alone: probes differ from batch to batch and repeat when it comes again."""
-    return int(y.detach().abs().double().sum().cpu().view(torch.int64)) % 2**63
+    return zlib.crc32(y.detach().abs().double().sum().cpu().numpy().tobytes())
