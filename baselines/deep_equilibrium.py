@@ -1,13 +1,14 @@
 """DE-Grad, DE-Prox and DE-ADMM: classical iterations with a network in the place of the prior, at their fixed points.
 
-Gilton, Ongie and Willett 2021, doi:10.1109/TCI.2021.3118944. With A and y divided by the norm of A, a learned step
-size t, and a network R that is to give what is missing in an image:
+Gilton, Ongie and Willett 2021, doi:10.1109/TCI.2021.3118944. With A and y divided by the norm of A, a step size t, and
+a network R that is to give what is missing in an image:
 
 - Grad: z <- z + t (R(z) - A*(A z - y));
 - Prox: g = z - t A*(A z - y), z <- g + R(g);
 - ADMM: x = argmin |A x - y|^2 + a |x - (z - u)|^2, z <- x + u + R(x + u), u <- u + t (x - z), where the new z is meant;
-  both z and u are states of the iteration, and both are differentiated.
+    both z and u are states of the iteration, and both are differentiated; a is learned.
 
+The fixed points of Grad and ADMM do not depend on t, so nothing could be learned of it, and it is a setting for all.
 Where images are real, negative values of z become zero. R has Lipschitz constant one (``regulariser.py``), as have
 ``plug_and_play.py``'s: there it is trained as a denoiser, here for the equilibrium. Unlike the authors' it has five
 layers instead of 17, no pre-training, and x of ADMM comes from a few steps of conjugate gradients from z.
@@ -32,7 +33,7 @@ from recon_bench.recipe import Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; the others: of :class:`Regulariser`."""
+    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``step`` t; the others: of R."""
 
     depth: int = 50
     solver: str = "anderson"
@@ -41,6 +42,7 @@ class Settings:
     backward: str = "anderson"
     phantom: int = 2
     jacobian: float = 0.0
+    step: float = 1.0
     width: int = 64
     layers: int = 5
     lipschitz: float = 1.0
@@ -54,17 +56,18 @@ class AdmmSettings(Settings):
 
     depth: int = 200
     inner: int = 4
+    step: float = 0.5
 
 
 class Parts(nn.Module):
-    """What the three have in common: R, the logarithm of t, the scaled data and where to start."""
+    """What the three have in common: R, t, the scaled data and where to start."""
 
-    def __init__(self, problem: Problem, settings: Settings, step: float) -> None:
+    def __init__(self, problem: Problem, settings: Settings) -> None:
         super().__init__()
         self.norm = learned.norm_of(problem)
         self.quick = unet.quick(problem, unet.Settings())
         self.regulariser = Regulariser(1 + problem.complex, settings.width, settings.layers, settings.lipschitz)
-        self.log_step = nn.Parameter(torch.tensor(math.log(step)))
+        self.step = settings.step
 
     def prepare(self, y: Tensor, A: Operator) -> tuple[learned.Scaled, Tensor, Map, Tensor]:
         """The scaled operator and data, x -> x + R(x) with its kernels ready, and the quick reconstruction."""
@@ -78,11 +81,11 @@ class Grad(nn.Module):
 
     def __init__(self, problem: Problem, settings: Settings) -> None:
         super().__init__()
-        self.parts = Parts(problem, settings, 0.5)
+        self.parts = Parts(problem, settings)
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
         operator, data, denoise, first = self.parts.prepare(y, A)
-        t = self.parts.log_step.exp()
+        t = self.parts.step
         return lambda z: allowed(z + t * (denoise(z) - z - operator.adjoint(operator(z) - data)), A), first
 
     def image(self, state: Tensor) -> Tensor:
@@ -94,11 +97,11 @@ class Prox(nn.Module):
 
     def __init__(self, problem: Problem, settings: Settings) -> None:
         super().__init__()
-        self.parts = Parts(problem, settings, 1.0)
+        self.parts = Parts(problem, settings)
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
         operator, data, denoise, first = self.parts.prepare(y, A)
-        t = self.parts.log_step.exp()
+        t = self.parts.step
         return lambda z: allowed(denoise(z - t * operator.adjoint(operator(z) - data)), A), first
 
     def image(self, state: Tensor) -> Tensor:
@@ -110,12 +113,12 @@ class Admm(nn.Module):
 
     def __init__(self, problem: Problem, settings: AdmmSettings) -> None:
         super().__init__()
-        self.parts, self.inner = Parts(problem, settings, 0.3), settings.inner
+        self.parts, self.inner = Parts(problem, settings), settings.inner
         self.log_weight = nn.Parameter(torch.tensor(math.log(0.05)))
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
         operator, data, denoise, first = self.parts.prepare(y, A)
-        t, weight = self.parts.log_step.exp(), self.log_weight.exp()
+        t, weight = self.parts.step, self.log_weight.exp()
 
         def f(state: Tensor) -> Tensor:
             z, u = state.chunk(2, 1)
@@ -165,7 +168,7 @@ METHODS = tuple(
         depth="depth",
     )
     for name, title, made, settings, summary in (
-        ("de-grad", "DE-Grad", network(Grad), Settings(), "gradient descent"),
+        ("de-grad", "DE-Grad", network(Grad), Settings(step=0.5), "gradient descent"),
         ("de-prox", "DE-Prox", network(Prox), Settings(), "proximal gradient descent"),
         ("de-admm", "DE-ADMM", admm, AdmmSettings(), "ADMM"),
     )

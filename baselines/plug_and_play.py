@@ -91,7 +91,8 @@ class PlugAndPlay(nn.Module):
             return self.equilibrium(y, A)
         form = self.equilibrium.form
         rng = np.random.default_rng(deq.seed_of(y))
-        clean = learned.to_channels(self._truths(rng, len(y))).to(y.device)
+        with learned.full_precision(y):
+            clean = learned.to_channels(self._truths(rng, len(y))).to(y.device)
         level = torch.from_numpy(rng.uniform(0, self.noise, (len(y), 1, 1, 1))).to(clean)
         noisy = clean + level * torch.from_numpy(rng.standard_normal(clean.shape)).to(clean)
         missing = form.regulariser(noisy, form.regulariser.kernels())  # type: ignore[operator, union-attr]
