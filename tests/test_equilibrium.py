@@ -253,7 +253,7 @@ def test_plug_and_play_learns_to_denoise_and_nothing_else():
 
 @forms
 def test_steps_along_the_gradient_lower_the_loss(name):
-    network, A = made(name, depth=60, backward="phantom", jacobian=0.0).train(), PROBLEM.operator
+    network, A = made(name, depth=60, backward="anderson", jacobian=0.0).train(), PROBLEM.operator
     truth, y = (torch.stack([getattr(PROBLEM.train[i], p) for i in range(2)]) / 2 for p in ("truth", "data"))
     optimiser = torch.optim.Adam(network.parameters(), 2e-4)
     losses = []
@@ -262,7 +262,7 @@ def test_steps_along_the_gradient_lower_the_loss(name):
         loss = (network(y, A) - truth).square().mean()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0]
 
 
