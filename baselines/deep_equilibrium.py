@@ -40,7 +40,7 @@ class Settings:
     tolerance: float = 1e-3
     history: int = 5
     backward: str = "anderson"
-    phantom: int = 2
+    steps: int = 15
     jacobian: float = 0.0
     step: float = 1.0
     width: int = 64

@@ -32,9 +32,9 @@ class Form(Protocol):
 class Settings(Protocol):
     """``depth``: applications of the pair (A, A*), all but the start's; ``solver``: picard, anderson or broyden.
 
-    ``tolerance`` of the relative residual; ``history`` of the solver; ``backward``: one of ``implicit.RULES``, whose
-    solver has as many iterations as the forward one, or else ``phantom`` steps; ``jacobian``: the weight of the
-    penalty on the squared Frobenius norm of the map's Jacobian over the number of elements.
+    ``tolerance`` of the relative residual; ``history`` of the solver; ``backward``: one of ``implicit.RULES``, with
+    so many ``steps``, at most where it solves; ``jacobian``: the weight of the penalty on the squared Frobenius norm
+    of the map's Jacobian over the number of elements.
     """
 
     @property
@@ -53,7 +53,7 @@ class Settings(Protocol):
     def backward(self) -> str: ...
 
     @property
-    def phantom(self) -> int: ...
+    def steps(self) -> int: ...
 
     @property
     def jacobian(self) -> float: ...
@@ -72,8 +72,8 @@ class Equilibrium(nn.Module):
         most = settings.depth // applications - 1  # the last application of the map follows the solver
         self.limits = Limits(most, settings.tolerance, settings.history)
         self.form, self.solver, self.penalty = form, settings.solver, settings.jacobian
-        backward = Limits(max(1, most), settings.tolerance, settings.history)
-        self.backward = Backward(settings.backward, backward, settings.phantom)
+        backward = Limits(settings.steps, settings.tolerance, settings.history)
+        self.backward = Backward(settings.backward, backward, settings.steps)
         self.watch: Watch | None = None
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:

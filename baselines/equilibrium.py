@@ -10,9 +10,8 @@ equilibrium where the solver finds it. Complex images may have any values.
 
 R works on an image of half the size, its pixels of 2 x 2 as channels (as in FFDNet, Zhang, Zuo & Zhang 2018,
 doi:10.1109/TIP.2018.2839891): the same number of weights sees twice as far in a quarter of the time. Its last layer
-starts at zero. It is trained for a fixed number of steps first, through all of them, then for its equilibrium, whose
-gradient takes the last few; ``--set weights=...`` joins the two. Both have the same parameters and differ in nothing
-but what they were trained for.
+starts at zero. It is trained for a fixed number of steps first, through all of them, then for its equilibrium;
+``--set weights=...`` joins the two. Both have the same parameters and differ in nothing but what they were trained for.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class Settings:
     solver: str = "anderson"
     tolerance: float = 1e-3
     history: int = 5
-    backward: str = "phantom"
-    phantom: int = 3
+    backward: str = "anderson"
+    steps: int = 15
     jacobian: float = 1e-4
     width: int = 64
     layers: int = 6

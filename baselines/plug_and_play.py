@@ -35,7 +35,7 @@ from recon_bench.recipe import Recipe
 class Settings:
     """``depth`` to ``history``: of the fixed point, see ``deq.Settings``; ``step`` t, ``strength`` s, ``noise``; of R.
 
-    ``backward``, ``phantom``, ``jacobian`` are not used: nothing is trained through the fixed point.
+    ``backward``, ``steps``, ``jacobian`` are not used: nothing is trained through the fixed point.
     """
 
     depth: int = 100
@@ -49,7 +49,7 @@ class Settings:
     layers: int = 5
     lipschitz: float = 1.0
     backward: str = "jacobian-free"
-    phantom: int = 1
+    steps: int = 1
     jacobian: float = 0.0
     seed: int = 0
     weights: str = ""

@@ -120,7 +120,7 @@ def test_it_is_a_fixed_point_whoever_finds_it(name, solver):
 @pytest.mark.parametrize("rule", SOLVED)
 def test_gradients_for_weights_and_data_are_those_of_a_long_iteration(name, rule):
     """DE-ADMM's both states included: leaving one out of the implicit gradient would show here."""
-    network = shrinking(name, depth=1000, tolerance=1e-11, backward=rule, jacobian=0.0).train()
+    network = shrinking(name, depth=1000, tolerance=1e-11, backward=rule, steps=500, jacobian=0.0).train()
     y = data(EXACT, 1).requires_grad_()
 
     def gradients(x):
