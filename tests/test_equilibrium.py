@@ -17,10 +17,10 @@ from tests.helpers_training import TOY, method_of
 
 PROBLEM, EXACT = TOY.problem(), TOY.problem(dtype=torch.float64)
 FOURIER = dataclasses.replace(PROBLEM, operator=MaskedFourier((20, 27), (3, 9, 12, 13, 14, 20)))
-FORMS = ("de-grad", "de-prox", "de-admm", "equilibrium")
+FORMS = ("de-grad", "de-prox", "de-admm", "equilibrium", "convex-equilibrium")
 NAMES = (*FORMS, "plug-and-play")
 SMALL = {"width": 8, "layers": 3}
-PUBLISHED = {"width": 64, "layers": 5}
+SIZES = {"convex-equilibrium": {"filters": 8, "kernel": 5}}
 every = pytest.mark.parametrize("name", NAMES)
 forms = pytest.mark.parametrize("name", FORMS)
 both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
@@ -29,7 +29,9 @@ both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
 def made(name, problem=PROBLEM, **settings):
     """A small network with weights that matter."""
     found = registry.method(name)
-    network = learned.untrained(found.network, problem, dataclasses.replace(found.settings, **SMALL | settings))
+    network = learned.untrained(
+        found.network, problem, dataclasses.replace(found.settings, **SIZES.get(name, SMALL) | settings)
+    )
     generator = torch.Generator().manual_seed(1)
     for parameter in network.parameters():
         if parameter.dim() == 4 and not parameter.any():
@@ -53,6 +55,11 @@ def shrinking(name, **settings):
     """The part of a network that is an equilibrium, of a map that contracts, in float64."""
     network = part(made(name, EXACT, **settings))
     owner = getattr(network.form, "parts", network.form)
+    if name == "convex-equilibrium":  # nothing is clipped, of which the energy is strongly convex
+        torch.nn.init.constant_(network.form.log_threshold, 9.0)
+        torch.nn.init.constant_(network.form.log_weight, 1.0)
+        torch.nn.init.dirac_(network.form.filters.weight)
+        return network
     where = "corrector" if name == "equilibrium" else "regulariser"
     setattr(owner, where, Shrinking(getattr(owner, where)))
     if name == "de-admm":
@@ -237,6 +244,16 @@ def test_regulariser_keeps_its_lipschitz_constant(bound):
         x, y = torch.randn(2, 4, 2, 30, 31)
         difference = network(x, kernels) - network(y, kernels)
     assert (difference.flatten(1).norm(dim=1) <= 1.01 * bound * (x - y).flatten(1).norm(dim=1)).all()
+
+
+def test_the_convex_map_is_nonexpansive_and_converges_by_plain_steps():
+    network = made("convex-equilibrium", EXACT, solver="picard", depth=400, tolerance=1e-3)
+    torch.nn.init.constant_(network.form.log_weight, 2.0)
+    y = data(EXACT, 1)
+    f, _ = network.form.begin(y, EXACT.operator)
+    x, z = torch.randn(2, 1, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).abs()
+    assert (f(x) - f(z)).norm() <= (x - z).norm()
+    network.eval()(y, EXACT.operator)
 
 
 def test_plug_and_play_learns_to_denoise_and_nothing_else():
