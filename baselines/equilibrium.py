@@ -39,8 +39,8 @@ class Settings:
     solver: str = "anderson"
     tolerance: float = 1e-3
     history: int = 5
-    backward: str = "anderson"
-    steps: int = 15
+    backward: str = "phantom"
+    steps: int = 4
     jacobian: float = 1e-4
     width: int = 64
     layers: int = 6
