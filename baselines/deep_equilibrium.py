@@ -6,17 +6,17 @@ a network R that is to give what is missing in an image:
 - Grad: z <- z + t (R(z) - A*(A z - y));
 - Prox: g = z - t A*(A z - y), z <- g + R(g);
 - ADMM: x = argmin |A x - y|^2 + a |x - (z - u)|^2, z <- x + u + R(x + u), u <- u + t (x - z), where the new z is meant;
-    both z and u are states of the iteration, and both are differentiated; a is learned.
+    both z and u are states of the iteration, and both are differentiated.
 
-The fixed points of Grad and ADMM do not depend on t, so nothing could be learned of it, and it is a setting for all.
-Where images are real, negative values of z become zero. R has Lipschitz constant one (``regulariser.py``), as have
-``plug_and_play.py``'s: there it is trained as a denoiser, here for the equilibrium. Unlike the authors' it has five
-layers instead of 17, no pre-training, and x of ADMM comes from a few steps of conjugate gradients from z.
+Where images are real, negative values of z become zero. Nothing but R is learned: the fixed points of Grad and ADMM do
+not even depend on t. R has Lipschitz constant one (``regulariser.py``) and is the same network as in
+``plug_and_play.py``, trained as a denoiser there; ``--set weights=TASK/plug-and-play`` starts from it, as the authors
+do. Unlike theirs it has five layers of 32 instead of 17 of 64, and x of ADMM comes from a few steps of conjugate
+gradients from z - u.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ from recon_bench.recipe import Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``step`` t; the others: of R."""
+    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``step`` t; the others of R."""
 
     depth: int = 50
     solver: str = "anderson"
@@ -43,7 +43,7 @@ class Settings:
     steps: int = 15
     jacobian: float = 0.0
     step: float = 1.0
-    width: int = 64
+    width: int = 32
     layers: int = 5
     lipschitz: float = 1.0
     seed: int = 0
@@ -52,11 +52,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class AdmmSettings(Settings):
-    """As the others; the map takes 1 + ``inner`` applications of the pair, of which ``depth`` is the most."""
+    """As the others; ``weight`` a; the map takes 1 + ``inner`` applications of the pair, of ``depth`` at most."""
 
     depth: int = 200
     inner: int = 4
     step: float = 0.5
+    weight: float = 0.05
 
 
 class Parts(nn.Module):
@@ -69,10 +70,10 @@ class Parts(nn.Module):
         self.regulariser = Regulariser(1 + problem.complex, settings.width, settings.layers, settings.lipschitz)
         self.step = settings.step
 
-    def prepare(self, y: Tensor, A: Operator) -> tuple[learned.Scaled, Tensor, Map, Tensor]:
-        """The scaled operator and data, x -> x + R(x) with its kernels ready, and the quick reconstruction."""
+    def prepare(self, y: Tensor, A: Operator, strength: float = 1.0) -> tuple[learned.Scaled, Tensor, Map, Tensor]:
+        """The scaled operator and data, x -> x + strength R(x), and the quick reconstruction."""
         kernels = self.regulariser.kernels()
-        denoise: Map = lambda x: x + self.regulariser(x, kernels).to(x.dtype)  # noqa: E731
+        denoise: Map = lambda x: x + strength * self.regulariser(x, kernels).to(x.dtype)  # noqa: E731
         return learned.Scaled(A, self.norm), learned.to_channels(y) / self.norm, denoise, start(self.quick, y, A)
 
 
@@ -95,12 +96,12 @@ class Grad(nn.Module):
 class Prox(nn.Module):
     """A step of gradient descent on the data fit, then R in the place of the prior's proximal map."""
 
-    def __init__(self, problem: Problem, settings: Settings) -> None:
+    def __init__(self, problem: Problem, settings: Settings, strength: float = 1.0) -> None:
         super().__init__()
-        self.parts = Parts(problem, settings)
+        self.parts, self.strength = Parts(problem, settings), strength
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
-        operator, data, denoise, first = self.parts.prepare(y, A)
+        operator, data, denoise, first = self.parts.prepare(y, A, self.strength)
         t = self.parts.step
         return lambda z: allowed(denoise(z - t * operator.adjoint(operator(z) - data)), A), first
 
@@ -113,12 +114,11 @@ class Admm(nn.Module):
 
     def __init__(self, problem: Problem, settings: AdmmSettings) -> None:
         super().__init__()
-        self.parts, self.inner = Parts(problem, settings), settings.inner
-        self.log_weight = nn.Parameter(torch.tensor(math.log(0.05)))
+        self.parts, self.inner, self.weight = Parts(problem, settings), settings.inner, settings.weight
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
         operator, data, denoise, first = self.parts.prepare(y, A)
-        t, weight = self.parts.step, self.log_weight.exp()
+        t, weight = self.parts.step, torch.tensor(self.weight).to(data)
 
         def f(state: Tensor) -> Tensor:
             z, u = state.chunk(2, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -62,11 +63,18 @@ class Settings(Protocol):
 class Equilibrium(nn.Module):
     """``(y, A) -> x``, the equilibrium of a form, whose map takes so many ``applications`` of the pair (A, A*).
 
-    ``watch`` may be set to be told what the solvers found.
+    ``watch`` may be set to be told what the solvers found. ``learning`` takes the place of all this in training.
     """
 
-    def __init__(self, form: nn.Module, settings: Settings, applications: int = 1) -> None:
+    def __init__(
+        self,
+        form: nn.Module,
+        settings: Settings,
+        applications: int = 1,
+        learning: Callable[[Tensor, Operator], Tensor] | None = None,
+    ) -> None:
         super().__init__()
+        self.learning = learning
         if settings.depth < applications:
             raise ValueError(f"expected a depth of at least {applications}, got {settings.depth}")
         most = settings.depth // applications - 1  # the last application of the map follows the solver
@@ -77,6 +85,8 @@ class Equilibrium(nn.Module):
         self.watch: Watch | None = None
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        if self.training and self.learning:
+            return self.learning(y, A)
         f, start = self.form.begin(y, A)  # type: ignore[operator]
         state = equilibrium(f, start, self.solver, self.limits, self.backward, self._seen)
         x = learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]

@@ -17,99 +17,52 @@ that is printed is that of the quick reconstruction; the validation is that of p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines import deq, learned, unet
-from baselines.deep_equilibrium import allowed, start
-from baselines.regulariser import Regulariser
+from baselines import deep_equilibrium, deq, learned
+from baselines.deep_equilibrium import Parts, Prox, start
 from recon_bench.core import Log, Operator, Problem
-from recon_bench.fixed_point import Map
 from recon_bench.implicit import penalised
 from recon_bench.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Settings:
-    """``depth`` to ``history``: of the fixed point, see ``deq.Settings``; ``step`` t, ``strength`` s, ``noise``; of R.
-
-    ``backward``, ``steps``, ``jacobian`` are not used: nothing is trained through the fixed point.
-    """
+class Settings(deep_equilibrium.Settings):
+    """As for DE-Prox; ``strength`` s, ``noise``. No gradient goes through the fixed point, so its settings are not used."""
 
     depth: int = 100
-    solver: str = "anderson"
-    tolerance: float = 1e-3
-    history: int = 5
-    step: float = 1.0
     strength: float = 0.3
     noise: float = 0.2
-    width: int = 64
-    layers: int = 5
-    lipschitz: float = 1.0
-    backward: str = "jacobian-free"
-    steps: int = 1
-    jacobian: float = 0.0
-    seed: int = 0
-    weights: str = ""
-
-
-class Denoising(nn.Module):
-    """A form as in ``deq.py``."""
-
-    def __init__(self, problem: Problem, settings: Settings) -> None:
-        super().__init__()
-        self.norm, self.step, self.strength = learned.norm_of(problem), settings.step, settings.strength
-        self.quick = unet.quick(problem, unet.Settings())
-        self.regulariser = Regulariser(1 + problem.complex, settings.width, settings.layers, settings.lipschitz)
-
-    def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
-        operator, data = learned.Scaled(A, self.norm), learned.to_channels(y) / self.norm
-        kernels = self.regulariser.kernels()
-
-        def f(z: Tensor) -> Tensor:
-            g = z - self.step * operator.adjoint(operator(z) - data)
-            return allowed(g + self.strength * self.regulariser(g, kernels).to(g.dtype), A)
-
-        return f, start(self.quick, y, A)
-
-    def image(self, state: Tensor) -> Tensor:
-        return state
-
-
-class PlugAndPlay(nn.Module):
-    """``(y, A) -> x``; in training a denoiser and nothing else."""
-
-    def __init__(self, problem: Problem, settings: Settings) -> None:
-        super().__init__()
-        self.equilibrium = deq.Equilibrium(Denoising(problem, settings), settings)
-        self.problem, self.noise = problem, settings.noise
-
-    def forward(self, y: Tensor, A: Operator) -> Tensor:
-        if not self.training:
-            return self.equilibrium(y, A)
-        form = self.equilibrium.form
-        rng = np.random.default_rng(deq.seed_of(y))
-        with learned.full_precision(y):
-            clean = learned.to_channels(self._truths(rng, len(y))).to(y.device)
-        level = torch.from_numpy(rng.uniform(0, self.noise, (len(y), 1, 1, 1))).to(clean)
-        noisy = clean + level * torch.from_numpy(rng.standard_normal(clean.shape)).to(clean)
-        missing = form.regulariser(noisy, form.regulariser.kernels())  # type: ignore[operator, union-attr]
-        x = learned.from_channels(start(form.quick, y, A), A.dtype)  # type: ignore[arg-type]
-        return penalised(x, (noisy + missing - clean).float().square().mean())
-
-    def _truths(self, rng: np.random.Generator, count: int) -> Tensor:
-        problem = self.problem
-        if problem.fresh is not None:
-            return problem.fresh(rng, count)[0] / problem.data_range
-        chosen = rng.integers(len(problem.train), size=count)
-        return torch.stack([problem.train[int(i)].truth for i in chosen]) / problem.data_range
 
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
     """Untrained: R is near zero."""
-    return PlugAndPlay(problem, settings)
+    form = Prox(problem, settings, settings.strength)
+    return deq.Equilibrium(form, settings, learning=partial(denoising, problem, settings.noise, form.parts))
+
+
+def denoising(problem: Problem, noise: float, parts: Parts, y: Tensor, A: Operator) -> Tensor:
+    """The quick reconstruction of ``y``, with the gradient of the denoising loss of as many images."""
+    rng = np.random.default_rng(deq.seed_of(y))
+    with learned.full_precision(y):
+        clean = learned.to_channels(truths(problem, rng, len(y))).to(y.device)
+    level = torch.from_numpy(rng.uniform(0, noise, (len(y), 1, 1, 1))).to(clean)
+    noisy = clean + level * torch.from_numpy(rng.standard_normal(clean.shape)).to(clean)
+    missing = parts.regulariser(noisy, parts.regulariser.kernels())
+    x = learned.from_channels(start(parts.quick, y, A), A.dtype)
+    return penalised(x, (noisy + missing - clean).float().square().mean())
+
+
+def truths(problem: Problem, rng: np.random.Generator, count: int) -> Tensor:
+    """Images ``(count, *domain_shape)`` of the law of the training split, or of the split itself."""
+    if problem.fresh is not None:
+        return problem.fresh(rng, count)[0] / problem.data_range
+    chosen = rng.integers(len(problem.train), size=count)
+    return torch.stack([problem.train[int(i)].truth for i in chosen]) / problem.data_range
 
 
 METHODS = (

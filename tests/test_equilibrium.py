@@ -53,7 +53,7 @@ class Shrinking(torch.nn.Module):
 
 def shrinking(name, **settings):
     """The part of a network that is an equilibrium, of a map that contracts, in float64."""
-    network = part(made(name, EXACT, **settings))
+    network = made(name, EXACT, **settings)
     owner = getattr(network.form, "parts", network.form)
     if name == "convex-equilibrium":  # nothing is clipped, of which the energy is strongly convex
         torch.nn.init.constant_(network.form.log_threshold, 9.0)
@@ -85,10 +85,6 @@ def quiet(network, y, A):
     """The reconstruction, whether it converged or not."""
     with converged_or_not(), torch.no_grad():
         return network.eval()(y, A)
-
-
-def part(network):
-    return getattr(network, "equilibrium", network)
 
 
 @every
@@ -260,7 +256,7 @@ def test_plug_and_play_learns_to_denoise_and_nothing_else():
     network = made("plug-and-play", layers=4).train()
     y, A = data(PROBLEM), PROBLEM.operator
     x = network(y, A)
-    assert torch.equal(x, learned.from_channels(network.equilibrium.form.begin(y, A)[1], A.dtype))
+    assert torch.equal(x, learned.from_channels(network.form.begin(y, A)[1], A.dtype))
     x.square().mean().backward()
     first = [p.grad.clone() for p in network.parameters()]
     network.zero_grad()
@@ -281,6 +277,11 @@ def test_steps_along_the_gradient_lower_the_loss(name):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", ["de-grad", "de-prox", "de-admm"])
+def test_the_denoiser_is_where_the_published_forms_can_start(name):
+    made(name).load_state_dict(made("plug-and-play").state_dict())
 
 
 @pytest.mark.parametrize("name", ["equilibrium", "plug-and-play"])
