@@ -32,7 +32,7 @@ from recon_bench.recipe import Recipe
 
 @dataclass(frozen=True)
 class Settings(deep_equilibrium.Settings):
-    """As for DE-Prox; ``strength`` s, ``noise``. No gradient goes through the fixed point, so its settings are not used."""
+    """As for DE-Prox; ``strength`` s, ``noise``. No gradient goes through the fixed point: its settings lie idle."""
 
     depth: int = 100
     strength: float = 0.3
