@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines import deq, learned, unet
+from baselines import unet
 from baselines.deep_equilibrium import allowed, start
-from baselines.regulariser import norm_bound
+from recon_bench import deq, learned
 from recon_bench.core import Operator, Problem, Reconstructor
 from recon_bench.fixed_point import Map
 from recon_bench.recipe import Recipe
+from recon_bench.regulariser import norm_bound
 from recon_bench.solvers import remember
 
 

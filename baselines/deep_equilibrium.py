@@ -23,12 +23,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines import deq, learned, unet
+from baselines import unet
 from baselines.modl import consistent
-from baselines.regulariser import Regulariser
+from recon_bench import deq, learned
 from recon_bench.core import Operator, Problem, Reconstructor
 from recon_bench.fixed_point import Map
 from recon_bench.recipe import Recipe
+from recon_bench.regulariser import Regulariser
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines import deq, learned, unet
+from baselines import unet
 from baselines.deep_equilibrium import allowed, start
+from recon_bench import deq, learned
 from recon_bench.core import Operator, Problem
 from recon_bench.fixed_point import Map
 from recon_bench.recipe import Recipe

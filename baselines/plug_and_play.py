@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines import deep_equilibrium, deq, learned
+from baselines import deep_equilibrium
 from baselines.deep_equilibrium import Parts, Prox, start
+from recon_bench import deq, learned
 from recon_bench.core import Log, Operator, Problem
 from recon_bench.implicit import penalised
 from recon_bench.recipe import Recipe

@@ -7,12 +7,13 @@ import warnings
 import pytest
 import torch
 
-from baselines import deq, learned, regulariser, train
-from recon_bench import metrics, registry
+from recon_bench import deq, learned, registry, regulariser
 from recon_bench.core import NotConverged
 from recon_bench.implicit import SOLVED
 from recon_bench.operators import MaskedFourier
-from recon_bench.reconstruct import Counting
+from recon_bench.scoring import metrics
+from recon_bench.scoring.host import Counting
+from recon_bench.training import loop as train
 from tests.helpers_training import TOY, method_of
 
 PROBLEM, EXACT = TOY.problem(), TOY.problem(dtype=torch.float64)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from baselines import learned
+from recon_bench import learned
 from recon_bench.core import NotConverged, Operator
 from recon_bench.fixed_point import Limits, Map, Solution
 from recon_bench.implicit import Backward, Watch, equilibrium, jacobian_energy, penalised
