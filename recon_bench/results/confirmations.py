@@ -43,7 +43,7 @@ class Compared:
         """Whether the two differ by less than runs of one code may; of a time, whether it is in its interval."""
         if self.within is not None:
             return self.within[0] <= self.found <= self.within[1]
-        if self.unit == "dB":
+        if self.metric.startswith("psnr"):
             return abs(self.found - self.recorded) <= WITHIN_DB
         return math.isclose(self.found, self.recorded, rel_tol=WITHIN, abs_tol=1e-12)
 
@@ -62,7 +62,7 @@ class Entry:
     before: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
     compared: Sequence[Compared] = ()
-    reason: str | None = None  # why the method is not applicable, as it was recorded and as it was found
+    reason: str | None = None  # why the method is not applicable, then and now
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 

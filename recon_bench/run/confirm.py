@@ -34,6 +34,7 @@ from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import interval
 
 IMAGES = 2  # test images looked at
+BATCH = 16  # images that are reconstructed with them where they differ alone: a method may stop with the slowest
 REPEATS = 3  # of a timing
 
 
@@ -53,11 +54,11 @@ class Stale:
     def __str__(self) -> str:
         return f"{self.result.task['name']} · {self.result.method['name']} · {self.kind.name}"
 
-    def job(self, folder: Path) -> Job:
+    def job(self, folder: Path, images: int) -> Job:
         """Measure a few images, or time a few repeats, as the result was."""
         made = self.result.provenance
         rules = Rules(**{name: value for name, value in self.result.rules.items() if name != "hash"})
-        few = dataclasses.replace(rules, seeds=tuple(rules.seeds), images=IMAGES, repeats=REPEATS)
+        few = dataclasses.replace(rules, seeds=tuple(rules.seeds), images=images, repeats=REPEATS)
         where = (few, made["device"], made["threads"], folder, dict(self.seals))
         task, method, kind = self.asked
         return Job(task, method, kind, self.result.method["settings"], *where)
@@ -162,15 +163,27 @@ def _same_machine(item: Stale) -> bool:
 
 
 def _confirmed(todo: Sequence[Stale], root: Path, jobs: int, command: str, executor: Executor) -> list[Stale]:
-    """Measure a little of each and note what agrees; gives those that do not."""
+    """Measure a little of each and note what agrees; gives those that do not.
+
+    What differs is looked at once more in the batch that it was recorded in.
+    """
+    differs = _looked_at(todo, root, jobs, command, executor, IMAGES)
+    again = [item for item in differs if item.kind.confirm == "images" and item.result.status != "not-applicable"]
+    return [item for item in differs if item not in again] + _looked_at(again, root, jobs, command, executor, BATCH)
+
+
+def _looked_at(
+    todo: Sequence[Stale], root: Path, jobs: int, command: str, executor: Executor, images: int
+) -> list[Stale]:
+    """Those of which so many images do not agree; the others are noted."""
     left = []
     scratch = tempfile.TemporaryDirectory(prefix="recon-bench-confirm-")
     with scratch as whole, tqdm(total=len(todo), disable=None) as bar:
-        for item, folder in _measured(todo, Path(whole), jobs, executor):
+        for item, folder in _measured(todo, Path(whole), jobs, executor, images):
             compared, reason, problem = _compare(item, journal.read(folder / "journal.jsonl"))
             if problem:
                 left.append(item)
-                tqdm.write(f"{item}: {problem}", file=sys.stderr)
+                tqdm.write(f"{item}, first {images} images: {problem}", file=sys.stderr)
             else:
                 confirmations.append([item.entry(compared, reason, command)], root)
             shutil.rmtree(folder, ignore_errors=True)
@@ -178,7 +191,9 @@ def _confirmed(todo: Sequence[Stale], root: Path, jobs: int, command: str, execu
     return left
 
 
-def _measured(todo: Sequence[Stale], scratch: Path, jobs: int, executor: Executor) -> Iterator[tuple[Stale, Path]]:
+def _measured(
+    todo: Sequence[Stale], scratch: Path, jobs: int, executor: Executor, images: int
+) -> Iterator[tuple[Stale, Path]]:
     """Each item with the folder of its journal, when its process has ended; ``jobs`` of them at a time."""
     waiting, running = list(enumerate(todo)), list[tuple[Stale, Path, Any, float]]()
     try:
@@ -187,7 +202,7 @@ def _measured(todo: Sequence[Stale], scratch: Path, jobs: int, executor: Executo
                 number, item = waiting.pop(0)
                 folder = scratch / str(number)
                 folder.mkdir()
-                running.append((item, folder, executor.start(item.job(folder)), time.monotonic()))
+                running.append((item, folder, executor.start(item.job(folder, images)), time.monotonic()))
             time.sleep(0.02)
             for entry in list(running):
                 item, folder, process, begun = entry
@@ -205,8 +220,8 @@ def _compare(item: Stale, found: journal.Journal) -> tuple[list[Compared], str |
     """The values that were compared or the reason that was given again, or how they differ."""
     end = found.end({})
     if item.result.status == "not-applicable":
-        agrees = end is not None and (end["end"], end["reason"]) == ("not-applicable", item.result.reason)
-        return [], item.result.reason, None if agrees else f"was not applicable ({item.result.reason}), now {end}"
+        agrees = end is not None and end["end"] == "not-applicable"
+        return [], end["reason"] if agrees and end else None, None if agrees else f"was not applicable, now {end}"
     if end is None or end["end"] != "ok":
         return [], None, f"could not be measured: {end['reason'] if end else 'its process ended early'}"
     compare = _timings if item.kind.confirm == "timing" else _values
@@ -222,10 +237,11 @@ def _values(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
     """Values of records that are there before and after; of test images alone where there are some."""
     units = {metric["name"]: metric["unit"] for metric in result.measurement["metrics"]}
     recorded = {Record(**record).key: record for record in result.records}
-    images = any(record["sample"].startswith("test-") for record in result.records)
+    first = {f"test-{index:04d}" for index in range(IMAGES)}
+    images = any(record["sample"] in first for record in result.records)
     for record in found:
         known = recorded.get(record.key)
-        if known is None or (images and not record.sample.startswith("test-")):
+        if known is None or (images and record.sample not in first):
             continue
         for name in sorted(known["values"].keys() | record.values.keys()):
             pair = (known["values"].get(name, float("inf")), record.values.get(name, float("-inf")))

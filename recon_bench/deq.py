@@ -1,0 +1,128 @@
+"""What the equilibrium networks share: a form gives the map, here its equilibrium is found and differentiated.
+
+A form is a module with ``begin(y, A) -> (f, start)``, the map of states ``(batch, channels, rows, columns)`` and where
+to start, and ``image(state) -> (batch, channels, rows, columns)``. Settings have the fields of :class:`Settings`.
+The solver works in float32, whatever the precision of the network in f.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from recon_bench import learned
+from recon_bench.core import NotConverged, Operator
+from recon_bench.fixed_point import Limits, Map, Solution
+from recon_bench.implicit import Backward, Watch, equilibrium, jacobian_energy, penalised
+
+SELDOM = 4  # the penalty costs as much as some steps of the map: one batch in four has it, four times as large
+
+
+class Form(Protocol):
+    """A map whose equilibrium is the reconstruction."""
+
+    def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]: ...
+
+    def image(self, state: Tensor) -> Tensor: ...
+
+
+class Settings(Protocol):
+    """``depth``: applications of the pair (A, A*), all but the start's; ``solver``: picard, anderson or broyden.
+
+    ``tolerance`` of the relative residual; ``history`` of the solver; ``backward``: one of ``implicit.RULES``, with
+    so many ``steps``, at most where it solves; ``jacobian``: the weight of the penalty on the squared Frobenius norm
+    of the map's Jacobian over the number of elements.
+    """
+
+    @property
+    def depth(self) -> int: ...
+
+    @property
+    def solver(self) -> str: ...
+
+    @property
+    def tolerance(self) -> float: ...
+
+    @property
+    def history(self) -> int: ...
+
+    @property
+    def backward(self) -> str: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def jacobian(self) -> float: ...
+
+
+class Equilibrium(nn.Module):
+    """``(y, A) -> x``, the equilibrium of a form, whose map takes so many ``applications`` of the pair (A, A*).
+
+    ``watch`` may be set to be told what the solvers found. ``learning`` takes the place of all this in training.
+    """
+
+    def __init__(
+        self,
+        form: nn.Module,
+        settings: Settings,
+        applications: int = 1,
+        learning: Callable[[Tensor, Operator], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.learning = learning
+        if settings.depth < applications:
+            raise ValueError(f"expected a depth of at least {applications}, got {settings.depth}")
+        most = settings.depth // applications - 1  # the last application of the map follows the solver
+        self.limits = Limits(most, settings.tolerance, settings.history)
+        self.form, self.solver, self.penalty = form, settings.solver, settings.jacobian
+        backward = Limits(settings.steps, settings.tolerance, settings.history)
+        self.backward = Backward(settings.backward, backward, settings.steps)
+        self.watch: Watch | None = None
+
+    def forward(self, y: Tensor, A: Operator) -> Tensor:
+        if self.training and self.learning:
+            return self.learning(y, A)
+        f, start = self.form.begin(y, A)  # type: ignore[operator]
+        state = equilibrium(f, start, self.solver, self.limits, self.backward, self._seen)
+        x = learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]
+        if self.training and self.penalty and (seed := seed_of(y)) % SELDOM == 0:
+            x = penalised(x, SELDOM * self.penalty * jacobian_energy(f, state, seed).mean())
+        return x
+
+    def _seen(self, name: str, found: Solution) -> None:
+        if self.watch:
+            self.watch(name, found)
+        open_ = int((~found.converged).sum())
+        if name == "forward" and not self.training and open_ and self.limits.tolerance:
+            warnings.warn(
+                f"{open_} of {len(found.z)} images did not reach the tolerance of {self.limits.tolerance:g}, "
+                f"the worst has {float(found.residual.max()):.1e}: raise depth",
+                NotConverged,
+                stacklevel=2,
+            )
+
+
+class Repeated(nn.Module):
+    """``(y, A) -> x``: ``depth`` applications of a form's map, for autograd to go through; weights tied by nature."""
+
+    def __init__(self, form: nn.Module, depth: int) -> None:
+        super().__init__()
+        if depth < 1:
+            raise ValueError(f"expected a depth of at least 1, got {depth}")
+        self.form, self.depth = form, depth
+
+    def forward(self, y: Tensor, A: Operator) -> Tensor:
+        f, state = self.form.begin(y, A)  # type: ignore[operator]
+        for _ in range(self.depth):
+            state = f(state)
+        return learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]
+
+
+def seed_of(y: Tensor) -> int:
+    """A number that depends on the data alone: probes differ from batch to batch and repeat when it comes again."""
+    return zlib.crc32(y.detach().abs().double().sum().cpu().numpy().tobytes())
