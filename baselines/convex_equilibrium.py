@@ -60,6 +60,7 @@ class Convex(nn.Module):
         self.log_weight = nn.Parameter(torch.tensor(math.log(0.5)))
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
+        """The map of the state and where it starts, for data ``(batch, *range_shape)``."""
         kernel = self.filters.weight / norm_bound(self.filters.weight)
         threshold, weight = self.log_threshold.exp(), self.log_weight.exp()
         size = 1 / (self.largest + weight)
@@ -75,6 +76,7 @@ class Convex(nn.Module):
         return f, start(self.quick, y, A)
 
     def image(self, state: Tensor) -> Tensor:
+        """The image ``(batch, *domain_shape)`` in a ``state``."""
         return state
 
 

@@ -86,11 +86,13 @@ class Grad(nn.Module):
         self.parts = Parts(problem, settings)
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
+        """The map of the state and where it starts, for data ``(batch, *range_shape)``."""
         operator, data, denoise, first = self.parts.prepare(y, A)
         t = self.parts.step
         return lambda z: allowed(z + t * (denoise(z) - z - operator.adjoint(operator(z) - data)), A), first
 
     def image(self, state: Tensor) -> Tensor:
+        """The image ``(batch, *domain_shape)`` in a ``state``."""
         return state
 
 
@@ -102,11 +104,13 @@ class Prox(nn.Module):
         self.parts, self.strength = Parts(problem, settings), strength
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
+        """The map of the state and where it starts, for data ``(batch, *range_shape)``."""
         operator, data, denoise, first = self.parts.prepare(y, A, self.strength)
         t = self.parts.step
         return lambda z: allowed(denoise(z - t * operator.adjoint(operator(z) - data)), A), first
 
     def image(self, state: Tensor) -> Tensor:
+        """The image ``(batch, *domain_shape)`` in a ``state``."""
         return state
 
 
@@ -118,6 +122,7 @@ class Admm(nn.Module):
         self.parts, self.inner, self.weight = Parts(problem, settings), settings.inner, settings.weight
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
+        """The map of the state and where it starts, for data ``(batch, *range_shape)``."""
         operator, data, denoise, first = self.parts.prepare(y, A)
         t, weight = self.parts.step, torch.tensor(self.weight).to(data)
 
@@ -130,6 +135,7 @@ class Admm(nn.Module):
         return f, torch.cat([first, torch.zeros_like(first)], 1)
 
     def image(self, state: Tensor) -> Tensor:
+        """The image ``(batch, *domain_shape)`` in a ``state``."""
         return state.chunk(2, 1)[0]
 
 

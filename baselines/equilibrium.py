@@ -73,6 +73,7 @@ class Corrector(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images ``(batch, channels, rows, columns)`` to their correction, in the same shape."""
         rows, columns = x.shape[-2:]
         x = functional.pad(x, (0, columns % 2, 0, rows % 2), mode="replicate")
         x = functional.pixel_unshuffle(x, 2)
@@ -90,6 +91,8 @@ class Preconditioned(nn.Module):
         self.corrector = Corrector(1 + problem.complex, width, layers)
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
+        """The map of the state and where it starts, for data ``(batch, *range_shape)``."""
+
         def f(x: Tensor) -> Tensor:
             with learned.full_precision(y):
                 missed = A(learned.from_channels(x, A.dtype)) - y
@@ -99,6 +102,7 @@ class Preconditioned(nn.Module):
         return f, start(self.quick, y, A)
 
     def image(self, state: Tensor) -> Tensor:
+        """The image ``(batch, *domain_shape)`` in a ``state``."""
         return state
 
 

@@ -25,9 +25,11 @@ SELDOM = 4  # the penalty costs as much as some steps of the map: one batch in f
 class Form(Protocol):
     """A map whose equilibrium is the reconstruction."""
 
-    def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]: ...
+    def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
+        """The map of the state and where it starts, for data ``(batch, *range_shape)``."""
 
-    def image(self, state: Tensor) -> Tensor: ...
+    def image(self, state: Tensor) -> Tensor:
+        """The image ``(batch, *domain_shape)`` in a ``state``."""
 
 
 class Settings(Protocol):
@@ -39,25 +41,32 @@ class Settings(Protocol):
     """
 
     @property
-    def depth(self) -> int: ...
+    def depth(self) -> int:
+        """Evaluations of the map, at most."""
 
     @property
-    def solver(self) -> str: ...
+    def solver(self) -> str:
+        """Name of the fixed-point solver."""
 
     @property
-    def tolerance(self) -> float: ...
+    def tolerance(self) -> float:
+        """Relative residual at which it stops."""
 
     @property
-    def history(self) -> int: ...
+    def history(self) -> int:
+        """Earlier states that it keeps."""
 
     @property
-    def backward(self) -> str: ...
+    def backward(self) -> str:
+        """Rule of the backward pass."""
 
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """Evaluations in the backward pass, at most."""
 
     @property
-    def jacobian(self) -> float: ...
+    def jacobian(self) -> float:
+        """Weight of the penalty on the Jacobian."""
 
 
 class Equilibrium(nn.Module):
@@ -85,6 +94,7 @@ class Equilibrium(nn.Module):
         self.watch: Watch | None = None
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         if self.training and self.learning:
             return self.learning(y, A)
         f, start = self.form.begin(y, A)  # type: ignore[operator]
@@ -117,6 +127,7 @@ class Repeated(nn.Module):
         self.form, self.depth = form, depth
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         f, state = self.form.begin(y, A)  # type: ignore[operator]
         for _ in range(self.depth):
             state = f(state)

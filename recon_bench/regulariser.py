@@ -66,6 +66,7 @@ class Regulariser(nn.Module):
         return [kernel * (most / norm_bound(kernel)).clamp(max=1.0) for kernel in kernels]
 
     def forward(self, x: Tensor, kernels: list[Tensor]) -> Tensor:
+        """Images ``(batch, channels, rows, columns)`` to images of the same shape."""
         last = len(kernels) - 1
         for i, (kernel, layer) in enumerate(zip(kernels, self.layers)):
             x = functional.conv2d(x, kernel, layer.bias, padding=1)  # type: ignore[arg-type]

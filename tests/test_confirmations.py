@@ -25,8 +25,8 @@ def carried(method="fbp", old=0, new=1, kinds=("accuracy",), **more) -> Entry:
     return Entry("carried", method, kinds, IDS[old], IDS[new], **more)
 
 
-def compared(found=30.0, unit="dB", within=None) -> Compared:
-    return Compared('["test-0000", {}, 0]', "psnr", unit, 30.0, found, within)
+def compared(found=30.0, metric="psnr", within=None) -> Compared:
+    return Compared('["test-0000", {}, 0]', metric, 30.0, found, within)
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_a_file_without_its_last_line_break_goes_on(root):
     [
         (compared(30.0009), True),
         (compared(30.0011), False),
-        (compared(30.002, unit=""), True),
-        (compared(30.004, unit=""), False),
+        (compared(30.002, metric="ssim"), True),
+        (compared(30.004, metric="ssim"), False),
         (compared(31.0, "s", (29.0, 31.5)), True),
         (compared(31.6, "s", (29.0, 31.5)), False),
         (compared(float("nan")), False),
@@ -210,7 +210,7 @@ def test_code_that_gives_something_else_is_told_by_how_much(steps, capsys):
     steps.edit("x - step", "x - 0.9 * step")
     assert steps.confirm() == 1 and steps.entries() == []
     told = capsys.readouterr()
-    assert f"{TASK} · steps · accuracy: " in told.err and " was " in told.err and ", now " in told.err
+    assert f"{TASK} · steps · accuracy, first 2 images: " in told.err and " was " in told.err and ", now " in told.err
     assert "0 are confirmed, 1 are to be measured again" in told.out
     steps.run()
     assert len(load(steps.root)[0]) == 2
@@ -222,7 +222,7 @@ def test_code_that_fails_is_not_confirmed(steps, capsys):
     assert "OSError: no luck" in capsys.readouterr().err
 
 
-def test_what_is_not_applicable_is_confirmed_by_its_reason(tmp_path, capsys):
+def test_what_is_not_applicable_is_confirmed_while_it_is_not_whatever_the_reason(tmp_path, capsys):
     project = Project(tmp_path, TESTS / "methods" / "one.py")
     project.run(overrides={"one": {"trouble": "not-applicable"}})
     project.edit("x = A.adjoint(y)", "x = 1 * A.adjoint(y)")
@@ -230,8 +230,10 @@ def test_what_is_not_applicable_is_confirmed_by_its_reason(tmp_path, capsys):
     (entry,) = project.entries()
     assert entry.reason == "this method is shy" and not entry.compared and check(project.root) == []
     project.edit("is shy", "is bold")
-    assert project.confirm() == 1 and len(project.entries()) == 1
-    assert "was not applicable (this method is shy)" in capsys.readouterr().err
+    assert project.confirm() == 0 and project.entries()[-1].reason == "this method is bold"
+    project.edit("raise NotApplicable", "raise ValueError")
+    assert project.confirm() == 1 and len(project.entries()) == 2
+    assert "was not applicable, now {'end': 'failed'" in capsys.readouterr().err
 
 
 def test_a_tuning_is_confirmed_with_the_accuracy_that_it_led_to(tmp_path):
@@ -242,7 +244,11 @@ def test_a_tuning_is_confirmed_with_the_accuracy_that_it_led_to(tmp_path):
     assert project.confirm("--measurements", "tuning") == 1  # by itself it says nothing
     assert project.confirm() == 0
     kinds = {kind: entry for entry in project.entries() for kind in entry.kinds}
-    assert kinds.keys() == {"accuracy", "tuning"} and kinds["tuning"].compared == kinds["accuracy"].compared
+    assert (
+        kinds.keys() == {"accuracy", "tuning"}
+        and kinds["tuning"].follows == "accuracy"
+        and not kinds["tuning"].compared
+    )
     assert len(kinds["accuracy"].compared) > 2 and check(project.root) == []
 
 

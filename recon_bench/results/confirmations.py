@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +33,6 @@ class Compared:
 
     key: str
     metric: str
-    unit: str
     recorded: float
     found: float
     within: tuple[float, float] | None = None
@@ -62,6 +61,7 @@ class Entry:
     before: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
     compared: Sequence[Compared] = ()
+    follows: str = ""  # the kind whose entry before this one, of the same code, compared the values
     reason: str | None = None  # why the method is not applicable, then and now
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -126,7 +126,7 @@ def _last_seal(text: str) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, Entry | None, str | None]]:
     """Number, entry and problem of each line."""
-    seal = ""
+    seal, known = "", set[tuple[str, str, str, str]]()
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     for number, line in enumerate(text.splitlines(), start=1):
         try:
@@ -134,16 +134,17 @@ def _lines(path: Path) -> Iterator[tuple[int, Entry | None, str | None]]:
             compared = [Compared(*values) for values in data["entry"].get("compared", ())]
             entry = Entry(**data["entry"] | {"compared": compared})
             expected = sha256((seal + json.dumps(data["entry"], sort_keys=True, allow_nan=False)).encode())
-            seal, problem = data["seal"], _problem(entry)
+            seal, problem = data["seal"], _problem(entry, known)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             yield number, None, f"is no entry ({type(error).__name__}: {error}); restore the file from git"
             return
+        known |= {(entry.task, entry.method, entry.new, kind) for kind in entry.kinds}
         yield number, entry, problem if seal == expected else "was changed, or a line before it was taken out"
 
 
-def _problem(entry: Entry) -> str | None:
-    """What an entry says against its own rule."""
-    if entry.what == "carried":
+def _problem(entry: Entry, known: Container[tuple[str, str, str, str]]) -> str | None:
+    """What an entry says against its own rule; ``known``: task, method, code and kind of those before it."""
+    if entry.what == "carried" or (entry.task, entry.method, entry.new, entry.follows) in known:
         return None
     if not entry.compared and not entry.reason:
         return "is confirmed by nothing: expected the values that were compared"

@@ -63,7 +63,7 @@ class Stale:
         task, method, kind = self.asked
         return Job(task, method, kind, self.result.method["settings"], *where)
 
-    def entry(self, compared: Sequence[Compared], reason: str | None, command: str) -> Entry:
+    def entry(self, compared: Sequence[Compared], reason: str | None, command: str, follows: str = "") -> Entry:
         """That the result holds for the code and weights of now."""
         before = dict(self.result.method.get("weights", {}))
         commit, clean = provenance.commit()
@@ -80,6 +80,7 @@ class Stale:
             before={name: before[name] for name in changed},
             after=changed,
             compared=compared,
+            follows=follows,
             reason=reason,
             provenance=made,
         )
@@ -111,7 +112,7 @@ def confirm(
     for item in (item for item in todo if item.kind.confirm == "accuracy"):
         entry = ranked.get(_place(item))
         if entry and entry.new == item.code and entry.old in item.result.codes:
-            confirmations.append([item.entry(entry.compared, entry.reason, command)], root)
+            confirmations.append([item.entry([], None, command, follows=RANKING_KIND)], root)
         else:
             left.append(item)
     timed = [item for item in todo if item.kind.confirm == "timing"]
@@ -229,13 +230,12 @@ def _compare(item: Stale, found: journal.Journal) -> tuple[list[Compared], str |
     wrong = [c for c in compared if not c.agrees]
     if wrong:
         first = max(wrong, key=lambda c: abs(c.found - c.recorded))
-        return [], None, f"{first.metric} of {first.key} was {first.recorded:.6g}, now {first.found:.6g} {first.unit}"
+        return [], None, f"{first.metric} of {first.key} was {first.recorded:.6g}, now {first.found:.6g}"
     return compared, None, None if compared else "nothing to compare: no value of the first images was recorded"
 
 
 def _values(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
     """Values of records that are there before and after; of test images alone where there are some."""
-    units = {metric["name"]: metric["unit"] for metric in result.measurement["metrics"]}
     recorded = {Record(**record).key: record for record in result.records}
     first = {f"test-{index:04d}" for index in range(IMAGES)}
     images = any(record["sample"] in first for record in result.records)
@@ -244,8 +244,8 @@ def _values(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
         if known is None or (images and record.sample not in first):
             continue
         for name in sorted(known["values"].keys() | record.values.keys()):
-            pair = (known["values"].get(name, float("inf")), record.values.get(name, float("-inf")))
-            yield Compared(record.key, name, units[name], *pair)
+            before, now = known["values"].get(name, float("inf")), record.values.get(name, float("-inf"))
+            yield Compared(record.key, name, _short(before), _short(now))
 
 
 def _timings(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
@@ -258,4 +258,10 @@ def _timings(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
         now = [record.values[name] for record in found if name in record.values]
         if metric["unit"] == "s" and len(before) > 1 and now:
             told = interval(np.array(before), "median", **bootstrap(result))
-            yield Compared(name, name, "s", told.value, float(np.median(now)), (told.low, told.high))
+            ends = _short(told.low), _short(told.high)
+            yield Compared(name, name, _short(told.value), _short(float(np.median(now))), ends)
+
+
+def _short(value: float) -> float:
+    """Ten significant digits, enough by far for any rule of agreement."""
+    return float(f"{value:.10g}")
