@@ -145,3 +145,12 @@ def test_a_helper_may_move_to_another_module(checkout):
     (checkout / "recon_bench" / "operators" / "memory.py").write_text(f"{head}\n\ndef remember({body}")
     solvers.write_text(f"from recon_bench.operators.memory import remember\n{head}operator_norm = remember(norm){rest}")
     assert identities(checkout) == before
+
+
+def test_what_methods_use_of_the_package_counts_or_is_known_not_to():
+    """A numerical module that is not named would be a change that nobody sees."""
+    by_name = {"core", "recipe", "cache", "weights"}  # held by their names, the seals of weights and tests of contents
+    for path in sorted((storage.REPOSITORY / "baselines").glob("*.py")):
+        for base, parts in identity._module(path).imports.values():
+            if base is None and parts[0] == "recon_bench":
+                assert parts[1] in {*identity.NUMERICAL, *by_name}, f"{path.name} uses {'.'.join(parts)}"
