@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from recon_bench.core import Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.scoring import metrics, pictures
+from recon_bench.scoring import pictures, quality
 from recon_bench.scoring.host import Reconstruction, host
 
 
@@ -37,8 +37,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
 def _record(cell: Cell, name: str, sample: Sample, found: Reconstruction, seed: int) -> Record:
     if found.x is None:
         return Record(sample=name, seed=seed, error=found.error)
-    truth, x = metrics.magnitude(sample.truth[None]), metrics.magnitude(found.x[None])
-    psnr = float(metrics.psnr(truth, x, cell.task.data_range))
+    psnr = quality.psnr(cell.task, sample.truth, found.x)
     if not math.isfinite(psnr):
         return Record(sample=name, seed=seed, note=found.note or f"the PSNR is {psnr}")
     return Record(sample=name, values={"psnr": psnr}, seed=seed, note=found.note)

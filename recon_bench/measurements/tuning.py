@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from recon_bench.core import Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.scoring import metrics, tuner
+from recon_bench.scoring import quality, tuner
 from recon_bench.scoring.host import Host, host, reconstructed
 
 
@@ -41,8 +41,7 @@ def _evaluate(cell: Cell, method: Host, samples: Sequence[Sample], point: tuner.
         if found.x is None:
             return Record(sample="validation", at=point, error=found.error)
         note = found.note or note
-        truth, x = metrics.magnitude(sample.truth), metrics.magnitude(found.x)
-        values.append(float(metrics.psnr(truth, x, cell.task.data_range)))
+        values.append(quality.psnr(cell.task, sample.truth, found.x))
     return Record(sample="validation", at=point, values={"psnr": sum(values) / len(values)}, note=note)
 
 

@@ -101,6 +101,7 @@ def confirm(
     ResultError where the confirmations of the folder are damaged, OSError where nothing can be written; what was
     confirmed before stays.
     """
+    provenance.commit()  # of the code that is imported now, whatever is edited while it runs
     for problem in confirmations.violations(root):
         raise ResultError(problem)
     todo = list(stale(root, tasks, methods, kinds))

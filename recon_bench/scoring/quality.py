@@ -8,12 +8,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from recon_bench import weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Record
 from recon_bench.recipe import Recipe
 from recon_bench.scoring import metrics
 from recon_bench.scoring.host import host, reconstructed
+from recon_bench.task import Task
 
 
 def score(
@@ -36,11 +39,16 @@ def score(
             continue
         x, truth = metrics.magnitude(found.x[None]), metrics.magnitude(sample.truth[None])
         values = {
-            "psnr": float(metrics.psnr(truth, x, cell.task.data_range)),
+            "psnr": psnr(cell.task, sample.truth, found.x),
             "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
         }
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         yield dataclasses.replace(blank[index], values=finite, note=found.note)
+
+
+def psnr(task: Task, truth: Tensor, x: Tensor) -> float:
+    """PSNR in dB of one image ``x`` (*domain_shape), compared by magnitude, in the task's data range."""
+    return float(metrics.psnr(metrics.magnitude(truth), metrics.magnitude(x), task.data_range))
 
 
 def same_budgets(names: Sequence[str], but: str) -> None:
