@@ -81,7 +81,7 @@ def task(name: str) -> Task:
 
     UnknownName where there is none, or where the name in the file is taken.
     """
-    return _in_file(name, "task", "TASKS", tasks()) if _is_path(name) else _get(tasks(), name, "task")
+    return _in_file(name, "task", "TASKS", tasks()) if is_path(name) else _get(tasks(), name, "task")
 
 
 def measurement(name: str) -> Measurement:
@@ -89,7 +89,7 @@ def measurement(name: str) -> Measurement:
 
     UnknownName where there is none, or where the name in the file is taken.
     """
-    if not _is_path(name):
+    if not is_path(name):
         return _get(measurements(), name, "measurement")
     found = _load_file(Path(name), "MEASUREMENT").MEASUREMENT
     if found.name in measurements():
@@ -102,14 +102,15 @@ def method(name: str) -> Method:
 
     UnknownName where there is none, or where the name in the file is taken.
     """
-    if not _is_path(name):
+    if not is_path(name):
         return _get(methods(), name, "method")
     path = Path(name.partition(":")[0])
     others = {key: known for key, known in methods().items() if Path(known.path).resolve() != path.resolve()}
     return dataclasses.replace(_in_file(name, "method", "METHODS", others), path=str(path.resolve()))
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether a name is a file, perhaps with one of several inside: ``path/to/file.py[:name]``."""
     return name.partition(":")[0].endswith(".py")
 
 

@@ -213,3 +213,15 @@ def test_a_budget_leaves_out_what_would_take_longer(tmp_path, capsys):
     runner.run([TASK], [ONE], ["accuracy"], RULES, tmp_path, budget=1.0)
     assert results.load(tmp_path) == ([], [])
     assert "Left to `make run-all`" in capsys.readouterr().out
+
+
+def test_a_method_that_is_edited_while_it_is_measured_gives_no_result(tmp_path):
+    method = tmp_path / "edited.py"
+    edit = "Path(__file__).write_text(Path(__file__).read_text() + 'CHANGED = 1\\nprint(CHANGED)\\n')"
+    text = Path(ONE).read_text().replace("x = A.adjoint(y)", f"{edit}\n        x = A.adjoint(y)")
+    method.write_text("from pathlib import Path\n" + text)
+    (result,) = run(tmp_path / "results", method=str(method))
+    assert (result.status, result.reason) == (
+        "failed",
+        "the method or its weights were changed during the run; run it again",
+    )

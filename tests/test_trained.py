@@ -94,7 +94,11 @@ def test_a_cell_fails_when_its_weights_change_under_it(home):
     name = weights.save("unet", "ct-shepp-logan-30", state, {})
     job = worker.Job("ct-shepp-logan-30", "unet", "training", weights={name: "those of before"}, **keywords)
     (end,) = worker._entries(job, {})
-    assert end == {"end": "failed", "reason": "the weights were changed during the run; run it again", "at": {}}
+    assert end == {
+        "end": "failed",
+        "reason": "the method or its weights were changed during the run; run it again",
+        "at": {},
+    }
     trained_meanwhile = dataclasses.replace(job, kind="accuracy", weights={})
     assert list(worker._entries(trained_meanwhile, {})) == [end]
 

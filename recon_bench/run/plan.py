@@ -148,6 +148,7 @@ class Planned:
             threads=setup.threads,
             folder=folder,
             weights=dict(self.weights),
+            code=self.identity if registry.is_path(method) else "",
             at=at,
         )
 

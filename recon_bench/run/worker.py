@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from recon_bench import registry, weights
+from recon_bench import identity, registry, weights
 from recon_bench.core import NotApplicable, Operator
 from recon_bench.measurement import Cell, Record
 from recon_bench.rules import Rules
@@ -43,6 +43,7 @@ class Job:
     threads: int
     folder: Path
     weights: Mapping[str, str]  # sha256 by name, as planned
+    code: str = ""  # identity of a method of a file, as planned; the registered ones are imported then
     at: Mapping[str, float] = field(default_factory=dict)  # the point of a curve that this process is for
 
     @property
@@ -85,7 +86,7 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
     backends: set[str] = set()
     task = _noting(registry.task(job.task), backends)
     cell = Cell(task, method, settings, job.rules, torch.device(job.device), job.at)
-    changed = journal.end("failed", "the weights were changed during the run; run it again", job.at)
+    changed = journal.end("failed", "the method or its weights were changed during the run; run it again", job.at)
     if not _as_planned(job, cell):
         yield changed
         return
@@ -117,7 +118,9 @@ def _noting(task: Task, backends: set[str]) -> Task:
 
 
 def _as_planned(job: Job, cell: Cell) -> bool:
-    """Whether the weights are those that the run was planned with: none changed, none came that would be taken."""
+    """Whether code and weights are those that the run was planned with: no weights came that would be taken, either."""
+    if job.code and identity.of_file(Path(cell.method.path)) != job.code:
+        return False
     named = registry.measurement(job.kind).weights is not None
     taken = [] if named else weights.own(cell.method, job.task, job.rules.seeds, cell.settings)
     return weights.seals({*job.weights, *taken}) == job.weights
