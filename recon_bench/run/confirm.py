@@ -236,13 +236,13 @@ def _compare(item: Stale, found: journal.Journal) -> tuple[list[Compared], str |
 
 
 def _values(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
-    """Values of records that are there before and after; of test images alone where there are some."""
+    """Values of the first test images before and after; where there are no images, of the first records."""
     recorded = {Record(**record).key: record for record in result.records}
     first = {f"test-{index:04d}" for index in range(IMAGES)}
-    images = any(record["sample"] in first for record in result.records)
-    for record in found:
+    of_images = [record for record in found if record.sample in first]
+    for record in of_images or found[:IMAGES]:
         known = recorded.get(record.key)
-        if known is None or (images and record.sample not in first):
+        if known is None:
             continue
         for name in sorted(known["values"].keys() | record.values.keys()):
             before, now = known["values"].get(name, float("inf")), record.values.get(name, float("-inf"))
