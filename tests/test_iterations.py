@@ -1,7 +1,9 @@
 """Iterating more: what a depth does to a method, what fails at one of them, and the rule of the verdict."""
 
 import dataclasses
+import json
 import math
+import re
 from functools import partial
 
 import pytest
@@ -12,9 +14,15 @@ from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell
 from recon_bench.measurements import iterations
 from recon_bench.measurements.iterations import MEASUREMENT, Protocol, depths, settings_at
+from recon_bench.results import load, write
+from recon_bench.results.check import check
+from recon_bench.results.files import TRAITS
 from recon_bench.rules import QUICK
 from recon_bench.scoring.host import host
-from recon_bench.tables.iterations import DEGRADES, MARGIN, PLATEAUS, UNKNOWN, judge
+from recon_bench.site.render import render
+from recon_bench.tables.board import board
+from recon_bench.tables.iterations import DEGRADES, MARGIN, PLATEAUS, UNKNOWN, curves, judge
+from tests.helpers_results import make_cell, picture, record, write_tree
 from tests.helpers_training import TOY
 
 SMALL = Protocol(depths=(1, 2, 4), images=2, pictured=(1, 4), repeats=1)
@@ -180,3 +188,75 @@ def test_there_is_no_verdict_on_what_was_not_iterated_further():
     assert judge({10: 30.0}).verdict == UNKNOWN and judge({5: 31.0, 10: 30.0}, 10).verdict == UNKNOWN
     with pytest.raises(ValueError, match="at least one"):
         judge({})
+
+
+def results(root):
+    """A tree whose first task has curves of a network that degrades, one that plateaus and a method that is absent."""
+    write_tree(root, tasks=["ct-ellipses-30"], methods=["fbp", "cgls", "landweber", "tikhonov"], images=2)
+    psnrs = {"cgls": {1: 20.0, 10: 30.0, 100: 12.0}, "landweber": {1: 20.0, 10: 29.0, 100: 29.5}, "fbp": {}}
+    for name, psnr in psnrs.items():
+        write(result(root, name, psnr), root)
+    return root
+
+
+def result(root, name, psnr):
+    made = make_cell("ct-ellipses-30", 2, name, "pictures")
+    kind = json.loads(json.dumps({"metrics": [dataclasses.asdict(metric) for metric in MEASUREMENT.metrics]}))
+    kind |= {"version": 1, "hash": "0" * 16, "title": MEASUREMENT.title, "traits": {**TRAITS, "board": False}}
+    records = [record("test-0000", {"psnr": value}, {"iterations": depth}) for depth, value in psnr.items()]
+    for depth in psnr:
+        values = {"seconds": 0.01 * depth, "applications": depth - 0.5, "of_trained": depth / 10}
+        records.append(record("cost", values, {"iterations": depth}))
+    if psnr:
+        records.append(record("", {}, {"iterations": 5}, error="RuntimeError: lost & gone"))
+    made = dataclasses.replace(made, kind="iterations", measurement=kind, records=records, images={})
+    made = dataclasses.replace(made, status="partial", reason="1 of 7 failed: RuntimeError: lost & gone")
+    if not psnr:
+        return dataclasses.replace(made, status="not-applicable", reason="no setting counts iterations")
+    file = f"{made.stem}-iterations-001.webp"
+    return dataclasses.replace(
+        made, images={"iterations-001": picture(made.folder(root) / file, "test-0000, 1 iteration", 32, 1)}
+    )
+
+
+def test_curves_are_read_with_what_failed_apart(tmp_path):
+    loaded, problems = load(results(tmp_path))
+    assert not problems and check(tmp_path) == []
+    [any_] = {(r.task["hash"], r.rules["hash"]) for r in loaded if r.kind == "iterations"}
+    found = {curve.result.method["name"]: curve for curve in curves(loaded, *any_)}
+    assert found["cgls"].trained == 10 and found["cgls"].of("psnr") == {1: 20.0, 10: 30.0, 100: 12.0}
+    assert [point.error for point in found["cgls"].points if point.iterations == 5] == ["RuntimeError: lost & gone"]
+    assert found["fbp"].points == [] and "tikhonov" not in found
+    assert curves(loaded, any_[0], "0" * 16) == []
+
+
+def test_the_page_shows_curves_verdicts_pictures_and_reasons(tmp_path):
+    out = render(results(tmp_path / "results"), tmp_path / "site").parent
+    text = (out / "iterations.html").read_text()
+    specs = [json.loads(spec) for spec in re.findall(r'<script type="application/json">(.*?)</script>', text)]
+    assert [spec["x"]["title"] for spec in specs] == ["Iterations", "Time per image", "Pairs of A and adjoint"]
+    lines = {series["name"]: series for series in specs[0]["series"]}
+    assert [point["y"] for point in lines["Cgls"]["points"]] == [20, 30]  # 12 dB is too far below to be drawn
+    assert lines["Landweber"]["marked"] == [10] and [p["x"] for p in specs[2]["series"][0]["points"]] == [0.5, 9.5]
+    verdicts = re.findall(r">(\w+)</span></td></tr>", text)
+    assert verdicts == [DEGRADES, PLATEAUS] and text.count("lost &amp; gone") == 2
+    assert "no setting counts iterations" in text and "test-0000, 1 iteration" in text and "12.00" in text
+    assert 'href="iterations.html"' in (out / "index.html").read_text()
+    gallery = (out / "gallery" / "ct-ellipses-30.html").read_text()
+    assert "iterations-001" not in gallery and "no setting counts" not in gallery
+
+
+def test_curves_leave_the_board_alone(tmp_path):
+    write_tree(tmp_path, tasks=["ct-ellipses-30"], methods=["fbp", "cgls"], images=2)
+    before = board(load(tmp_path)[0], "ct-ellipses-30")
+    write(result(tmp_path, "cgls", {1: 20.0, 10: 30.0}), tmp_path)
+    after = board(load(tmp_path)[0], "ct-ellipses-30")
+    assert (
+        after.frame.equals(before.frame) and after.notes == before.notes and after.cells.keys() == before.cells.keys()
+    )
+
+
+def test_no_curves_give_a_page_that_says_so(tmp_path):
+    write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp"], images=2)
+    out = render(tmp_path / "results", tmp_path / "site").parent
+    assert "Not measured yet" in (out / "iterations.html").read_text()
