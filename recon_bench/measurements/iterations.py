@@ -22,7 +22,7 @@ from torch import Tensor
 from recon_bench import weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.scoring import metrics, pictures
+from recon_bench.scoring import metrics, pictures, quality
 from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
 
 AXIS = "iterations"
@@ -116,7 +116,7 @@ def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Recor
             continue
         truth, x = metrics.magnitude(sample.truth[None]), metrics.magnitude(found.x[None])
         values = {
-            "psnr": float(metrics.psnr(truth, x, cell.task.data_range)),
+            "psnr": quality.psnr(cell.task, sample.truth, found.x),
             "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
             "misfit": misfit(method, found.x, sample.data),
         }
@@ -142,7 +142,7 @@ def _cost(cell: Cell, method: Host, settings: Any, at: Mapping[str, float], save
         return Record(sample="cost", at=at, seed=seed, error=found.error)
     if depth in PROTOCOL.pictured:
         name, shown = f"iterations-{depth:03d}", "iteration" if depth == 1 else "iterations"
-        caption = f"{pictures.name(index)}, {depth} {shown}, {_psnr(cell, sample.truth, found.x):.2f} dB"
+        caption = f"{pictures.name(index)}, {depth} {shown}, {quality.psnr(cell.task, sample.truth, found.x):.2f} dB"
         save(name, pictures.grey(found.x, cell.task.display), caption)
     values = {"seconds": _seconds(method, y)}
     if pairs := method.applications(y, settings, seed):
@@ -159,11 +159,6 @@ def _seconds(method: Host, y: Tensor) -> float:
     while len(found) < PROTOCOL.repeats and sum(found) < PROTOCOL.timing_seconds:
         found.append(method.seconds(y))
     return statistics.median(found)
-
-
-def _psnr(cell: Cell, truth: Tensor, x: Tensor) -> float:
-    truth, x = metrics.magnitude(truth[None]), metrics.magnitude(x[None])
-    return float(metrics.psnr(truth, x, cell.task.data_range))
 
 
 def _step(cell: Cell, method: Host, depth: int, y: Tensor, x: Tensor) -> dict[str, float]:
