@@ -27,8 +27,8 @@ SOURCE = REPOSITORY / "site"  # templates and static files
 class Site:
     """All that pages are made of.
 
-    ``pictured`` has the results with pictures by task and rules. ``used`` maps files of the results folder to their
-    places, ``making`` has how pictures are made by their places.
+    ``pictured`` has the results that stand on no board, such as pictures, by task and rules. ``used`` maps files of the
+    results folder to their places, ``making`` has how pictures are made by their places.
     """
 
     root: Path

@@ -48,7 +48,8 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
 def results(site: Site, board: Board) -> dict[str, Result]:
     """The newest results with pictures by method, of the very task and rules of the board."""
     found = site.pictured.get((board.task, board.rules["name"]), [])
-    same = [r for r in found if (r.task["hash"], r.rules["hash"]) == (board.hash, board.rules["hash"])]
+    very = ("pictures", board.hash, board.rules["hash"])
+    same = [r for r in found if (r.kind, r.task["hash"], r.rules["hash"]) == very]
     ordered = sorted(same, key=lambda r: (r.measurement["version"], started(r)))
     return {result.method["name"]: result for result in ordered}
 
