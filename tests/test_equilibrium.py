@@ -221,7 +221,7 @@ def test_norm_bound_has_a_gradient_and_survives_extremes():
     regulariser.norm_bound(kernel).backward()
     step = 1e-3 * kernel.grad / kernel.grad.norm()
     rise = regulariser.norm_bound(kernel + step) - regulariser.norm_bound(kernel - step)
-    assert float(rise) == pytest.approx(2e-3 * float(kernel.grad.norm()), rel=0.05)
+    assert rise.item() == pytest.approx(2e-3 * float(kernel.grad.norm()), rel=0.05)
     for scale in (1e-12, 1e12):
         assert float(regulariser.norm_bound(scale * kernel)) == pytest.approx(
             scale * float(regulariser.norm_bound(kernel)), rel=1e-3
