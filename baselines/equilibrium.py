@@ -36,12 +36,12 @@ STEP = 0.6
 class Settings:
     """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``width`` and ``layers`` of R."""
 
-    depth: int = 40
+    depth: int = 50
     solver: str = "anderson"
-    tolerance: float = 1e-3
+    tolerance: float = 5e-4
     history: int = 5
-    backward: str = "phantom"
-    steps: int = 4
+    backward: str = "anderson"
+    steps: int = 20
     jacobian: float = 1e-4
     width: int = 64
     layers: int = 6
