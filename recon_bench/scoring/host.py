@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recon_bench.core import Method, NotConverged, Operator, Problem, Reconstructor, Sample
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
-from recon_bench.scoring import clock
+from recon_bench.scoring import clock, footprint
+from recon_bench.scoring.footprint import Footprint
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Host:
     def __init__(self, method: Method, problem: Problem) -> None:
         self.method, self.problem = method, problem
         self._reconstruct: Reconstructor | None = None
+        self._network: nn.Module | None = None
 
     @property
     def operator(self) -> Operator:
@@ -70,7 +72,21 @@ class Host:
         settings = _seeded(settings, seed)
         with contextlib.nullcontext() if cached else _empty_cache():
             taken, self._reconstruct = clock.seconds(lambda: self.method.build(self.problem, settings), self.device)
+        self._network = None
         return taken
+
+    def set_up_untrained(self, settings: Any, seed: int = 0) -> None:
+        """As :meth:`set_up`, a learned method with its first weights, to be trained, and without need of any others."""
+        if self.method.network is None:
+            self.set_up(settings, seed)
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = self.method.network(self.problem, _seeded(settings, seed))
+        made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = self._network = made.to(self.device)
+        scale = self.problem.data_range
+        self._reconstruct = lambda y, A: network(y / scale, A) * scale
 
     def reconstruct(self, y: Tensor, operator: Operator | None = None) -> list[Reconstruction]:
         """One reconstruction for each of the data ``y`` (batch, *range_shape), made as one batch.
@@ -82,7 +98,7 @@ class Host:
             return self._batch(y, operator or self.operator)
         except Exception as error:  # a method may raise anything; the reason becomes its row
             if len(y) == 1:
-                return [Reconstruction(error=_reason(error, self.device))]
+                return [Reconstruction(error=reason(error, self.device))]
         return [self.reconstruct(each[None], operator)[0] for each in y]
 
     def seconds(self, y: Tensor) -> float:
@@ -126,11 +142,44 @@ class Host:
             taken, _ = clock.seconds(lambda: self._pull(y, weight), self.device)
         return Cost(taken, sum(kept.values()))
 
-    def _pull(self, y: Tensor, weight: Tensor) -> Tensor:
-        data = y.to(self.device).clone().requires_grad_()
-        x = self._built(data, self.operator)
+    def training_memory(self, y: Tensor, weight: Tensor) -> Footprint:
+        """The memory of a training step, forward and backward, with ``weight`` (batch, *domain_shape) as the gradient
+        of the loss with respect to the images: of an untrained network with respect to its parameters, else to ``y``.
+
+        RuntimeError where the method is not differentiable.
+        """
+        weights = self._parameters()
+        data = y.to(self.device).clone().requires_grad_(not weights)
+        gradient = weight.to(self.device, self.operator.dtype)
+        if self._network is not None:
+            self._network.train().zero_grad(set_to_none=True)
+
+        def step() -> None:
+            self._differentiable(self._built(data, self.operator)).backward(gradient)
+
+        with _quietly():
+            return footprint.of(step, [data, gradient, *weights], self.device)
+
+    def inference_memory(self, y: Tensor) -> Footprint:
+        """The memory of one reconstruction of the batch ``y``."""
+        data = y.to(self.device).clone()
+        if self._network is not None:
+            self._network.eval()
+        with _quietly(), torch.no_grad():
+            call = lambda: self._built(data, self.operator)  # noqa: E731
+            return footprint.of(call, [data, *self._parameters()], self.device)
+
+    def _parameters(self) -> list[Tensor]:
+        return [] if self._network is None else [*self._network.parameters(), *self._network.buffers()]
+
+    def _differentiable(self, x: Tensor) -> Tensor:
         if not x.requires_grad:
             raise RuntimeError(f"{self.method.name} is not differentiable: its reconstruction has no gradient")
+        return x
+
+    def _pull(self, y: Tensor, weight: Tensor) -> Tensor:
+        data = y.to(self.device).clone().requires_grad_()
+        x = self._differentiable(self._built(data, self.operator))
         (gradient,) = torch.autograd.grad(x, data, weight.to(x))
         return gradient
 
@@ -177,7 +226,8 @@ def _checked(image: Tensor, note: str | None) -> Reconstruction:
     return Reconstruction(x=image, note=note)
 
 
-def _reason(error: Exception, device: torch.device) -> str:
+def reason(error: Exception, device: torch.device) -> str:
+    """Why a method failed, for its row."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return f"out of memory on {device}: {error}"
     return f"{type(error).__name__}: {error}"
