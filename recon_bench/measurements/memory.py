@@ -9,7 +9,6 @@ themselves are told a tolerance of zero, so that they take as many as the depth 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,8 +96,6 @@ def _inference(method: Host, y: Tensor) -> Footprint:
 def _step(cell: Cell, method: Host) -> Footprint:
     """The largest of the steps that are looked at."""
     weight = torch.ones(PROTOCOL.batch, *method.operator.domain_shape)
-    with contextlib.suppress(RuntimeError):  # once more for what is made on a first use; the next says why it fails
-        method.training_memory(_data(cell, 0), weight)
     batches = PROTOCOL.penalised if getattr(cell.settings, "jacobian", 0) else 1
     steps = [method.training_memory(_data(cell, number), weight) for number in range(batches)]
     return max(steps, key=lambda step: step.peak)

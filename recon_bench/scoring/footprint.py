@@ -16,6 +16,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,11 +74,11 @@ class Alive(TorchDispatchMode):
             key = id(storage)
             if key not in self._known:
                 size = storage.nbytes() if counted else 0
-                self._known[key] = weakref.ref(storage, lambda _, key=key, size=size: self._freed(key, size))
+                self._known[key] = weakref.ref(storage, partial(self._freed, key, size))
                 self.now += size
                 self.peak = max(self.peak, self.now)
 
-    def _freed(self, key: int, size: int) -> None:
+    def _freed(self, key: int, size: int, _: object) -> None:
         self._known.pop(key, None)
         self.now -= size
 
