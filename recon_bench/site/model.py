@@ -27,7 +27,7 @@ SOURCE = REPOSITORY / "site"  # templates and static files
 class Site:
     """All that pages are made of.
 
-    ``pictured`` has the results that stand on no board, such as pictures, by task and rules. ``used`` maps files of the
+    ``aside`` has the results that stand on no board, such as pictures, by task and rules. ``used`` maps files of the
     results folder to their places, ``making`` has how pictures are made by their places.
     """
 
@@ -37,7 +37,7 @@ class Site:
     problems: list[str]
     curves: Mapping[tuple[str, str], pd.DataFrame]
     published: pd.DataFrame
-    pictured: Mapping[tuple[str, str], list[Result]] = field(default_factory=dict)
+    aside: Mapping[tuple[str, str], list[Result]] = field(default_factory=dict)
     made: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     used: dict[Path, str] = field(default_factory=dict)
     making: dict[str, Callable[[], bytes]] = field(default_factory=dict)

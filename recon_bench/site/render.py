@@ -94,9 +94,9 @@ def _named(result: Result) -> bool:
 def _site(root: Path, results: Sequence[Result], problems: list[str]) -> Site:
     """Boards of all tasks, those under the full rules before others of the same task."""
     groups: dict[tuple[str, str], list[Result]] = {}
-    pictured: dict[tuple[str, str], list[Result]] = {}
+    aside: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        kinds = groups if result.traits["board"] else pictured
+        kinds = groups if result.traits["board"] else aside
         kinds.setdefault((result.task["name"], result.rules["name"]), []).append(result)
     order = sorted(groups, key=lambda key: (key[0], key[1] != "full", key[1]))
     return Site(
@@ -106,7 +106,7 @@ def _site(root: Path, results: Sequence[Result], problems: list[str]) -> Site:
         problems=problems,
         curves={key: boards.curves(groups[key], key[0], rules=key[1]) for key in order},
         published=published(results),
-        pictured=pictured,
+        aside=aside,
     )
 
 

@@ -16,6 +16,7 @@ from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
 
+KIND = "pictures"
 WINDOWS = ("display", "error_display")
 
 
@@ -47,9 +48,9 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
 
 def results(site: Site, board: Board) -> dict[str, Result]:
     """The newest results with pictures by method, of the very task and rules of the board."""
-    found = site.pictured.get((board.task, board.rules["name"]), [])
-    very = ("pictures", board.hash, board.rules["hash"])
-    same = [r for r in found if (r.kind, r.task["hash"], r.rules["hash"]) == very]
+    found = site.aside.get((board.task, board.rules["name"]), [])
+    made = [r for r in found if r.kind == KIND]
+    same = [r for r in made if (r.task["hash"], r.rules["hash"]) == (board.hash, board.rules["hash"])]
     ordered = sorted(same, key=lambda r: (r.measurement["version"], started(r)))
     return {result.method["name"]: result for result in ordered}
 

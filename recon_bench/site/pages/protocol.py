@@ -15,7 +15,7 @@ from recon_bench.tables.export import MEANINGS
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """Rules, measurements and machines of the results shown."""
     cells = [cell for board in site.boards for cell in board.cells.values()]
-    cells += [result for found in site.pictured.values() for result in found]
+    cells += [result for found in site.aside.values() for result in found]
     rules = {board.rules["hash"]: board.rules for board in site.boards}
     kinds = {cell.measurement["hash"]: {**cell.measurement, "kind": cell.kind} for cell in cells}
     return {
