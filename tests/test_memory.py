@@ -85,7 +85,7 @@ def test_tensors_that_a_custom_function_keeps_as_it_likes_are_alive():
 
 
 def test_sparse_tensors_are_their_parts():
-    sparse = torch.eye(16).to_sparse_csr()
+    sparse = torch.sparse_csr_tensor(torch.arange(17), torch.arange(16), torch.ones(16), check_invariants=False)
     sizes = [storage.nbytes() for storage in footprint.storages(sparse)]
     assert sizes == [17 * 8, 16 * 8, 16 * 4]
     assert len(footprint.storages(torch.eye(2).to_sparse())) == 2
@@ -121,7 +121,7 @@ def test_an_unrolled_network_grows_linearly_and_checkpoints_less():
     slopes = {}
     names = ("unrolled-gradient", "unrolled-gradient-segments", "unrolled-gradient-checkpointed")
     for name in names:
-        points = [(depth, values(name, depth, width=16)["step"]) for depth in (10, 16, 25, 36)]
+        points = [(depth, values(name, depth, width=16, tied=True)["step"]) for depth in (16, 25, 36, 49)]
         slopes[name] = growth.fit(points)
     plain, segments, checkpointed = (slopes[name] for name in names)
     assert plain.name == "linear" and plain.slope.high - plain.slope.low < 0.01 * plain.slope.value

@@ -32,7 +32,7 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
 
 def of_board(site: Site, board: Board) -> list[Curve]:
     """The curves of the very task and rules of a board."""
-    found = site.pictured.get((board.task, board.rules["name"]), [])
+    found = site.aside.get((board.task, board.rules["name"]), [])
     return curves(found, board.hash, board.rules["hash"])
 
 
