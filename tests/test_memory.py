@@ -1,13 +1,14 @@
 """Memory against depth: what is counted, the measurement on a toy, fits of its curves, and the page."""
 
 import dataclasses
+import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
 from recon_bench import registry, results
+from recon_bench.cli.main import main
 from recon_bench.measurement import Cell
 from recon_bench.measurements import memory
 from recon_bench.results.files import TRAITS
@@ -21,7 +22,6 @@ from tests.helpers_training import TOY
 
 CPU = torch.device("cpu")
 KIB = 1024
-STEPS = str(Path(__file__).parent / "plugins" / "steps.py")
 
 
 def cell(name, **settings):
@@ -260,6 +260,19 @@ def test_the_page_has_the_curves_the_slopes_and_what_was_not_measured(tmp_path):
     rows = growth.rows(results.load(root)[0], "ct-ellipses-30")
     assert [row.method for row in rows] == ["cgls", "landweber", "tikhonov"]
     assert [row.metric for row in rows] == ["step", "step", "inference"] and rows[0].missing.keys() == {1}
+
+
+def test_the_command_prints_what_the_page_shows(tmp_path, capsys):
+    root = str(synthetic(tmp_path / "results"))
+    assert main(["memory", "ct-ellipses-30", "--results", root, "--json"]) == 0
+    constant, linear, other = json.loads(capsys.readouterr().out)
+    assert (constant["class"], constant["deepest_8_gb"]) == ("constant", "any")
+    assert linear["slope"] == pytest.approx(8) and linear["deepest_8_gb"] == (8e9 / 2**20 - 10) // 8
+    assert other["of"] == "inference" and other["missing"] == {"1": "ValueError: expected more"}
+    assert main(["memory", "ct-ellipses-30", "--results", root]) == 0
+    assert "8.000 (8.000 to 8.000)" in capsys.readouterr().out
+    assert main(["memory", "mri-brain-4x", "--results", root]) != 0
+    assert "recon-bench run --measurements memory" in capsys.readouterr().err
 
 
 def test_the_page_without_results_says_how_to_make_some(tmp_path):
