@@ -19,6 +19,7 @@ from recon_bench.tables.statistics import Interval
 KIND = "memory"
 SETTLED = 10
 FLAT = 0.02
+FAR = 100  # times the deepest that was measured: a root, which may hide a line, is extrapolated no further
 DRAWS = 2000
 CLASSES = {0.0: "constant", 0.5: "square root", 1.0: "linear"}  # by the power of depth
 BUDGETS = (8, 24, 80)  # GB, of 10^9 bytes
@@ -29,12 +30,14 @@ Points = Sequence[tuple[float, float]]  # depth and MiB
 
 @dataclass(frozen=True)
 class Growth:
-    """``slope``: MiB per added depth, with its interval. MiB at a depth d are ``base + rate d ** power``, as fitted."""
+    """``slope``: MiB per added depth, with its interval. MiB at a depth d are ``base + rate d ** power``, as fitted,
+    which is believed up to the depth ``reach``."""
 
     slope: Interval
     power: float
     base: float
     rate: float
+    reach: float = math.inf
 
     @property
     def name(self) -> str:
@@ -46,13 +49,14 @@ class Growth:
         return self.base + self.rate * depth**self.power
 
     def deepest(self, gigabytes: float) -> float:
-        """The deepest model that takes no more, by the fit: infinite where nothing grows, 0 where none fits."""
+        """The deepest model that takes no more, by the fit: infinite where nothing grows, 0 where none fits, and
+        ``reach`` where that one fits."""
         room = gigabytes * 1e9 / MIB - self.base
         if room < 0:
             return 0.0
         if self.power == 0 or self.rate <= 0:
             return math.inf
-        return float(math.floor((room / self.rate) ** (1 / self.power) + 1e-9))
+        return min(self.reach, float(math.floor((room / self.rate) ** (1 / self.power) + 1e-9)))
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def fit(points: Points, confidence: float = 0.95) -> Growth | None:
     lines = {power: np.polyfit(depth**power, size, 1) for power in (1.0, 0.5)}
     power = min(lines, key=lambda p: float(np.square(np.polyval(lines[p], depth**p) - size).sum()))
     rate, base = (float(value) for value in lines[power])
-    return Growth(slope, power, base, rate)
+    return Growth(slope, power, base, rate, math.inf if power == 1 else FAR * float(depth.max()))
 
 
 def rows(results: Iterable[Result], task: str, rules: str = "full") -> list[Row]:
@@ -146,4 +150,5 @@ def _slope(depth: np.ndarray, size: np.ndarray, confidence: float) -> Interval:
     spread = np.square(x).sum(1)
     slopes = (x * y).sum(1)[spread > 0] / spread[spread > 0]
     low, high = np.quantile(slopes, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(np.polyfit(depth, size, 1)[0]), float(low), float(high))
+    found = (np.polyfit(depth, size, 1)[0], low, high)
+    return Interval(*(round(float(value), 9) + 0.0 for value in found))  # no minus before a zero

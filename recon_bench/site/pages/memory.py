@@ -83,7 +83,8 @@ def deepest(row: Row, budget: float) -> dict[str, str]:
     depth = row.growth.deepest(budget)
     if math.isinf(depth):
         return {"raw": "1e300", "text": "any"}
-    return {"raw": repr(depth), "text": f"{depth:,.0f}" + " (extrapolated)" * (depth > row.measured)}
+    text = "over " * (depth == row.growth.reach) + f"{depth:,.0f}" + " (extrapolated)" * (depth > row.measured)
+    return {"raw": repr(depth), "text": text}
 
 
 def figure(task: str, metric: str, title: str, rows: Sequence[Row]) -> Figure | None:
