@@ -199,6 +199,13 @@ def test_a_run_measures_each_depth_and_one_that_fails_leaves_the_others(tmp_path
 DEPTHS = (1, 2, 5, 10, 20, 40, 80)
 
 
+def test_what_works_outside_of_torch_has_no_growth(tmp_path):
+    made = make_cell("ct-ellipses-30", 2, "astra-fbp", "runtime")
+    records = [record("", {"inference": 1.0}, {"depth": depth}) for depth in DEPTHS]
+    [row] = growth.rows([dataclasses.replace(made, kind="memory", records=records)], "ct-ellipses-30")
+    assert row.growth is None and "not seen" in row.notes[-1]
+
+
 def test_a_line_is_found_with_the_deepest_models():
     found = growth.fit([(depth, 100 + 8 * depth) for depth in DEPTHS])
     assert found.name == "linear" and found.slope.value == pytest.approx(8) and found.at(10) == pytest.approx(180)

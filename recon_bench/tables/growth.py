@@ -17,6 +17,7 @@ from recon_bench.results import Result, latest, started
 from recon_bench.tables.statistics import Interval
 
 KIND = "memory"
+OUTSIDE = "outside"  # the family of methods that compute outside of torch
 SETTLED = 10
 FLAT = 0.02
 FAR = 100  # times the deepest that was measured: a root, which may hide a line, is extrapolated no further
@@ -62,7 +63,8 @@ class Growth:
 @dataclass(frozen=True)
 class Row:
     """A method: its ``curves`` by metric, as measured, the ``growth`` of its training step or else of inference, which
-    ``metric`` says, None where fewer than three depths were measured, and why depths are ``missing``."""
+    ``metric`` says, None where fewer than three depths were measured or it is not seen, and why depths are
+    ``missing``."""
 
     method: str
     title: str
@@ -123,7 +125,9 @@ def _row(result: Result) -> Row:
     metric = "step" if "step" in curves else "inference"
     notes = tuple(dict.fromkeys(record["note"] for record in result.records if record["note"]))
     header = result.method
-    growth = fit(curves.get(metric, []), result.rules.get("confidence", 0.95))
+    seen = header["family"] != OUTSIDE
+    notes += () if seen else ("it works in a library whose memory is not seen",)
+    growth = fit(curves.get(metric, []), result.rules.get("confidence", 0.95)) if seen else None
     device, status = _device(result), result.status
     names = (header["name"], header["title"], header["family"])
     return Row(*names, device, status, curves, metric, growth, missing, notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recon_bench.results import Result
@@ -21,6 +21,7 @@ CURVES = (
     ("saved", "Saved for the backward pass"),
     ("inference", "Peak of a reconstruction"),
 )
+LONGEST = 64  # letters of a remark
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def shown(row: Row, href: str) -> dict[str, Any]:
     """A row of the table, as text and as what it is sorted by."""
     grown = row.growth
     facts = {"name": row.method, "title": row.title, "family": row.family, "device": row.device, "href": href}
-    remarks = [*row.notes, *(f"depth {depth:g}: {why}" for depth, why in row.missing.items())]
+    remarks = [*(short(note) for note in row.notes), *reasons(row)]
     told = [cell(row, at) for at in sorted({at for at, _ in row.curves.get(row.metric, ())})[-1:]]
     return facts | {
         "of": "training step" if row.metric == "step" else "reconstruction",
@@ -65,6 +66,19 @@ def shown(row: Row, href: str) -> dict[str, Any]:
         "remarks": "; ".join(remarks),
         "text": " ".join([row.method, row.title, row.family, *remarks]),
     }
+
+
+def reasons(row: Row) -> Iterator[str]:
+    """Why depths are missing, those with the same beginning of a reason together; the results have all of it."""
+    depths: dict[str, list[str]] = {}
+    for depth, why in row.missing.items():
+        depths.setdefault(short(why), []).append(f"{depth:g}")
+    return (f"depth {', '.join(found)}: {why}" for why, found in depths.items())
+
+
+def short(text: str) -> str:
+    """At most so many letters as a cell may have."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()}…"
 
 
 EMPTY = {"raw": "", "text": "–"}
