@@ -41,15 +41,24 @@ def _row(row: Any) -> dict[str, Any]:
     told["class"] = known.name if known else None
     for budget in BUDGETS:
         deepest = known.deepest(budget) if known else None
-        told[f"deepest_{budget}_gb"] = "any" if deepest == math.inf else deepest
+        told[f"deepest_{budget}_gb"] = _count(deepest, known.reach if known else math.inf)
     return told | {"measured_to": int(row.measured), "missing": {f"{d:g}": why for d, why in row.missing.items()}}
 
 
+def _count(deepest: float | None, reach: float) -> int | str | None:
+    """A number of steps; in words where there is no limit or where a fit is not believed any further."""
+    if deepest is None:
+        return None
+    if math.isinf(deepest):
+        return "any"
+    return f"over {deepest:.0f}" if deepest == reach else int(deepest)
+
+
 def _formatted(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with the slope and its interval in one column."""
+    """The row with the slope and its interval in one column, and depths that are missing without their reasons."""
     kept = {name: value for name, value in row.items() if not name.startswith("slope") and name != "missing"}
     kept["MiB per depth"] = printing.value(row, "slope", 3)
-    return kept | {"missing": "; ".join(f"{depth}: {why}" for depth, why in row["missing"].items())}
+    return kept | {"missing": ", ".join(row["missing"])}
 
 
 COMMAND = Command("print how memory grows with depth", add_arguments, run, place=4)
