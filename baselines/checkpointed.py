@@ -46,6 +46,7 @@ class Checkpointed(nn.Module):
         self.segment = segment
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
+        """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         operator = learned.Scaled(A, self.norm)
         data = learned.to_channels(y) / self.norm
         with learned.full_precision(y):

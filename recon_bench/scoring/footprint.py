@@ -104,6 +104,7 @@ class Saved:
         return kept
 
     def unpack(self, kept: _Kept) -> Tensor:
+        """The tensor that was kept for the backward pass."""
         return kept.tensor
 
     def _dropped(self, key: int, size: int) -> None:
