@@ -19,6 +19,7 @@ from recon_bench.site.render import render
 from recon_bench.tables import growth
 from tests.helpers_results import make_cell, record, write_cell, write_tree
 from tests.helpers_training import TOY
+from tests.test_site import Page
 
 CPU = torch.device("cpu")
 KIB = 1024
@@ -258,10 +259,14 @@ def synthetic(root):
 def test_the_page_has_the_curves_the_slopes_and_what_was_not_measured(tmp_path):
     root = synthetic(tmp_path / "results")
     site = render(root, tmp_path / "site").parent
+    parsed = Page(site / "memory.html")
+    assert not parsed.badly_nested and len(parsed.ids()) == len(set(parsed.ids()))
     page = (site / "memory.html").read_text()
     assert page.count('<figure class="chart') == 3
     assert "linear" in page and "constant" in page and "8.000" in page and "(extrapolated)" in page and ">any<" in page
     assert "Not measured yet" in page and "depth 1: ValueError: expected more" in page
+    sorted_table = page.split(" data-board>")[1]
+    assert sorted_table.index("<table data-sort") == sorted_table.index("<table")  # what sorts takes the first table
     assert "memory.html" in (site / "index.html").read_text()
     gallery = (site / "gallery" / "ct-ellipses-30.html").read_text()
     assert "1 of 7 failed" not in gallery
