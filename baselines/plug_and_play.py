@@ -36,7 +36,9 @@ class Settings(deep_equilibrium.Settings):
     """As for DE-Prox; ``strength`` s, ``noise``. No gradient goes through the fixed point: its settings lie idle."""
 
     depth: int = 100
-    strength: float = 0.3
+    tolerance: float = 1e-4
+    step: float = 1.9
+    strength: float = 0.02
     noise: float = 0.2
 
 
@@ -77,6 +79,6 @@ METHODS = (
         summary="Gradient steps on the data misfit and a network trained to remove white noise take turns.",
         reference="Venkatakrishnan, Bouman & Wohlberg, GlobalSIP 2013, doi:10.1109/GlobalSIP.2013.6737048",
         depth="depth",
-        search={"step": Log(0.5, 1.9), "strength": Log(0.03, 1.0)},
+        search={"step": Log(0.5, 1.9), "strength": Log(0.002, 0.5)},
     ),
 )
