@@ -76,7 +76,7 @@ def test_make_works_below_a_path_with_spaces(tmp_path):
     folder = tmp_path / "a checkout"
     folder.mkdir()
     shutil.copy(REPOSITORY / "Makefile", folder)
-    dry = ["make", "-n", "-o", ".venv/dev", "-o", ".venv/run", "site", "asv"]
+    dry = ["make", "--no-print-directory", "-n", "-o", ".venv/dev", "-o", ".venv/run", "site", "asv"]
     lines = subprocess.run(dry, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
     named = [line for line in lines if str(folder) in line]
     assert len(named) == 3 and all(any(str(folder) in word for word in shlex.split(line)) for line in named)

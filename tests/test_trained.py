@@ -149,11 +149,13 @@ def test_a_training_shows_from_the_weights_to_the_site(home):
     method, results = Path(__file__).parent / "methods" / "tiny.py", home / "results"
     for seed in (0, 1):
         call("train", method, "--task", "ct-shepp-logan-30", "--steps", 10, "--seed", seed, "--threads", 1)
+    kinds = ["accuracy", "runtime", "seeds", "training"]
+    asked = ["--tasks", "ct-shepp-logan-30", "--methods", method, "--rules", "quick", "--measurements", *kinds]
     for _ in range(2):
-        call("run", "--tasks", "ct-shepp-logan-30", "--methods", method, "--rules", "quick", "--results", results)
+        call("run", *asked, "--results", results)
     found, problems = load(results)
     assert not problems and check(results) == []
-    assert sorted(result.kind for result in found) == ["accuracy", "runtime", "seeds", "training"]
+    assert sorted(result.kind for result in found) == kinds
     assert {result.status for result in found} == {"ok"}
     call("site", "--results", results, "--out", home / "site")
     page = (home / "site" / "method" / "tiny.html").read_text()
