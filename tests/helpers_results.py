@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from recon_bench import results as store
-from recon_bench.results.files import TRAITS, Result
+from recon_bench.results import Result
+from recon_bench.results.traits import TRAITS
 from recon_bench.rules import FULL, Rules
 
 TASKS = ("ct-ellipses-30", "ct-shepp-logan-30", "mri-brain-4x")

@@ -16,7 +16,7 @@ from recon_bench.measurements import iterations
 from recon_bench.measurements.iterations import MEASUREMENT, Protocol, depths, settings_at
 from recon_bench.results import load, write
 from recon_bench.results.check import check
-from recon_bench.results.files import TRAITS
+from recon_bench.results.traits import TRAITS
 from recon_bench.rules import QUICK
 from recon_bench.scoring.host import host
 from recon_bench.site.render import render

@@ -11,7 +11,7 @@ from recon_bench import registry, results
 from recon_bench.cli.main import main
 from recon_bench.measurement import Cell
 from recon_bench.measurements import memory
-from recon_bench.results.files import TRAITS
+from recon_bench.results.traits import TRAITS
 from recon_bench.rules import FULL, QUICK
 from recon_bench.run import runner
 from recon_bench.scoring import footprint

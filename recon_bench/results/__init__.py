@@ -1,7 +1,6 @@
 """The results folder: reading, writing and checking result files and task cards."""
 
 from recon_bench.results.files import (
-    RANKING_KIND,
     Json,
     Result,
     ResultError,
@@ -17,6 +16,7 @@ from recon_bench.results.files import (
     write,
     write_card,
 )
+from recon_bench.results.traits import RANKING_KIND
 
 __all__ = [
     "RANKING_KIND",

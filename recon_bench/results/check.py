@@ -9,7 +9,6 @@ from typing import Any
 
 from recon_bench.results import confirmations
 from recon_bench.results.files import (
-    RANKING_KIND,
     Result,
     ResultError,
     card_files,
@@ -19,6 +18,7 @@ from recon_bench.results.files import (
     violations,
 )
 from recon_bench.results.ledger import TIE, chosen_record
+from recon_bench.results.traits import RANKING_KIND
 from recon_bench.storage import digest, sha256
 
 Cards = dict[tuple[str, str], dict[str, Any]]

@@ -23,19 +23,10 @@ from typing import Any, NoReturn
 from jsonschema import Draft202012Validator
 
 from recon_bench.results import confirmations
+from recon_bench.results.traits import BEFORE, TRAITS
 from recon_bench.storage import replace_file, sha256
 
 Json = Mapping[str, Any]
-RANKING_KIND = "accuracy"  # the kind of measurement that decides the ranks of a board
-TRAITS: Json = {"order": 9, "alone": False, "ledger": False, "board": True, "hidden": []}
-BEFORE: Mapping[str, Json] = {  # of files from before headers said so
-    "tuning": {"order": 0, "ledger": True},
-    "accuracy": {"order": 1, "hidden": ["nrmse", "rsnr", "nmse", "psnr_volume", "nmse_volume", "ssim_volume", "noise"]},
-    "runtime": {"order": 2, "alone": True, "hidden": ["setup_seconds", "batch_seconds", "fbp_seconds"]},
-    "pictures": {"board": False},
-    "training": {"hidden": ["training_samples", "training_hours"]},
-    "seeds": {"hidden": ["psnr_seeds"]},
-}
 SEAL = '"seal": '
 
 

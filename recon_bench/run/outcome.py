@@ -15,7 +15,8 @@ from typing import Any
 
 from recon_bench import weights
 from recon_bench.measurement import Record
-from recon_bench.results.files import TRAITS, Result
+from recon_bench.results import Result
+from recon_bench.results.traits import TRAITS
 from recon_bench.run import journal, provenance
 from recon_bench.run.journal import Journal
 from recon_bench.run.plan import Planned
