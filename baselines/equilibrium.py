@@ -17,8 +17,8 @@ starts at zero. It is trained for a fixed number of steps first, through all of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,7 +34,7 @@ STEP = 0.6
 
 @dataclass(frozen=True)
 class Settings:
-    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``width`` and ``layers`` of R."""
+    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``width`` and ``scales`` of R."""
 
     depth: int = 50
     solver: str = "anderson"
@@ -44,51 +44,68 @@ class Settings:
     steps: int = 20
     jacobian: float = 1e-4
     width: int = 64
-    layers: int = 6
+    scales: int = 3
     seed: int = 0
     weights: str = ""
 
 
 @dataclass(frozen=True)
 class UnrolledSettings:
-    """``depth``: steps, each A and B; ``width`` and ``layers`` of R."""
+    """``depth``: steps, each A and B; ``width`` and ``scales`` of R."""
 
     depth: int = 8
     width: int = 64
-    layers: int = 6
+    scales: int = 3
     seed: int = 0
     weights: str = ""
 
 
-class Corrector(nn.Module):
-    """R: images ``(batch, channels, rows, columns)`` of any size to their correction, by convolutions at half of it."""
+class Scale(nn.Module):
+    """Two 3 x 3 convolutions of ``width``, between them what the scales below, of half the size each, find."""
 
-    def __init__(self, channels: int, width: int, layers: int) -> None:
+    def __init__(self, width: int, below: int) -> None:
         super().__init__()
-        if layers < 2:
-            raise ValueError(f"expected at least 2 layers, got {layers}")
-        sizes = [4 * channels, *[width] * (layers - 1), 4 * channels]
-        self.layers = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(sizes))
-        for parameter in self.layers[-1].parameters():
+        self.before, self.after = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        self.below = Scale(width, below - 1) if below else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features ``(batch, width, rows, columns)``, sides divisible by 2 ** below, to the same shape."""
+        x = functional.relu(self.before(x))
+        if self.below is not None:
+            x = x + functional.interpolate(self.below(functional.avg_pool2d(x, 2)), scale_factor=2.0)
+        return functional.relu(self.after(x))
+
+
+class Corrector(nn.Module):
+    """R: images ``(batch, channels, rows, columns)`` of any size to their correction, by convolutions on ``scales``."""
+
+    def __init__(self, channels: int, width: int, scales: int) -> None:
+        super().__init__()
+        if scales < 1:
+            raise ValueError(f"expected at least 1 scale, got {scales}")
+        self.divisor = 2**scales
+        self.first = nn.Conv2d(4 * channels, width, 3, padding=1)
+        self.scale = Scale(width, scales - 1)
+        self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)
+        for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images ``(batch, channels, rows, columns)`` to their correction, in the same shape."""
         rows, columns = x.shape[-2:]
-        x = functional.pad(x, (0, columns % 2, 0, rows % 2), mode="replicate")
-        x = functional.pixel_unshuffle(x, 2)
-        for layer in self.layers[:-1]:
-            x = functional.relu(layer(x), inplace=True)
-        return functional.pixel_shuffle(self.layers[-1](x), 2)[..., :rows, :columns]
+        x = functional.pad(x, (0, -columns % self.divisor, 0, -rows % self.divisor), mode="replicate")
+        x = functional.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        x = functional.relu(self.first(x))
+        return functional.pixel_shuffle(self.last(self.scale(x)), 2)[..., :rows, :columns]
 
 
 class Preconditioned(nn.Module):
     """The map of both: a form as in ``deq.py``."""
 
-    def __init__(self, problem: Problem, width: int, layers: int) -> None:
+    def __init__(self, problem: Problem, width: int, scales: int) -> None:
         super().__init__()
         self.quick = unet.quick(problem, unet.Settings())
-        self.corrector = Corrector(1 + problem.complex, width, layers)
+        self.corrector = Corrector(1 + problem.complex, width, scales)
 
     def begin(self, y: Tensor, A: Operator) -> tuple[Map, Tensor]:
         """The map of the state and where it starts, for data ``(batch, *range_shape)``."""
@@ -108,12 +125,12 @@ class Preconditioned(nn.Module):
 
 def network(problem: Problem, settings: Settings) -> nn.Module:
     """Untrained: nearly least squares."""
-    return deq.Equilibrium(Preconditioned(problem, settings.width, settings.layers), settings)
+    return deq.Equilibrium(Preconditioned(problem, settings.width, settings.scales), settings)
 
 
 def unrolled(problem: Problem, settings: UnrolledSettings) -> nn.Module:
     """Untrained: steps of preconditioned gradient descent."""
-    return deq.Repeated(Preconditioned(problem, settings.width, settings.layers), settings.depth)
+    return deq.Repeated(Preconditioned(problem, settings.width, settings.scales), settings.depth)
 
 
 RECIPE = Recipe(steps=50_000, batch=1, optimiser="muon", rate=2e-3)
