@@ -33,14 +33,10 @@ STEP = 0.6
 
 
 @dataclass(frozen=True)
-class Settings:
-    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``width`` and ``scales`` of R."""
+class Settings(deq.Settings):
+    """Those of an equilibrium; ``width`` and ``scales`` of R."""
 
-    depth: int = 50
-    solver: str = "anderson"
     tolerance: float = 5e-4
-    history: int = 5
-    backward: str = "anderson"
     steps: int = 20
     jacobian: float = 1e-4
     width: int = 32

@@ -56,7 +56,7 @@ def attenuation(scan: Array, rng: np.random.Generator, pixel_mm: float) -> Array
 
 def moved(image: Array, rng: np.random.Generator) -> Array:
     """``image`` turned by any angle, mirrored, zoomed by 0.55 to 1.5, stretched and shifted; zero from outside."""
-    angle, zoom = rng.uniform(0, 2 * np.pi), math.exp(rng.uniform(math.log(0.55), math.log(1.5)))
+    angle, zoom = rng.uniform(0, 2 * np.pi), float(log_uniform(rng, (0.55, 1.5), 1)[0])
     stretch, mirror = math.exp(rng.uniform(-0.15, 0.15)), rng.choice((-1.0, 1.0))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = turn @ np.diag((stretch / zoom, mirror / (stretch * zoom)))
@@ -101,11 +101,17 @@ def random_ellipses(
     count: int, rng: np.random.Generator, radii: tuple[float, float], contrast: tuple[float, float]
 ) -> Array:
     """Ellipses (count, 6) as in :mod:`recon_bench.data.ellipses`: axes and contrasts log-uniform, of either sign."""
-    value = np.exp(rng.uniform(*np.log(contrast), count)) * rng.choice((-1.0, 1.0), count)
-    a, b = np.exp(rng.uniform(*np.log(radii), (2, count)))
+    value = log_uniform(rng, contrast, count) * rng.choice((-1.0, 1.0), count)
+    a, b = log_uniform(rng, radii, count), log_uniform(rng, radii, count)
     radius, direction = 0.9 * np.sqrt(rng.random(count)), rng.uniform(0, 2 * np.pi, count)
     angle = rng.uniform(0, np.pi, count)
     return np.stack((value, a, b, radius * np.cos(direction), radius * np.sin(direction), angle), axis=1)
+
+
+def log_uniform(rng: np.random.Generator, limits: tuple[float, float], count: int) -> Array:
+    """``count`` numbers between two positive ``limits``."""
+    low, high = limits
+    return low * (high / low) ** rng.random(count)
 
 
 def texture(size: int, rng: np.random.Generator) -> Array:
