@@ -69,12 +69,11 @@ def invented(size: int, rng: np.random.Generator, contrast: tuple[float, float])
     """Five to sixty ellipses (size, size) that add up; the contrast of each, its slope and its texture are random."""
     ellipses = random_ellipses(int(rng.integers(5, 61)), rng, radii=(0.015, 0.6), contrast=contrast)
     grid = np.linspace(-1.0, 1.0, size)
-    fields = (1.0, grid[None, :], grid[:, None], texture(size, rng))
-    strengths = (1.0, *rng.uniform(0, 0.5, 3))
-    image = np.zeros((size, size))
-    for field, strength in zip(fields, strengths):
+    fields: tuple[Array, ...] = (grid[None, :], grid[:, None], texture(size, rng))
+    image = filled(ellipses, size)
+    for field, strength in zip(fields, rng.uniform(0, 0.5, 3)):
         changed = ellipses.copy()
-        changed[:, 0] *= strength if strength == 1 else strength * rng.standard_normal(len(ellipses))
+        changed[:, 0] *= strength * rng.standard_normal(len(ellipses))
         image += field * filled(changed, size)
     return image
 
