@@ -9,7 +9,7 @@ import torch
 
 from recon_bench import deq, learned, registry, regulariser
 from recon_bench.core import NotConverged
-from recon_bench.implicit import SOLVED
+from recon_bench.implicit import SOLVED, watched
 from recon_bench.operators import MaskedFourier
 from recon_bench.scoring import metrics
 from recon_bench.scoring.host import Counting
@@ -21,7 +21,8 @@ FOURIER = dataclasses.replace(PROBLEM, operator=MaskedFourier((20, 27), (3, 9, 1
 FORMS = ("de-grad", "de-prox", "de-admm", "equilibrium", "convex-equilibrium")
 NAMES = (*FORMS, "plug-and-play")
 SMALL = {"width": 8, "layers": 3}
-SIZES = {"convex-equilibrium": {"filters": 8, "kernel": 5}}
+SCALES = {"width": 8, "scales": 2}
+SIZES = {"convex-equilibrium": {"filters": 8, "kernel": 5}, "equilibrium": SCALES, "equilibrium-unrolled": SCALES}
 every = pytest.mark.parametrize("name", NAMES)
 forms = pytest.mark.parametrize("name", FORMS)
 both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
@@ -110,13 +111,12 @@ def test_a_batch_is_the_stack_of_its_images(name):
 @pytest.mark.parametrize("solver", ["picard", "anderson", "broyden"])
 def test_it_is_a_fixed_point_whoever_finds_it(name, solver):
     network = shrinking(name, depth=2000, tolerance=1e-8, solver=solver)
-    y, seen = data(EXACT), {}
-    network.watch = lambda name, solution: seen.update({name: solution})
-    with torch.no_grad():
+    y = data(EXACT)
+    with torch.no_grad(), watched() as seen:
         x = network.eval()(y, EXACT.operator)
-        f, _ = network.form.begin(y, EXACT.operator)
-        again = f(f(seen["forward"].z))
-    assert seen["forward"].converged.all()
+    [found] = seen
+    again = found.f(found.f(found.solution.z))
+    assert found.solution.converged.all()
     assert metrics.psnr(x, learned.from_channels(network.form.image(again), x.dtype), 1.0).min() > 120
 
 
@@ -289,7 +289,7 @@ def test_the_denoiser_is_where_the_published_forms_can_start(name):
 @pytest.mark.parametrize("name", ["equilibrium", "plug-and-play"])
 def test_weights_of_a_training_are_found(name, tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
-    small = method_of(name, depth=10, **SMALL)
+    small = method_of(name, depth=10, **SIZES.get(name, SMALL))
     y = TOY.samples("test")[0].data[None]
     with converged_or_not():
         train.train(small, TOY, steps=5, folder=tmp_path)
