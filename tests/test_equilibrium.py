@@ -192,6 +192,26 @@ def test_a_tolerance_that_is_not_met_is_told(name):
     made(name, depth=500, tolerance=0.05).eval()(data(PROBLEM), PROBLEM.operator)
 
 
+@every
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, 1e30])
+def test_an_image_that_is_lost_changes_nothing_for_the_others(name, bad):
+    network, y, A = made(name, depth=30, tolerance=1e-3), data(PROBLEM, 3), PROBLEM.operator
+    wild = y.clone()
+    wild[1] = bad
+    calm, lost = quiet(network, y, A), quiet(network, wild, A)
+    assert torch.equal(calm[::2], lost[::2]) and not torch.equal(calm[1], lost[1])
+
+
+@every
+def test_a_map_that_expands_gives_a_finite_image_and_tells(name):
+    network = made(name, depth=30, solver="picard").eval()
+    f = network.form.begin
+    network.form.begin = lambda y, A: (lambda x: f(y, A)[0](x) + 3 * x + 1, f(y, A)[1])
+    with pytest.warns(NotConverged, match="2 of 2 images did not reach the tolerance"), torch.no_grad():
+        x = network(data(PROBLEM), PROBLEM.operator)
+    assert torch.isfinite(x).all()
+
+
 @forms
 def test_the_penalty_is_there_in_training_alone_and_repeats(name, monkeypatch):
     monkeypatch.setattr(deq, "SELDOM", 1)

@@ -32,8 +32,8 @@ class Protocol:
     """
 
     images: int = 10
-    power: int = 30
-    products: int = 400
+    power: int = 20
+    products: int = 200
     tolerance: float = 1e-6
     history: int = 20
     seed: int = 0
