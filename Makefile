@@ -50,7 +50,7 @@ run: .venv/run  ## quick suite: a few images of every task, then the site, then 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
 	$(BIN)/recon-bench run --measurements tuning accuracy pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
-	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations fixed-point
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)

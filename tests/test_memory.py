@@ -106,8 +106,8 @@ def test_a_gpu_tells_its_own_peaks(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("equilibrium", {"width": 4, "layers": 2}),
-        ("equilibrium", {"width": 4, "layers": 2, "backward": "anderson", "jacobian": 0.0, "solver": "broyden"}),
+        ("equilibrium", {"width": 4, "scales": 2}),
+        ("equilibrium", {"width": 4, "scales": 2, "backward": "anderson", "jacobian": 0.0, "solver": "broyden"}),
         ("de-grad", {"width": 4, "layers": 2}),
         ("de-admm", {"width": 4, "layers": 2}),
         ("convex-equilibrium", {"filters": 4, "kernel": 3}),
