@@ -11,7 +11,7 @@ from recon_bench.core import Method, NotApplicable
 from recon_bench.fixed_point import Limits
 from recon_bench.implicit import Backward, equilibrium
 from recon_bench.measurement import Cell
-from recon_bench.measurements import fixed_points
+from recon_bench.measurements import backward_rules, fixed_points
 from recon_bench.measurements.fixed_points import MEASUREMENT
 from recon_bench.results import load, write
 from recon_bench.results.check import check
@@ -136,13 +136,13 @@ def test_numbers_are_the_same_again():
     assert measured(scaling(0.5)) == measured(scaling(0.5))
 
 
-def result(name, records, status="ok", reason=None):
+def result(name, records, status="ok", reason=None, measurement=MEASUREMENT):
     made = make_cell("ct-ellipses-30", 2, name, "runtime")
-    kind = json.loads(json.dumps({"metrics": [dataclasses.asdict(metric) for metric in MEASUREMENT.metrics]}))
-    traits = {**TRAITS, "order": MEASUREMENT.order, "hidden": list(MEASUREMENT.hidden)}
-    kind |= {"version": 1, "hash": MEASUREMENT.hash, "title": MEASUREMENT.title, "traits": traits}
+    kind = json.loads(json.dumps({"metrics": [dataclasses.asdict(metric) for metric in measurement.metrics]}))
+    traits = {**TRAITS, "order": measurement.order, "hidden": list(measurement.hidden), "board": measurement.board}
+    kind |= {"version": 1, "hash": measurement.hash, "title": measurement.title, "traits": traits}
     return dataclasses.replace(
-        made, kind="fixed-point", measurement=kind, records=records, status=status, reason=reason
+        made, kind=measurement.name, measurement=kind, records=records, status=status, reason=reason
     )
 
 
@@ -179,3 +179,17 @@ def test_the_page_has_a_table_of_them(root, tmp_path):
 def test_without_results_there_is_no_such_table(tmp_path):
     root = write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp"], images=2)
     assert "How well the equilibria" not in (render(root, tmp_path / "site").parent / "iterations.html").read_text()
+
+
+def test_rules_of_the_backward_pass_are_compared_on_the_same_images(root, tmp_path):
+    plain, better, noisy = [30.0, 31.0, 29.0], [30.5, 31.6, 29.4], [30.9, 30.2, 29.1]
+    values = [dict(zip(("psnr_jacobian-free", "psnr_anderson", "psnr_phantom"), v)) for v in zip(plain, better, noisy)]
+    records = [record(f"test-{i:04d}", found, seed=1) for i, found in enumerate(values)]
+    write(result("cgls", records, measurement=backward_rules.MEASUREMENT), root)
+    text = (render(root, tmp_path / "site").parent / "iterations.html").read_text()
+    table = text.split("Which gradient trains an equilibrium better")[1].split("</table>")[0]
+    rows = {row.split("<td>")[1].split("<")[0]: row for row in table.split("<tr>")[2:]}
+    assert list(rows) == ["anderson", "jacobian-free", "phantom"]
+    assert "30.50" in rows["anderson"] and "0.50 [" in rows["anderson"] and "better than" in rows["anderson"]
+    assert "30.00" in rows["jacobian-free"] and "–" in rows["jacobian-free"]
+    assert "no difference seen" in rows["phantom"]

@@ -1,4 +1,4 @@
-"""How well the equilibria of methods are found, as rows of a table."""
+"""How well the equilibria of methods are found, and which gradient trains them better, as rows of tables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from recon_bench.results import Result
+import numpy as np
+
+from recon_bench.results import Result, latest
 from recon_bench.site.model import Site
 from recon_bench.site.text import fixed
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import scalars, summary
+from recon_bench.tables.statistics import Interval, difference
 
-KIND = "fixed-point"
+KIND, RULES = "fixed-point", "backward-rules"
+REFERENCE = "jacobian-free"  # the rule that costs least: the others are compared with it
 
 
 def rows(site: Site, board: Board) -> list[dict[str, Any]]:
@@ -47,3 +51,37 @@ def remarks(result: Result) -> Iterator[str]:
         if said:
             text, _ = said.most_common(1)[0]
             yield f"{said.total()} of {len(result.records)} images: {text}"
+
+
+def trainings(site: Site, board: Board) -> list[dict[str, Any]]:
+    """One for each method and backward rule that it was trained by, beside the reference rule on the same images."""
+    aside = site.aside.get((board.task, board.rules["name"]), [])
+    own = [
+        r for r in aside if r.kind == RULES and (r.task["hash"], r.rules["hash"]) == (board.hash, board.rules["hash"])
+    ]
+    return [line for result in latest(own) for line in compared(result)]
+
+
+def compared(result: Result) -> Iterator[dict[str, Any]]:
+    """Mean PSNR of each rule, and how far it is from the reference; a difference is one whose interval leaves out 0."""
+    images = [record["values"] for record in result.records if not record["error"]]
+    names = [metric["name"] for metric in result.measurement["metrics"]]
+    psnr = {name: np.array([values[name] for values in images]) for name in names if all(name in v for v in images)}
+    base = psnr.get(f"psnr_{REFERENCE}")
+    for name, values in psnr.items():
+        rule = name.removeprefix("psnr_")
+        found = difference(values, base) if base is not None and rule != REFERENCE else None
+        yield {
+            "title": result.method["title"],
+            "rule": rule,
+            "psnr": fixed(float(values.mean()), 2),
+            "difference": f"{fixed(found.value, 2)} [{fixed(found.low, 2)}, {fixed(found.high, 2)}]" if found else "–",
+            "verdict": verdict(found) if found else "",
+        }
+
+
+def verdict(found: Interval) -> str:
+    """In words."""
+    if found.low <= 0 <= found.high:
+        return "no difference seen"
+    return f"{'better' if found.value > 0 else 'worse'} than {REFERENCE}"

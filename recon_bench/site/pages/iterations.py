@@ -49,6 +49,7 @@ def section(site: Site, board: Board, found: Sequence[Curve]) -> dict[str, Any]:
     return header | {
         "measured": bool(found or points),
         "points": points,
+        "trainings": equilibria.trainings(site, board),
         "charts": [figure(header["name"], made, *axis) for axis in AXES] if made else [],
         "rows": [row(curve, verdict, pages) for curve, verdict in known],
         "strips": [strip(site, curve) for curve in made if curve.result.images],
