@@ -53,7 +53,7 @@ MRI = (
     Scan("shoulder", "Shoulder", 1, "pydicom-data 1.0.0 (MR2_UNCR.dcm), MR2 of NEMA's WG-04 samples", "MIT"),
     Scan("abdomen", "Abdomen", 1, "pydicom-data 1.0.0 (MR-SIEMENS-DICOM-WithOverlays.dcm)", "MIT"),
 )
-SHEPP_LOGAN = ("shepp-logan", "Shepp-Logan phantoms, each ellipse perturbed", "doi:10.1109/TNS.1974.6499235")
+SHEPP_LOGAN = ("shepp-logan", "Shepp-Logan phantoms, perturbed", "doi:10.1109/TNS.1974.6499235")
 ELLIPSES = ("ellipses", "Random ellipses of ct-ellipses-30", "doi:10.1088/1361-6420/aba415")
 PHANTOMS = (SHEPP_LOGAN, ELLIPSES)
 
