@@ -37,6 +37,29 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """Truths of another origin than a task's own, to be measured in its way: other people, body parts, phantoms.
+
+    ``draw(index, rng)`` gives one of ``count``, on the grid and in the range of the task, all that is random in it from
+    ``rng``. ``source`` says where it comes from and ``licence`` under which terms. ``missing()`` says what to download
+    and where to put it, or None; what is ``downloaded`` is not there for everybody, so no board compares it.
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    count: int
+    draw: Callable[[int, np.random.Generator], Truth]
+    downloaded: bool = False
+    missing: Callable[[], str | None] = lambda: None
+
+    def name_of(self, index: int) -> str:
+        """What one of them is called in results."""
+        return f"{self.name}-{index:02d}"
+
+
+@dataclass(frozen=True)
 class Ssim:
     """Settings of the structural similarity, fixed by the task: odd window size in pixels, K1, K2."""
 
@@ -59,7 +82,8 @@ class Task:
     ``(n, *range_shape)``; ``phantoms`` does so with random ellipses in the place of scans; None where there are none.
     ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors. ``pictured`` are the
     test images whose reconstructions are shown, the same of every method: in the tasks with committed results those
-    where FBP (MRI: zero-filling) is at the 10th, 50th and 90th percentile of PSNR.
+    where FBP (MRI: zero-filling) is at the 10th, 50th and 90th percentile of PSNR. ``foreign`` are groups of truths
+    that the task's law would not draw, to see what carries over to them. Both are no part of the hash.
     """
 
     name: str
@@ -83,6 +107,7 @@ class Task:
     fresh: Fresh | None = None
     phantoms: Fresh | None = None
     pictured: tuple[int, ...] = (0, 1, 2)
+    foreign: tuple[Foreign, ...] = ()
 
     def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         """What a method is handed. ``dtype``: float32 or float64, the precision of the operator."""
@@ -97,9 +122,16 @@ class Task:
 
     def observe(self, split: str, index: int) -> Sample:
         """Draw a truth and measure it. DataError where one is not finite: no method could be blamed for that."""
-        truth = self.draw(split, index)
-        data = self.measure(truth, streams(self.seed, split, index)[1])
-        name = f"{split}-{index:04d}"
+        return self._observed(f"{split}-{index:04d}", self.draw(split, index), streams(self.seed, split, index)[1])
+
+    def observe_foreign(self, group: Foreign, index: int) -> Sample:
+        """Measure a truth of a group of ``foreign`` as the task's own; all that is random follows from its name."""
+        name = group.name_of(index)
+        image, noise = np.random.default_rng([self.seed, *name.encode()]).spawn(2)
+        return self._observed(name, group.draw(index, image), noise)
+
+    def _observed(self, name: str, truth: Truth, noise: np.random.Generator) -> Sample:
+        data = self.measure(truth, noise)
         for what, values in (("truth", truth.image), ("data", data)):
             finite(values, f"{name}{truth.volume and ' of ' + truth.volume}: {what}")
         return Sample(name, single(truth.image), single(data), truth.volume)

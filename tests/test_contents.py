@@ -21,7 +21,7 @@ SHARED = Path(__file__).with_name("shared_contents.json")
 CASES = (("train", 1), ("validation", 0), ("test", 0), ("test", 2))
 LARGE = ("ct-head-143",)  # its simulator takes 10 s to build, and differs from that of ct-head-50 in the views alone
 SCORED = {"ct-ellipses-30": "fbp", "mri-brain-4x": "zero-filled"}  # by methods without settings that are tuned here
-KINDS = ("accuracy", "pictures")
+KINDS = ("accuracy", "pictures", "transfer")
 
 
 def figures(name: str) -> dict[str, list[float]]:
@@ -69,7 +69,7 @@ def measured(task: str, kind: str) -> dict[str, dict[str, float]]:
     method = registry.method(SCORED[task])
     cell = Cell(registry.task(task), method, method.settings, QUICK, torch.device("cpu"))
     records = registry.measurement(kind).measure(cell, {}, lambda *_: None)
-    return {record.sample: dict(record.values) for record in records}
+    return {record.sample: dict(record.values) for record in records if record.values}
 
 
 def shared() -> dict[str, object]:
@@ -100,7 +100,9 @@ def test_metrics_are_those_that_results_were_measured_with():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("task", SCORED)
-def test_a_measurement_reports_what_it_did(task, kind):
+def test_a_measurement_reports_what_it_did(task, kind, monkeypatch):
+    for data in ("LODOPAB", "FASTMRI"):  # whoever has them measures more
+        monkeypatch.delenv(f"RECON_BENCH_{data}", raising=False)
     expected = json.loads(SHARED.read_text())[kind][task]
     found = measured(task, kind)
     assert found.keys() == expected.keys()

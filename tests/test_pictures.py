@@ -120,7 +120,7 @@ def test_the_truth_is_stored_once_beside_the_card_and_an_old_card_gets_it(tmp_pa
     path = task_cards.write(task, tmp_path)
     card = parse(path)
     names = [pictures.name(index) for index in task.pictured]
-    assert list(card["images"]) == ["truth", "data", *names]
+    assert list(card["images"]) == ["truth", "data", *names, "foreign"]
     with Image.open(path.parent / card["images"][names[0]]["file"]) as image:
         truth = pictures.grey(task.observe("test", task.pictured[0]).truth, task.display)
         assert np.array_equal(np.asarray(image.convert("RGB")), truth)

@@ -54,7 +54,7 @@ def test_padding_is_centred_and_keeps_the_image():
 def test_shipped_scans_are_compact_and_have_their_licence_named():
     licences = (scans.FOLDER / "LICENSES.md").read_text(encoding="utf-8")
     files = list(scans.FOLDER.glob("*.npz"))
-    assert {f.stem for f in files} == {"head_ct", "brain_mri"}
+    assert {f.stem for f in files} == {"head_ct", "brain_mri", "other_ct", "other_mri"}
     for file in files:
         assert file.name in licences
         assert file.stat().st_size < 8e6

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from recon_bench.operators import ParallelBeam, RayTransform
 from recon_bench.task import SPLITS, streams
@@ -34,6 +35,24 @@ def count_photons(clean: Array, photons: float, rng: np.random.Generator) -> Arr
 def project(image: Array, geometry: ParallelBeam) -> Array:
     """Line integrals ``(views, bins)`` in double precision of ``image``, enlarged to the grid of ``geometry``."""
     return _simulator(geometry)(torch.from_numpy(enlarge(image, geometry.size))).numpy()
+
+
+def line_integrals(image: Array, geometry: ParallelBeam) -> Array:
+    """Line integrals ``(views, bins)`` of a square ``image`` over the square of ``geometry``, without its operator.
+
+    The image is interpolated bilinearly at points half a pixel apart along each ray (midpoint rule).
+    """
+    n, g = image.shape[0], geometry
+    pixel = g.size * g.pixel / n
+    steps = math.ceil(2 * math.sqrt(2) * n)
+    t = (np.arange(steps) - (steps - 1) / 2)[None, :] / 2  # in pixels, as s
+    s = (((np.arange(g.bins) - (g.bins - 1) / 2) * g.spacing + g.shift) / pixel)[:, None]
+    rays = []
+    for angle in g.angles:
+        x, y = s * math.cos(angle) - t * math.sin(angle), s * math.sin(angle) + t * math.cos(angle)
+        places = [(n - 1) / 2 - y, (n - 1) / 2 + x]
+        rays.append(map_coordinates(image, places, order=1, mode="grid-constant").sum(axis=1) * pixel / 2)
+    return np.stack(rays)
 
 
 @lru_cache(maxsize=2)

@@ -36,7 +36,8 @@ def card(task: Task) -> dict[str, Any]:
 def write(task: Task, root: Path) -> Path:
     """Write the card with its pictures, or add to the one that is there those that it lacks; its path.
 
-    The pictures: the first test image and its data, and the truth of each image whose reconstructions are shown.
+    The pictures: the first test image and its data, the truth of each image whose reconstructions are shown, and the
+    first of another origin.
     """
     path = root / task.name / f"task-{task.hash}.json"
     try:
@@ -60,7 +61,13 @@ def _pictures(task: Task) -> Mapping[str, Picture]:
     }
     for index in pictures.chosen(task):
         found[pictures.name(index)] = (partial(_truth, task, index), f"{pictures.name(index)}, the truth", True)
+    if task.foreign:
+        found["foreign"] = (partial(_foreign, task), task.foreign[0].title, False)
     return found
+
+
+def _foreign(task: Task) -> Pixels:
+    return pictures.grey(task.observe_foreign(task.foreign[0], 0).truth, task.display)
 
 
 def _truth(task: Task, index: int) -> Pixels:

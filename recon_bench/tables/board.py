@@ -220,7 +220,7 @@ def _row_notes(own: Mapping[str, Result]) -> list[str]:
             continue  # nothing of it stands on the board before somebody asks
         if kind != RANKING_KIND and result.status not in ("ok", own.get(RANKING_KIND, result).status):
             notes.append(f"{kind}: {result.status}, {result.reason}")
-        said = Counter(record["note"] for record in result.records if record["note"])
+        said = Counter(record["note"] for record in result.records if record["note"] and record["values"])
         if said:
             notes.append(f"{kind}, {said.total()} of {len(result.records)} records: {said.most_common(1)[0][0]}")
     if len({(r.method["hash"], str(r.method["settings"])) for r in own.values() if not r.traits["ledger"]}) > 1:

@@ -13,8 +13,9 @@ from functools import partial
 import numpy as np
 
 from recon_bench.core import Noise
-from recon_bench.data import fresh
+from recon_bench.data import foreign, fresh
 from recon_bench.data.ellipses import EllipseLaw, Stream, sampled
+from recon_bench.data.shepp_logan import perturbed
 from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
@@ -42,6 +43,10 @@ def normalised(image: Array) -> Array:
 
 def _draw(split: str, index: int) -> Truth:
     return Truth(normalised(sampled(PHANTOMS[split][index], GEOMETRY.size)))
+
+
+def _shepp_logan(index: int, rng: np.random.Generator) -> Truth:
+    return Truth(sampled(perturbed(rng), GEOMETRY.size))
 
 
 def _measure(truth: Truth, rng: np.random.Generator) -> Array:
@@ -84,6 +89,7 @@ TASKS = (
             "reference": "Otero Baguer, Leuschner, Schmidt 2020, doi:10.1088/1361-6420/aba415",
         },
         fingerprint=_fingerprint,
+        foreign=foreign.for_phantoms(GEOMETRY.size, foreign.SHEPP_LOGAN, _shepp_logan),
         fresh=fresh.ellipses(LAW.draw, normalised, FINE, GEOMETRY.size, partial(gaussian, level=NOISE.level)),
     ),
 )

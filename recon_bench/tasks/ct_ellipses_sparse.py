@@ -16,8 +16,10 @@ from functools import partial
 import numpy as np
 
 from recon_bench.core import Noise
+from recon_bench.data import foreign
 from recon_bench.data.ellipses import EllipseLaw, averaged, sinogram
-from recon_bench.data.simulation import Array, describe, rounded
+from recon_bench.data.shepp_logan import perturbed
+from recon_bench.data.simulation import Array, describe, line_integrals, rounded
 from recon_bench.operators import ParallelBeam, RayTransform
 from recon_bench.storage import digest
 from recon_bench.task import SPLITS, Task, Truth, streams
@@ -36,13 +38,22 @@ PICTURED = {20: (19, 1, 84), 7: (19, 60, 84)}  # by which views are kept: every 
 
 
 def _draw(split: str, index: int) -> Truth:
-    ellipses = LAW.draw(streams(SEED, split, index)[0])
+    return _truth(LAW.draw(streams(SEED, split, index)[0]))
+
+
+def _shepp_logan(index: int, rng: np.random.Generator) -> Truth:
+    return _truth(perturbed(rng))
+
+
+def _truth(ellipses: Array) -> Truth:
     image = averaged(ellipses, SIZE)
     peak = image.max()
     return Truth(image / peak, source=(ellipses, peak))
 
 
 def _measure(geometry: ParallelBeam, truth: Truth, rng: np.random.Generator) -> Array:
+    if truth.source is None:  # a scan, not made of ellipses
+        return line_integrals(truth.image, geometry)
     ellipses, peak = truth.source
     return sinogram(ellipses, geometry) / peak
 
@@ -85,6 +96,7 @@ def _task(every: int) -> Task:
             "reference": "Jin, McCann, Froustey, Unser 2017, doi:10.1109/TIP.2017.2713099",
         },
         fingerprint=_fingerprint,
+        foreign=foreign.for_phantoms(SIZE, foreign.SHEPP_LOGAN, _shepp_logan),
     )
 
 

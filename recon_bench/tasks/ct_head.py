@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import Noise
-from recon_bench.data import fresh, varied
+from recon_bench.data import foreign, fresh, varied
 from recon_bench.data.scans import Blocks, file_hash, head_ct, slices
 from recon_bench.data.simulation import Array, count_photons, describe, first_draws, project
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
@@ -100,6 +100,7 @@ def _task(views: int) -> Task:
         phantoms=fresh.ellipses(
             ct_ellipses.LAW.draw, _to_bone, fine, geometry.size, partial(count_photons, photons=NOISE.level)
         ),
+        foreign=foreign.ct(foreign.unchanged),
         display=(0.8, 1.4),
         error_display=(-0.15, 0.15),
     )

@@ -14,13 +14,14 @@ from functools import partial
 import numpy as np
 
 from recon_bench.core import Noise
-from recon_bench.data import fresh
+from recon_bench.data import foreign, fresh
 from recon_bench.data.ellipses import EllipseLaw, sampled
 from recon_bench.data.shepp_logan import perturbed, shepp_logan
 from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded
 from recon_bench.operators import RayTransform
 from recon_bench.storage import digest
 from recon_bench.task import Task, Truth, streams
+from recon_bench.tasks import ct_ellipses
 from recon_bench.tasks.ct_ellipses import GEOMETRY
 
 LAW = EllipseLaw(
@@ -46,6 +47,10 @@ def _ellipses(split: str, index: int) -> Array:
 
 def _draw(split: str, index: int) -> Truth:
     return Truth(sampled(_ellipses(split, index), GEOMETRY.size))
+
+
+def _random_ellipses(index: int, rng: np.random.Generator) -> Truth:
+    return Truth(ct_ellipses.normalised(sampled(ct_ellipses.LAW.draw(rng), GEOMETRY.size)))
 
 
 def _measure(truth: Truth, rng: np.random.Generator) -> Array:
@@ -89,6 +94,7 @@ TASKS = (
             "reference": "Adler, Öktem 2018, doi:10.1109/TMI.2018.2799231",
         },
         fingerprint=_fingerprint,
+        foreign=foreign.for_phantoms(GEOMETRY.size, foreign.ELLIPSES, _random_ellipses),
         fresh=fresh.ellipses(
             LAW.draw, lambda image: image, GEOMETRY, GEOMETRY.size, partial(gaussian, level=NOISE.level)
         ),

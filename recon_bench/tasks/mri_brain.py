@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_bench.core import Noise
-from recon_bench.data import varied
+from recon_bench.data import foreign, varied
 from recon_bench.data.scans import Blocks, brain_mri, file_hash, pad, slices
 from recon_bench.data.simulation import first_draws, rounded
 from recon_bench.operators import MaskedFourier
@@ -58,6 +58,10 @@ def complex_gaussian(clean: NDArray[np.complex128], level: float, rng: np.random
 def _draw(split: str, index: int) -> Truth:
     phase, _ = streams(SEED, split, index)
     return Truth(pad(brain_mri()[slices(BLOCKS[split])[index]], SIZE) * smooth_phase(SIZE, phase), volume="colin27")
+
+
+def _with_phase(magnitude: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.complex128]:
+    return magnitude * smooth_phase(SIZE, rng)
 
 
 def _measure(columns: tuple[int, ...], truth: Truth, rng: np.random.Generator) -> NDArray[np.complex128]:
@@ -128,6 +132,7 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
         },
         fingerprint=_fingerprint,
         fresh=partial(_fresh, columns),
+        foreign=foreign.mri(_with_phase),
         display=(0.0, 0.7),
         error_display=(-0.1, 0.1),
     )

@@ -1,0 +1,118 @@
+"""Other people's scans: what of each method's lead over total variation is left on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from recon_bench.data import foreign
+from recon_bench.site.addresses import link
+from recon_bench.site.model import Site
+from recon_bench.site.page import Page
+from recon_bench.site.task_parts import task_header
+from recon_bench.tables import transfer
+from recon_bench.tables.board import Board
+from recon_bench.tables.statistics import Interval
+from recon_bench.tables.transfer import Part, Row
+
+PICTURE = "foreign"  # the name that the measurement gives its picture, and that of the truth on the card
+LEADERS = 3  # networks that are shown, those that lead on the task's own images
+SCANS = (*foreign.CT, *foreign.MRI)
+TITLES = {scan.name: scan.title for scan in SCANS} | {name: title for name, title, _ in foreign.PHANTOMS}
+ORDER = {name: place for place, name in enumerate(TITLES)}
+EMPTY = {"raw": "", "text": "–", "ends": ""}
+
+
+def content(site: Site, here: str, item: None) -> dict[str, Any]:
+    """A section for each task that has such results, in the order of the front page."""
+    return {"sections": [section(site, here, board) for board in site.main() if measured(board)], "scans": SCANS}
+
+
+def measured(board: Board) -> bool:
+    """Whether there is any such result."""
+    return any(kind == transfer.KIND for _, kind in board.cells)
+
+
+def section(site: Site, here: str, board: Board) -> dict[str, Any]:
+    """The table of one task, with pictures of one scan, and what was not measured."""
+    found, against = transfer.rows(board), transfer.rival(board)
+    groups = sorted({name for row in found for name in row.groups}, key=lambda name: (ORDER.get(name, 99), name))
+    titles = dict(zip(board.frame["method"], board.frame["title"]))
+    return task_header(site, board) | {
+        "href": link(here, "board", site.stem(board)),
+        "rival": titles.get(against, ""),
+        "groups": [{"name": name, "title": TITLES.get(name, name)} for name in groups],
+        "images": max((row.total.images for row in found), default=0),
+        "rows": [shown(row, groups) for row in found],
+        "pictures": list(pictures(site, board, found, against)),
+        "absent": list(absent(board)),
+    }
+
+
+def shown(row: Row, groups: Sequence[str]) -> dict[str, Any]:
+    """A row of the table, as text and as what it is sorted by."""
+    method = row.result.method
+    reason = row.result.reason or ""
+    return {key: method[key] for key in ("name", "title", "family")} | {
+        "behind": row.behind,
+        "total": cell(row.total.psnr),
+        "gain": cell(row.total.gain, signed=True),
+        "home_gain": cell(alone(row.home_gain), signed=True),
+        "drop": cell(alone(row.drop)),
+        "groups": [group(row.groups.get(name)) for name in groups],
+        "status": row.result.status,
+        "reason": reason,
+        "text": " ".join([method["name"], method["title"], method["family"], "behind TV" * row.behind, reason]),
+    }
+
+
+def alone(value: float) -> Interval:
+    """A value without an interval."""
+    return Interval(value, math.nan, math.nan)
+
+
+def cell(value: Interval, signed: bool = False) -> dict[str, str]:
+    """Decibels, with the ends of their interval where there are some."""
+    if math.isnan(value.value):
+        return EMPTY
+    ends = "" if math.isnan(value.low) else f"[{decibels(value.low, signed)}, {decibels(value.high, signed)}]"
+    return {"raw": repr(value.value), "text": decibels(value.value, signed), "ends": ends}
+
+
+def group(part: Part | None) -> dict[str, str]:
+    """The PSNR of a group of scans, and below it the gain."""
+    if part is None:
+        return EMPTY
+    gain = "" if math.isnan(part.gain.value) else decibels(part.gain.value, signed=True)
+    return cell(alone(part.psnr.value)) | {"ends": gain}
+
+
+def decibels(value: float, signed: bool = False) -> str:
+    """Always two digits, with a plus in front of what is ``signed`` and not below zero."""
+    return f"{value:{'+' * signed}z.2f}".replace("-", "−")
+
+
+def pictures(site: Site, board: Board, found: Sequence[Row], against: str) -> Iterator[dict[str, str]]:
+    """One scan: the truth, the rival, and the networks that lead on the task's own images."""
+    if truth := site.card(board).get("images", {}).get(PICTURE):
+        for picture in site.picture(site.root / board.task, truth, "Truth"):
+            yield picture | {"title": "Truth"}
+    networks = sorted((row for row in found if row.result.method.get("weights")), key=lambda row: -row.home)
+    for row in [*(row for row in found if row.result.method["name"] == against), *networks[:LEADERS]]:
+        result, title = row.result, row.result.method["title"]
+        if result.path is not None and PICTURE in result.images:
+            for picture in site.picture(result.path.parent, result.images[PICTURE], title):
+                yield picture | {"title": title}
+
+
+def absent(board: Board) -> Iterator[dict[str, str]]:
+    """Groups that were not there, and methods that could not be measured, with the reason."""
+    for name, reason in transfer.absent(board).items():
+        yield {"title": name, "status": "", "reason": reason}
+    for (_, kind), result in board.cells.items():
+        if kind == transfer.KIND and result.status not in ("ok", "partial"):
+            yield {"title": result.method["title"], "status": result.status, "reason": result.reason or ""}
+
+
+PAGE = Page("transfer", "transfer.html", content, section="transfer", menu="Other people's scans", order=5)

@@ -1,0 +1,120 @@
+"""What of a method's lead carries over: its results on images of another origin beside total variation and its own.
+
+Gains are means of paired differences to the rival over the images that both have. The rival of a task is that one of
+its TV rows that is best on the task's own test images. The rule, written before any figure was seen: a network is
+*behind* if its mean gain over all images that come with the project is below zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recon_bench.results import RANKING_KIND, Result
+from recon_bench.tables.board import RANKING_METRIC, Board
+from recon_bench.tables.columns import bootstrap, scalars
+from recon_bench.tables.statistics import Interval, difference, interval
+
+KIND = "transfer"
+SHIPPED, DOWNLOADED = "foreign_psnr", "downloaded_psnr"
+TV = "tv-"  # how names of rows of total variation begin
+
+
+@dataclass(frozen=True)
+class Part:
+    """Mean PSNR of some images and mean gain over the rival on them, in dB with intervals; NaN where unknown."""
+
+    psnr: Interval
+    gain: Interval
+    images: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: ``total`` of what comes with the project, and each of the ``groups`` by name.
+
+    ``home`` is its mean PSNR on the task's own test images and ``home_gain`` what it gains over the rival there;
+    ``drop`` is from there to ``total``. In dB, NaN where unknown.
+    """
+
+    result: Result
+    total: Part
+    groups: Mapping[str, Part]
+    home: float
+    home_gain: float
+    drop: float
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is a network that is behind total variation."""
+        return bool(self.result.method.get("weights")) and self.total.gain.value < 0
+
+
+def rows(board: Board) -> list[Row]:
+    """A row for each method of a board with such results, best first; without any, nothing."""
+    own = {method: cell for (method, kind), cell in board.cells.items() if kind == KIND}
+    against = rival(board)
+    found = [_row(board, cell, own.get(against)) for cell in own.values() if cell.status in ("ok", "partial")]
+    return sorted(found, key=lambda row: -row.total.psnr.value if row.total.images else math.inf)
+
+
+def rival(board: Board) -> str:
+    """The TV row with such results that is best on the task's own test images; empty where there is none."""
+    measured = [method for (method, kind), cell in board.cells.items() if kind == KIND and cell.status == "ok"]
+    return max((m for m in measured if m.startswith(TV) and _home(board, m)), key=lambda m: _mean(board, m), default="")
+
+
+def absent(board: Board) -> dict[str, str]:
+    """Why groups were not measured, by name."""
+    notes: dict[str, str] = {}
+    for (_, kind), cell in board.cells.items():
+        if kind == KIND:
+            notes |= {r["sample"]: r["note"] for r in cell.records if r["note"] and not r["values"] and not r["error"]}
+    return notes
+
+
+def _row(board: Board, cell: Result, against: Result | None) -> Row:
+    mine = {metric: scalars(cell, metric) for metric in (SHIPPED, DOWNLOADED)}
+    theirs = {metric: scalars(against, metric) if against else {} for metric in mine}
+    members: dict[str, tuple[str, list[str]]] = {}
+    for metric, values in mine.items():
+        for sample in values:
+            members.setdefault(sample.rpartition("-")[0], (metric, []))[1].append(sample)
+    name, home = cell.method["name"], _mean(board, cell.method["name"])
+    total = _part(cell, mine[SHIPPED], theirs[SHIPPED])
+    return Row(
+        result=cell,
+        total=total,
+        groups={
+            group: _part(cell, {sample: mine[metric][sample] for sample in samples}, theirs[metric])
+            for group, (metric, samples) in members.items()
+        },
+        home=home,
+        home_gain=_home_gain(board, name, against.method["name"]) if against else math.nan,
+        drop=home - total.psnr.value,
+    )
+
+
+def _part(cell: Result, mine: Mapping[str, float], theirs: Mapping[str, float]) -> Part:
+    both = [sample for sample in mine if sample in theirs]
+    values, rival = (np.array([of[sample] for sample in both]) for of in (mine, theirs))
+    told = bootstrap(cell)
+    return Part(interval(np.array([*mine.values()]), **told), difference(values, rival, **told), len(mine))
+
+
+def _home(board: Board, method: str) -> Mapping[str, float]:
+    """PSNR by own test image, empty where there is no accuracy."""
+    cell = board.cells.get((method, RANKING_KIND))
+    return scalars(cell, RANKING_METRIC) if cell and cell.status == "ok" else {}
+
+
+def _mean(board: Board, method: str) -> float:
+    values = _home(board, method)
+    return math.fsum(values.values()) / len(values) if values else math.nan
+
+
+def _home_gain(board: Board, method: str, against: str) -> float:
+    return _mean(board, method) - _mean(board, against)
