@@ -8,6 +8,10 @@ DEVICE ?= cpu
 MINUTES ?=
 RECIPE ?=
 
+# compared in memory at 512 x 512 pixels, where the deepest need 12 GiB
+DEEP := landweber tv-isotropic unrolled-gradient unrolled-gradient-checkpointed unrolled-gradient-segments reversible \
+  learned-primal-dual equilibrium equilibrium-unrolled de-prox
+
 # method:task[:seed[:images]], in order of worth
 CT := ct-ellipses-30 ct-shepp-logan-30 ct-head-50 ct-head-143 ct-ellipses-50 ct-ellipses-143
 MRI := mri-brain-4x mri-brain-8x
@@ -50,7 +54,8 @@ run: .venv/run  ## quick suite: a few images of every task, then the site, then 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
 	$(BIN)/recon-bench run --measurements tuning accuracy pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
-	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations memory memory-size
+	$(BIN)/recon-bench run --tasks ct-ellipses-50 --methods $(DEEP) --measurements memory
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)
