@@ -30,16 +30,9 @@ from recon_bench.solvers import remember
 
 
 @dataclass(frozen=True)
-class Settings:
-    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``filters`` of odd side ``kernel``."""
+class Settings(deq.Settings):
+    """Those of an equilibrium; ``filters`` of odd side ``kernel``."""
 
-    depth: int = 50
-    solver: str = "anderson"
-    tolerance: float = 1e-3
-    history: int = 5
-    backward: str = "anderson"
-    steps: int = 15
-    jacobian: float = 0.0
     filters: int = 64
     kernel: int = 7
     seed: int = 0

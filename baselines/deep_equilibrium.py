@@ -33,16 +33,9 @@ from recon_bench.regulariser import Regulariser
 
 
 @dataclass(frozen=True)
-class Settings:
-    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``step`` t; the others of R."""
+class Settings(deq.Settings):
+    """Those of an equilibrium; ``step`` t; the others of R."""
 
-    depth: int = 50
-    solver: str = "anderson"
-    tolerance: float = 1e-3
-    history: int = 5
-    backward: str = "anderson"
-    steps: int = 15
-    jacobian: float = 0.0
     step: float = 1.0
     width: int = 32
     layers: int = 5

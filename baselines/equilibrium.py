@@ -33,17 +33,13 @@ STEP = 0.6
 
 
 @dataclass(frozen=True)
-class Settings:
-    """``depth`` to ``jacobian``: of the equilibrium, see ``deq.Settings``; ``width`` and ``scales`` of R."""
+class Settings(deq.Settings):
+    """Those of an equilibrium; ``width`` and ``scales`` of R."""
 
-    depth: int = 50
-    solver: str = "anderson"
     tolerance: float = 5e-4
-    history: int = 5
-    backward: str = "anderson"
     steps: int = 20
     jacobian: float = 1e-4
-    width: int = 64
+    width: int = 32
     scales: int = 3
     seed: int = 0
     weights: str = ""
@@ -54,19 +50,29 @@ class UnrolledSettings:
     """``depth``: steps, each A and B; ``width`` and ``scales`` of R."""
 
     depth: int = 8
-    width: int = 64
+    width: int = 32
     scales: int = 3
     seed: int = 0
     weights: str = ""
 
 
 class Scale(nn.Module):
-    """Two 3 x 3 convolutions of ``width``, between them what the scales below, of half the size each, find."""
+    """Two 3 x 3 convolutions of ``width``, between them what the scales below, of half the size each, find.
 
-    def __init__(self, width: int, below: int) -> None:
+    Those have twice the width, at most ``most``.
+    """
+
+    def __init__(self, width: int, below: int, most: int) -> None:
         super().__init__()
-        self.before, self.after = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
-        self.below = Scale(width, below - 1) if below else None
+        self.before, self.after = convolution(width, width), convolution(width, width)
+        self.below = None
+        if below:
+            inner = Scale(min(2 * width, most), below - 1, most)
+            self.below = (
+                inner
+                if width == most
+                else nn.Sequential(convolution(width, most), nn.ReLU(), inner, convolution(most, width))
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(batch, width, rows, columns)``, sides divisible by 2 ** below, to the same shape."""
@@ -76,6 +82,11 @@ class Scale(nn.Module):
         return functional.relu(self.after(x))
 
 
+def convolution(before: int, after: int) -> nn.Conv2d:
+    """3 x 3, from so many channels to so many."""
+    return nn.Conv2d(before, after, 3, padding=1)
+
+
 class Corrector(nn.Module):
     """R: images ``(batch, channels, rows, columns)`` of any size to their correction, by convolutions on ``scales``."""
 
@@ -83,10 +94,10 @@ class Corrector(nn.Module):
         super().__init__()
         if scales < 1:
             raise ValueError(f"expected at least 1 scale, got {scales}")
-        self.divisor = 2**scales
-        self.first = nn.Conv2d(4 * channels, width, 3, padding=1)
-        self.scale = Scale(width, scales - 1)
-        self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)
+        self.divisor = 2 ** (scales - 1)
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.scale = Scale(width, scales - 1, 2 * width)
+        self.last = nn.Conv2d(width, channels, 3, padding=1)
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
@@ -94,9 +105,8 @@ class Corrector(nn.Module):
         """Images ``(batch, channels, rows, columns)`` to their correction, in the same shape."""
         rows, columns = x.shape[-2:]
         x = functional.pad(x, (0, -columns % self.divisor, 0, -rows % self.divisor), mode="replicate")
-        x = functional.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-        x = functional.relu(self.first(x))
-        return functional.pixel_shuffle(self.last(self.scale(x)), 2)[..., :rows, :columns]
+        x = functional.relu(self.first(x.contiguous(memory_format=torch.channels_last)))
+        return self.last(self.scale(x))[..., :rows, :columns]
 
 
 class Preconditioned(nn.Module):

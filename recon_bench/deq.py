@@ -1,15 +1,19 @@
 """What the equilibrium networks share: a form gives the map, here its equilibrium is found and differentiated.
 
 A form is a module with ``begin(y, A) -> (f, start)``, the map of states ``(batch, channels, rows, columns)`` and where
-to start, and ``image(state) -> (batch, channels, rows, columns)``. Settings have the fields of :class:`Settings`.
-The solver works in float32, whatever the precision of the network in f.
+to start, and ``image(state) -> (batch, channels, rows, columns)``. Settings begin with those of
+:class:`Settings`. The solver works in float32, whatever the precision of the network in f.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import random
 import warnings
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -32,41 +36,26 @@ class Form(Protocol):
         """The image ``(batch, *domain_shape)`` in a ``state``."""
 
 
-class Settings(Protocol):
-    """``depth``: applications of the pair (A, A*), all but the start's; ``solver``: picard, anderson or broyden.
+@dataclass(frozen=True)
+class Settings:
+    """What the settings of an equilibrium method begin with.
 
-    ``tolerance`` of the relative residual; ``history`` of the solver; ``backward``: one of ``implicit.RULES``, with
-    so many ``steps``, at most where it solves; ``jacobian``: the weight of the penalty on the squared Frobenius norm
-    of the map's Jacobian over the number of elements.
+    ``depth``: applications of the pair (A, A*), all but the start's; ``solver``: picard, anderson or broyden, with a
+    ``tolerance`` of the relative residual and a ``history``; ``backward``: one of ``implicit.RULES``, with so many
+    ``steps``, at most where it solves; ``jacobian``: the weight of the penalty on the squared Frobenius norm of the
+    map's Jacobian over the number of elements; ``least``: in training the solver stops after a random number of
+    evaluations from ``least`` to ``depth``, few being as likely as many, so that a map is learned that is fast; 0 for
+    where it stops by itself.
     """
 
-    @property
-    def depth(self) -> int:
-        """Evaluations of the map, at most."""
-
-    @property
-    def solver(self) -> str:
-        """Name of the fixed-point solver."""
-
-    @property
-    def tolerance(self) -> float:
-        """Relative residual at which it stops."""
-
-    @property
-    def history(self) -> int:
-        """Earlier states that it keeps."""
-
-    @property
-    def backward(self) -> str:
-        """Rule of the backward pass."""
-
-    @property
-    def steps(self) -> int:
-        """Evaluations in the backward pass, at most."""
-
-    @property
-    def jacobian(self) -> float:
-        """Weight of the penalty on the Jacobian."""
+    depth: int = 50
+    solver: str = "anderson"
+    tolerance: float = 1e-3
+    history: int = 5
+    backward: str = "anderson"
+    steps: int = 15
+    jacobian: float = 0.0
+    least: int = 0
 
 
 class Equilibrium(nn.Module):
@@ -84,11 +73,11 @@ class Equilibrium(nn.Module):
     ) -> None:
         super().__init__()
         self.learning = learning
-        if settings.depth < applications:
-            raise ValueError(f"expected a depth of at least {applications}, got {settings.depth}")
         most = settings.depth // applications - 1  # the last application of the map follows the solver
+        if most < 0 or settings.least < 0:
+            raise ValueError(f"expected a depth of at least {applications} and least >= 0, got {settings}")
         self.limits = Limits(most, settings.tolerance, settings.history)
-        self.form, self.solver, self.penalty = form, settings.solver, settings.jacobian
+        self.form, self.solver, self.penalty, self.least = form, settings.solver, settings.jacobian, settings.least
         backward = Limits(settings.steps, settings.tolerance, settings.history)
         self.backward = Backward(settings.backward, backward, settings.steps)
         self.watch: Watch | None = None
@@ -98,11 +87,18 @@ class Equilibrium(nn.Module):
         if self.training and self.learning:
             return self.learning(y, A)
         f, start = self.form.begin(y, A)  # type: ignore[operator]
-        state = equilibrium(f, start, self.solver, self.limits, self.backward, self._seen)
+        limits = self._sooner(y) if self.training and self.least else self.limits
+        state = equilibrium(f, start, self.solver, limits, self.backward, self._seen)
         x = learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]
         if self.training and self.penalty and (seed := seed_of(y)) % SELDOM == 0:
             x = penalised(x, SELDOM * self.penalty * jacobian_energy(f, state, seed).mean())
         return x
+
+    def _sooner(self, y: Tensor) -> Limits:
+        """Limits with a random number of iterations, log-uniform."""
+        most = math.log(max(self.limits.iterations, self.least))
+        iterations = math.exp(random.Random(seed_of(y)).uniform(math.log(self.least), most))
+        return dataclasses.replace(self.limits, iterations=round(iterations))
 
     def _seen(self, name: str, found: Solution) -> None:
         if self.watch:

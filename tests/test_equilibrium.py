@@ -21,7 +21,11 @@ FOURIER = dataclasses.replace(PROBLEM, operator=MaskedFourier((20, 27), (3, 9, 1
 FORMS = ("de-grad", "de-prox", "de-admm", "equilibrium", "convex-equilibrium")
 NAMES = (*FORMS, "plug-and-play")
 SMALL = {"width": 8, "layers": 3}
-SIZES = {"convex-equilibrium": {"filters": 8, "kernel": 5}}
+SIZES = {
+    "convex-equilibrium": {"filters": 8, "kernel": 5},
+    "equilibrium": {"width": 8, "scales": 2},
+    "equilibrium-unrolled": {"width": 8, "scales": 2},
+}
 every = pytest.mark.parametrize("name", NAMES)
 forms = pytest.mark.parametrize("name", FORMS)
 both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
@@ -289,9 +293,26 @@ def test_the_denoiser_is_where_the_published_forms_can_start(name):
 @pytest.mark.parametrize("name", ["equilibrium", "plug-and-play"])
 def test_weights_of_a_training_are_found(name, tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
-    small = method_of(name, depth=10, **SMALL)
+    small = method_of(name, depth=10, **SIZES.get(name, SMALL))
     y = TOY.samples("test")[0].data[None]
     with converged_or_not():
         train.train(small, TOY, steps=5, folder=tmp_path)
         x = small.build(PROBLEM, small.settings)(y, PROBLEM.operator)
     assert x.shape == (1, 32, 32) and torch.isfinite(x).all()
+
+
+def test_in_training_it_stops_anywhere_on_its_way_and_otherwise_where_it_converges():
+    network = made("equilibrium", depth=40, least=3, backward="phantom", steps=2, tolerance=0.0).train()
+    taken = {}
+    for seed in range(12):
+        y = data(PROBLEM, 1) + seed
+        for _ in range(2):
+            operator = Counting(PROBLEM.operator)
+            network(y, operator)
+            taken.setdefault(seed, []).append(operator.pairs)
+    first, again = zip(*taken.values())
+    assert first == again and len(set(first)) > 4
+    assert min(first) >= 3 + 2 and max(first) <= 40 + 2
+    operator = Counting(PROBLEM.operator)
+    quiet(network, data(PROBLEM, 1), operator)
+    assert operator.pairs == 40.5

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recon_bench import registry
-from recon_bench.data import fresh
+from recon_bench.data import fresh, varied
 from recon_bench.data.ellipses import sampled
 from recon_bench.data.simulation import project
 from recon_bench.scoring import metrics
@@ -71,3 +71,26 @@ def test_fresh_noise_has_the_level_that_methods_are_told(name, law):
             torch.linalg.vector_norm(A(sample.truth) - sample.data) / metrics.noise_norm(task.noise, sample.data, dims)
         )
     assert ratio.mean() == pytest.approx(float(torch.stack(theirs).mean()), rel=0.15)
+
+
+def test_training_scans_are_changed_and_four_in_ten_are_made_up():
+    rng = np.random.default_rng(0)
+    square = np.zeros((64, 64))
+    square[20:44, 20:44] = 0.8
+    images = [varied.magnitude(square, rng) for _ in range(40)]
+    assert all(0.4 <= image.max() <= 1 and image.min() >= 0 for image in images)
+    assert len({round(float((image > 0.2).mean()), 3) for image in images}) > 30
+    nothing = [varied.magnitude(np.zeros((64, 64)), rng).any() for _ in range(200)]
+    assert 0.3 < np.mean(nothing) < 0.5
+
+
+def test_faint_structures_are_in_soft_tissue_alone():
+    rng = np.random.default_rng(1)
+    layers = np.ones((64, 64))
+    layers[:, 32:] = 0.0
+    images = [varied.attenuation(layers, rng, pixel_mm=4.0) for _ in range(60)]
+    assert all(image.min() >= 0 and image.max() <= 3.2 for image in images)
+    plain = np.mean([np.isclose(image, 0) | np.isclose(image, 1) for image in images])
+    assert 0.3 < plain < 0.95
+    values = np.concatenate([image[(image > 0.7) & (image < 1.3)] for image in images])
+    assert (np.abs(values - 1) > 0.004).mean() > 0.05

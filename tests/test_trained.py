@@ -14,7 +14,7 @@ import torch
 from recon_bench import learned, registry, weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell
-from recon_bench.measurements import data_efficiency, seeds, training
+from recon_bench.measurements import backward_rules, data_efficiency, seeds, training
 from recon_bench.results import load
 from recon_bench.results.check import check
 from recon_bench.rules import Rules
@@ -86,6 +86,22 @@ def test_what_weights_started_from_counts(home):
     go(home, 1, steps=20)
     with pytest.raises(NotApplicable, match="differ in more than their seed"):
         measured(seeds)
+
+
+def test_backward_rules_are_compared_from_seeds_of_their_own(home):
+    method = registry.method("de-grad")
+    method = dataclasses.replace(method, settings=dataclasses.replace(method.settings, depth=3, width=4, layers=2))
+    for rule, steps in (("anderson", 10), ("jacobian-free", 10), ("neumann", 20)):
+        settings = dataclasses.replace(method.settings, seed=1, backward=rule)
+        train.train(method, TOY, settings=settings, steps=steps, folder=home / "checkpoints")
+    cell = Cell(TOY, method, method.settings, RULES, torch.device("cpu"))
+    with pytest.raises(NotApplicable, match="differ in more than their backward rule"):
+        list(backward_rules.measure(cell, {}, lambda *_: None))
+    train.train(method, TOY, settings=settings, steps=10, folder=home / "checkpoints", replace=True)
+    records = list(backward_rules.measure(cell, {}, lambda *_: None))
+    rules = {"psnr_anderson", "psnr_jacobian-free", "psnr_neumann"}
+    assert [record.seed for record in records] == [1, 1, 1] and all(set(r.values) == rules for r in records)
+    assert len(set(records[0].values.values())) == 3
 
 
 def test_a_cell_fails_when_its_weights_change_under_it(home):

@@ -7,19 +7,19 @@ line integrals are -log(counts / photons) with nothing to convert.
 from __future__ import annotations
 
 import dataclasses
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recon_bench.core import Noise
-from recon_bench.data import fresh
+from recon_bench.data import fresh, varied
 from recon_bench.data.scans import Blocks, file_hash, head_ct, slices
 from recon_bench.data.simulation import Array, count_photons, describe, first_draws, project
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
 from recon_bench.storage import digest
-from recon_bench.task import Task, Truth, single
+from recon_bench.task import Task, Truth
 from recon_bench.tasks import ct_ellipses
 
 PIXEL_MM = 0.957
@@ -39,22 +39,14 @@ def _measure(fine: ParallelBeam, truth: Truth, rng: np.random.Generator) -> Arra
     return count_photons(project(truth.image, fine), NOISE.level, rng)
 
 
-@cache
-def _clean(fine: ParallelBeam, index: int, mirroring: int) -> tuple[Array, Array]:
-    """A training slice, mirrored, and its line integrals; kept, because they take long."""
-    truth = fresh.mirrored(head_ct()[slices(BLOCKS["train"])[index]], mirroring)
-    return truth.astype(np.float32), project(truth, fine).astype(np.float32)
-
-
 def _fresh(fine: ParallelBeam, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
-    """Training slices, mirrored at random, with new noise."""
-    choice, noise = rng.spawn(2)
-    truths, data = [], []
-    for index, mirroring in choice.integers((len(slices(BLOCKS["train"])), 4), size=(n, 2)):
-        truth, clean = _clean(fine, int(index), int(mirroring))
-        truths.append(single(truth))
-        data.append(single(count_photons(clean.astype(np.float64), NOISE.level, noise)))
-    return torch.stack(truths), torch.stack(data)
+    """Images by :func:`recon_bench.data.varied.attenuation` from training slices, measured with new noise."""
+    choice, change, noise = rng.spawn(3)
+    chosen = choice.choice(slices(BLOCKS["train"]), size=n)
+    truth = np.stack([varied.attenuation(head_ct()[i], change, PIXEL_MM) for i in chosen]).astype(np.float32)
+    clean = (fresh.simulation(truth.shape[-1], fine) @ truth.reshape(n, -1).T).T.astype(np.float64)
+    data = np.stack([count_photons(line, NOISE.level, noise) for line in clean]).astype(np.float32)
+    return torch.from_numpy(truth), torch.from_numpy(data.reshape(n, len(fine.angles), fine.bins))
 
 
 def _to_bone(image: Array) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_bench.core import Noise
-from recon_bench.data.fresh import mirrored
+from recon_bench.data import varied
 from recon_bench.data.scans import Blocks, brain_mri, file_hash, pad, slices
 from recon_bench.data.simulation import first_draws, rounded
 from recon_bench.operators import MaskedFourier
@@ -69,12 +69,12 @@ def _clean(columns: tuple[int, ...], truth: NDArray[np.complex128]) -> NDArray[n
 
 
 def _fresh(columns: tuple[int, ...], rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
-    """Training slices, mirrored at random, with new phases and new noise."""
-    train = slices(BLOCKS["train"])
-    choice, phase, noise = rng.spawn(3)
+    """Images by :func:`recon_bench.data.varied.magnitude` from training slices, with new phases and new noise."""
+    choice, change, phase, noise = rng.spawn(4)
     truths, data = [], []
-    for index, mirroring in choice.integers((len(train), 4), size=(n, 2)):
-        truth = pad(mirrored(brain_mri()[train[index]], mirroring), SIZE) * smooth_phase(SIZE, phase)
+    for index in choice.choice(slices(BLOCKS["train"]), size=n):
+        image = varied.magnitude(pad(brain_mri()[index], SIZE), change)
+        truth = image * smooth_phase(SIZE, phase)
         truths.append(single(truth))
         data.append(single(complex_gaussian(_clean(columns, truth), NOISE.level, noise)))
     return torch.stack(truths), torch.stack(data)

@@ -111,7 +111,7 @@ def trained_on(card: Mapping[str, Any]) -> str:
         case "phantoms":
             return "random ellipses, measured as the task measures its scans"
         case "fresh samples":
-            return "drawn anew by the law of the training split (scans: its slices, mirrored, with new noise)"
+            return "drawn anew by the law of the training split"
     return f"{card['images']:,} images of the training split"
 
 
