@@ -120,6 +120,11 @@ def test_the_memory_of_an_equilibrium_does_not_grow(name, settings):
     assert many["step"] == pytest.approx(few["step"], rel=0.02) and many["saved"] == few["saved"] > 0
 
 
+def test_an_equilibrium_that_is_trained_at_random_depths_is_measured_at_the_one_that_is_said():
+    method = cell("equilibrium", least=3, depth=7)
+    assert (memory.fixed(method, 40).depth, memory.fixed(method, 40).least) == (40, 0)
+
+
 def test_an_unrolled_network_grows_linearly_and_checkpoints_less():
     slopes = {}
     names = ("unrolled-gradient", "unrolled-gradient-segments", "unrolled-gradient-checkpointed")

@@ -106,9 +106,10 @@ def footprints(cell: Cell, method: Host, depth: int, at: Mapping[str, float], pr
 
 
 def fixed(cell: Cell, depth: int) -> Any:
-    """The settings with this depth, where they have one, which is reached whatever the data: a tolerance is zero."""
+    """The settings with this depth, where they have one, which is reached whatever the data: a tolerance is zero, and
+    so is ``least``, which has equilibria trained at random depths."""
     names = {field.name for field in dataclasses.fields(cell.settings)}
-    changes: dict[str, Any] = {"tolerance": 0.0} if "tolerance" in names else {}
+    changes: dict[str, Any] = {name: 0 for name in ("tolerance", "least") if name in names}
     if cell.method.depth is not None:
         changes[cell.method.depth] = depth
     return dataclasses.replace(cell.settings, **changes)
