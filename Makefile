@@ -8,7 +8,9 @@ DEVICE ?= cpu
 MINUTES ?=
 RECIPE ?=
 
-# compared in memory at 512 x 512 pixels, where the deepest need 12 GiB
+# networks without weights, of which memory is measured; methods that are compared in memory at 512 x 512 pixels, where a
+# depth that does not fit (80 steps of an unrolled network take about 11 GiB, extrapolated from 10) is a row that says so
+UNTRAINED := convex-equilibrium de-admm de-grad de-prox reversible unrolled-gradient-checkpointed unrolled-gradient-segments
 DEEP := landweber tv-isotropic unrolled-gradient unrolled-gradient-checkpointed unrolled-gradient-segments reversible \
   learned-primal-dual equilibrium equilibrium-unrolled de-prox
 
@@ -55,6 +57,7 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 	$(BIN)/recon-bench run --measurements tuning accuracy pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations memory memory-size
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --methods $(UNTRAINED) --measurements memory memory-size
 	$(BIN)/recon-bench run --tasks ct-ellipses-50 --methods $(DEEP) --measurements memory
 	$(MAKE) site
 
