@@ -9,7 +9,7 @@ MINUTES ?=
 RECIPE ?=
 
 # networks without weights, of which memory is measured; methods that are compared in memory at 512 x 512 pixels, where a
-# depth that does not fit (80 steps of an unrolled network take about 11 GiB, extrapolated from 10) is a row that says so
+# depth that does not fit (80 steps of an unrolled network take 10 GiB or more, extrapolated from 10) is a row that says so
 UNTRAINED := convex-equilibrium de-admm de-grad de-prox reversible unrolled-gradient-checkpointed unrolled-gradient-segments
 DEEP := landweber tv-isotropic unrolled-gradient unrolled-gradient-checkpointed unrolled-gradient-segments reversible \
   learned-primal-dual equilibrium equilibrium-unrolled de-prox
