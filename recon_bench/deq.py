@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from recon_bench import learned
 from recon_bench.core import NotConverged, Operator
 from recon_bench.fixed_point import Limits, Map, Solution
-from recon_bench.implicit import Backward, Watch, equilibrium, jacobian_energy, penalised
+from recon_bench.implicit import Backward, equilibrium, jacobian_energy, penalised, watched
 
 SELDOM = 4  # the penalty costs as much as some steps of the map: one batch in four has it, four times as large
 
@@ -61,7 +61,7 @@ class Settings:
 class Equilibrium(nn.Module):
     """``(y, A) -> x``, the equilibrium of a form, whose map takes so many ``applications`` of the pair (A, A*).
 
-    ``watch`` may be set to be told what the solvers found. ``learning`` takes the place of all this in training.
+    ``learning`` takes the place of all this in training.
     """
 
     def __init__(
@@ -80,7 +80,6 @@ class Equilibrium(nn.Module):
         self.form, self.solver, self.penalty, self.least = form, settings.solver, settings.jacobian, settings.least
         backward = Limits(settings.steps, settings.tolerance, settings.history)
         self.backward = Backward(settings.backward, backward, settings.steps)
-        self.watch: Watch | None = None
 
     def forward(self, y: Tensor, A: Operator) -> Tensor:
         """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
@@ -88,7 +87,9 @@ class Equilibrium(nn.Module):
             return self.learning(y, A)
         f, start = self.form.begin(y, A)  # type: ignore[operator]
         limits = self._sooner(y) if self.training and self.least else self.limits
-        state = equilibrium(f, start, self.solver, limits, self.backward, self._seen)
+        with watched() as seen:
+            state = equilibrium(f, start, self.solver, limits, self.backward)
+        self._warn(seen.pop().solution)
         x = learned.from_channels(self.form.image(state), A.dtype)  # type: ignore[operator]
         if self.training and self.penalty and (seed := seed_of(y)) % SELDOM == 0:
             x = penalised(x, SELDOM * self.penalty * jacobian_energy(f, state, seed).mean())
@@ -100,11 +101,9 @@ class Equilibrium(nn.Module):
         iterations = math.exp(random.Random(seed_of(y)).uniform(math.log(self.least), most))
         return dataclasses.replace(self.limits, iterations=round(iterations))
 
-    def _seen(self, name: str, found: Solution) -> None:
-        if self.watch:
-            self.watch(name, found)
+    def _warn(self, found: Solution) -> None:
         open_ = int((~found.converged).sum())
-        if name == "forward" and not self.training and open_ and self.limits.tolerance:
+        if not self.training and open_ and self.limits.tolerance:
             warnings.warn(
                 f"{open_} of {len(found.z)} images did not reach the tolerance of {self.limits.tolerance:g}, "
                 f"the worst has {float(found.residual.max()):.1e}: raise depth",

@@ -13,12 +13,15 @@ setting, the rule:
 Small print: J* w needs the graph of that application again and again, so a second derivative through the rules that
 solve is refused. A penalty on J (Bai, Koltun & Kolter 2021, arXiv:2106.14342) makes f contract; its own gradient takes
 two derivatives of f, not of the equilibrium.
+
+:func:`watched` tells of every equilibrium that is found meanwhile, whoever asked for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +32,6 @@ from recon_bench.fixed_point import SOLVERS, Limits, Map, Solution
 
 SOLVED = {"anderson": "anderson", "broyden": "broyden", "neumann": "picard"}
 RULES = (*SOLVED, "jacobian-free", "phantom")
-Watch = Callable[[str, Solution], None]
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,40 @@ class Backward:
             raise ValueError(f"expected steps >= 1 and a damping in (0, 1], got {self.steps} and {self.damping}")
 
 
-def equilibrium(
-    f: Map, start: Tensor, solver: str, limits: Limits, backward: Backward, watch: Watch | None = None
-) -> Tensor:
+@dataclass(frozen=True)
+class Found:
+    """An equilibrium of the map ``f``: what the solver found, and the ``backward`` rule that goes with it."""
+
+    f: Map
+    solution: Solution
+    backward: Backward
+
+
+_watching: ContextVar[tuple[list[Found], ...]] = ContextVar("watching", default=())
+
+
+@contextmanager
+def watched() -> Iterator[list[Found]]:
+    """A list to which every equilibrium is added that is found in this thread meanwhile; it keeps their maps alive."""
+    found: list[Found] = []
+    token = _watching.set((*_watching.get(), found))
+    try:
+        yield found
+    finally:
+        _watching.reset(token)
+
+
+def equilibrium(f: Map, start: Tensor, solver: str, limits: Limits, backward: Backward) -> Tensor:
     """The equilibrium of ``f`` from ``start``, both ``(batch, ...)``: f of the best iterate of the ``solver``.
 
-    ``f`` may depend on anything else that requires a gradient. ``watch(name, solution)`` is told what the solvers
-    found: "forward" now, "backward" when gradients are taken.
+    ``f`` may depend on anything else that requires a gradient.
     """
     if solver not in SOLVERS:
         raise ValueError(f"expected a solver of {', '.join(SOLVERS)}, got {solver!r}")
-    found = SOLVERS[solver](f, start, limits)
-    if watch:
-        watch("forward", found)
-    z = found.z
+    found = Found(f, SOLVERS[solver](f, start, limits), backward)
+    for seen in _watching.get():
+        seen.append(found)
+    z = found.solution.z
     if not torch.is_grad_enabled():
         return f(z)
     if backward.rule == "phantom":
@@ -72,28 +94,48 @@ def equilibrium(
     value = f(z)
     if backward.rule in SOLVED and value.requires_grad:
         result = value.view_as(value)  # a hook on ``value`` itself would also see the products with J*
-        result.register_hook(lambda g: _solved(value, z, g, backward, watch))
+        result.register_hook(lambda g: _solved(value, z, g, backward))
         return result
     return value
 
 
-def _solved(value: Tensor, z: Tensor, g: Tensor, backward: Backward, watch: Watch | None) -> Tensor:
+def _solved(value: Tensor, z: Tensor, g: Tensor, backward: Backward) -> Tensor:
     """The solution w of w = g + J* w, per sample."""
     if torch.is_grad_enabled():
         raise RuntimeError(
             f"an equilibrium with the backward rule {backward.rule!r} has no second derivative: "
             "expected backward() without create_graph=True; the rules 'phantom' and 'jacobian-free' allow it"
         )
+    return pulled_back(lambda w: _product(value, z, w), g, backward)[0]
 
-    def f(w: Tensor) -> Tensor:
-        with torch.enable_grad(), _as_usual(z):
-            (product,) = torch.autograd.grad(value, z, w.to(value.dtype), retain_graph=True)
-        return g + product
 
-    found = SOLVERS[SOLVED[backward.rule]](f, g, backward.limits)
-    if watch:
-        watch("backward", found)
-    return found.z
+def pulled_back(adjoint: Map, g: Tensor, backward: Backward) -> tuple[Tensor, Tensor]:
+    """What a rule makes of the gradient ``g`` (batch, ...), and with how many products with J*, per sample (batch,).
+
+    ``adjoint(w)`` is J* w, of the Jacobian at the equilibrium, where K phantom steps are K terms of the series.
+    """
+    if backward.rule in SOLVED:
+        found = SOLVERS[SOLVED[backward.rule]](lambda w: g + adjoint(w), g, backward.limits)
+        return found.z, found.evaluations
+    steps, damping = (backward.steps, backward.damping) if backward.rule == "phantom" else (1, 1.0)
+    w = damping * g
+    for _ in range(steps - 1):
+        w = torch.lerp(w, g + adjoint(w), damping)
+    return w, torch.full((len(g),), steps - 1, device=g.device)
+
+
+def adjoint_jacobian(f: Map, z: Tensor) -> Map:
+    """w -> J* w, J being the Jacobian of ``f`` at ``z``; keeps the graph of one application of ``f``."""
+    point = z.detach().requires_grad_()
+    with torch.enable_grad():
+        value = f(point)
+    return lambda w: _product(value, point, w)
+
+
+def _product(value: Tensor, z: Tensor, w: Tensor) -> Tensor:
+    with torch.enable_grad(), _as_usual(z):
+        (product,) = torch.autograd.grad(value, z, w.to(value.dtype), retain_graph=True)
+    return product
 
 
 def jacobian_energy(f: Map, z: Tensor, seed: int) -> Tensor:

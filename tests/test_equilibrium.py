@@ -9,7 +9,7 @@ import torch
 
 from recon_bench import deq, learned, registry, regulariser
 from recon_bench.core import NotConverged
-from recon_bench.implicit import SOLVED
+from recon_bench.implicit import SOLVED, watched
 from recon_bench.operators import MaskedFourier
 from recon_bench.scoring import metrics
 from recon_bench.scoring.host import Counting
@@ -21,11 +21,8 @@ FOURIER = dataclasses.replace(PROBLEM, operator=MaskedFourier((20, 27), (3, 9, 1
 FORMS = ("de-grad", "de-prox", "de-admm", "equilibrium", "convex-equilibrium")
 NAMES = (*FORMS, "plug-and-play")
 SMALL = {"width": 8, "layers": 3}
-SIZES = {
-    "convex-equilibrium": {"filters": 8, "kernel": 5},
-    "equilibrium": {"width": 8, "scales": 2},
-    "equilibrium-unrolled": {"width": 8, "scales": 2},
-}
+SCALES = {"width": 8, "scales": 2}
+SIZES = {"convex-equilibrium": {"filters": 8, "kernel": 5}, "equilibrium": SCALES, "equilibrium-unrolled": SCALES}
 every = pytest.mark.parametrize("name", NAMES)
 forms = pytest.mark.parametrize("name", FORMS)
 both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
@@ -114,13 +111,12 @@ def test_a_batch_is_the_stack_of_its_images(name):
 @pytest.mark.parametrize("solver", ["picard", "anderson", "broyden"])
 def test_it_is_a_fixed_point_whoever_finds_it(name, solver):
     network = shrinking(name, depth=2000, tolerance=1e-8, solver=solver)
-    y, seen = data(EXACT), {}
-    network.watch = lambda name, solution: seen.update({name: solution})
-    with torch.no_grad():
+    y = data(EXACT)
+    with torch.no_grad(), watched() as seen:
         x = network.eval()(y, EXACT.operator)
-        f, _ = network.form.begin(y, EXACT.operator)
-        again = f(f(seen["forward"].z))
-    assert seen["forward"].converged.all()
+    [found] = seen
+    again = found.f(found.f(found.solution.z))
+    assert found.solution.converged.all()
     assert metrics.psnr(x, learned.from_channels(network.form.image(again), x.dtype), 1.0).min() > 120
 
 
@@ -194,6 +190,26 @@ def test_a_tolerance_that_is_not_met_is_told(name):
     with pytest.warns(NotConverged, match=r"2 of 2 images did not reach the tolerance of 1e-12, .* raise depth"):
         network(data(PROBLEM), PROBLEM.operator)
     made(name, depth=500, tolerance=0.05).eval()(data(PROBLEM), PROBLEM.operator)
+
+
+@every
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, 1e30])
+def test_an_image_that_is_lost_changes_nothing_for_the_others(name, bad):
+    network, y, A = made(name, depth=30, tolerance=1e-3), data(PROBLEM, 3), PROBLEM.operator
+    wild = y.clone()
+    wild[1] = bad
+    calm, lost = quiet(network, y, A), quiet(network, wild, A)
+    assert torch.equal(calm[::2], lost[::2]) and not torch.equal(calm[1], lost[1])
+
+
+@every
+def test_a_map_that_expands_gives_a_finite_image_and_tells(name):
+    network = made(name, depth=30, solver="picard").eval()
+    f = network.form.begin
+    network.form.begin = lambda y, A: (lambda x: f(y, A)[0](x) + 3 * x + 1, f(y, A)[1])
+    with pytest.warns(NotConverged, match="2 of 2 images did not reach the tolerance"), torch.no_grad():
+        x = network(data(PROBLEM), PROBLEM.operator)
+    assert torch.isfinite(x).all()
 
 
 @forms

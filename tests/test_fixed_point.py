@@ -130,9 +130,35 @@ def test_anderson_survives_singular_systems(regularisation):
     assert torch.isfinite(same.z).all() and not same.converged.any()
 
 
+@pytest.mark.parametrize("regularisation", [0.0, 1e-4])
+def test_a_singular_system_is_regularised_until_it_is_solved_and_others_keep_theirs(regularisation):
+    steps = torch.randn(3, 2, 8, generator=torch.Generator().manual_seed(0))
+    alone = fixed_point._weights([steps[0], steps[1]], regularisation)
+    steps[1, 1] = steps[0, 1]  # of the second sample, all steps are the same: any weights are as good
+    found = fixed_point._weights([steps[0], steps[1]], regularisation)
+    assert found[1].tolist() == pytest.approx([0.5, 0.5], abs=1e-6)
+    assert torch.equal(found[0], alone[0]) and not torch.equal(found[1], alone[1])
+
+
 def test_weights_of_a_hopeless_system_are_a_plain_step():
     steps = [torch.zeros(1, 8), torch.zeros(1, 8)]
     assert fixed_point._weights(steps, 1e-4).tolist() == [[0.0, 1.0]]
+
+
+@every
+def test_a_tolerance_that_cannot_be_met_takes_all_iterations_and_gives_the_best(solver):
+    f, generator, lengths = contraction(), torch.Generator().manual_seed(0), []
+
+    def noisy(z):
+        value = f(z) + 1e-3 * torch.randn(z.shape, generator=generator, dtype=z.dtype)
+        lengths.append((value - z).norm(dim=1) / value.norm(dim=1))
+        return value
+
+    found = solver(noisy, start(), dataclasses.replace(EXACT, iterations=60))
+    assert found.evaluations.tolist() == [60] * 3 and not found.converged.any()
+    assert (found.residual < 1e-2).all() and torch.isfinite(found.z).all()
+    shortest = torch.stack(lengths).min(0).values
+    torch.testing.assert_close(found.residual, shortest, rtol=1e-2, atol=0)
 
 
 @every

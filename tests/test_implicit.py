@@ -5,7 +5,18 @@ import torch
 from torch import nn
 
 from recon_bench.fixed_point import Limits
-from recon_bench.implicit import RULES, SOLVED, Backward, contraction, equilibrium, jacobian_energy, penalised
+from recon_bench.implicit import (
+    RULES,
+    SOLVED,
+    Backward,
+    adjoint_jacobian,
+    contraction,
+    equilibrium,
+    jacobian_energy,
+    penalised,
+    pulled_back,
+    watched,
+)
 
 EXACT = Limits(iterations=400, tolerance=1e-12, regularisation=1e-10)
 solved = pytest.mark.parametrize("rule", SOLVED)
@@ -39,8 +50,8 @@ def gradients(layer, z, y):
     return torch.autograd.grad(loss, [*layer.parameters(), y])
 
 
-def of_equilibrium(layer, y, backward, solver="anderson", limits=EXACT, watch=None):
-    z = equilibrium(lambda z: layer(z, y), torch.zeros_like(y), solver, limits, backward, watch)
+def of_equilibrium(layer, y, backward, solver="anderson", limits=EXACT):
+    z = equilibrium(lambda z: layer(z, y), torch.zeros_like(y), solver, limits, backward)
     return gradients(layer, z, y)
 
 
@@ -76,24 +87,47 @@ def test_many_phantom_steps_are_exact_and_fewer_are_nearer_than_none():
     assert error(Backward("phantom", steps=1)) == pytest.approx(free)
 
 
-@solved
-def test_backward_tells_what_its_solver_found(rule):
-    seen = {}
-    y = data().requires_grad_()
-    of_equilibrium(Layer(), y, Backward(rule, EXACT), watch=lambda name, solution: seen.update({name: solution}))
-    assert set(seen) == {"forward", "backward"}
-    assert all(solution.converged.all() for solution in seen.values())
+def test_watching_tells_of_every_equilibrium_meanwhile():
+    layer, y = Layer(), data()
+    find = lambda: equilibrium(lambda z: layer(z, y), torch.zeros_like(y), "anderson", EXACT, Backward("phantom"))  # noqa: E731
+    with torch.no_grad(), watched() as outer:
+        find()
+        with watched() as inner:
+            value = find()
+        find()
+    find()
+    assert (len(outer), len(inner)) == (3, 1) and inner[0] is outer[1]
+    [found] = inner
+    assert found.solution.converged.all() and torch.equal(found.f(found.solution.z), value)
+    assert found.backward == Backward("phantom")
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [*(Backward(rule, EXACT) for rule in RULES), Backward("phantom", steps=4, damping=0.6)],
+    ids=[*RULES, "damped"],
+)
+def test_what_a_rule_makes_of_a_gradient_is_what_autograd_gets(backward):
+    layer, y = Layer(), data().requires_grad_()
+    with watched() as seen:
+        z = equilibrium(lambda z: layer(z, y), torch.zeros_like(y), "anderson", EXACT, backward)
+    g = torch.linspace(-1, 1, y.shape[1], dtype=y.dtype).expand_as(y)
+    got = torch.autograd.grad(z, y, g)[0]
+    at = seen[0].solution.z.detach()
+    w, products = pulled_back(adjoint_jacobian(lambda z: layer(z, y), at), g, backward)
+    expected = torch.autograd.grad(layer(at, y), y, w)[0]
+    assert (got - expected).norm() <= 1e-9 * expected.norm()
+    if backward.rule not in SOLVED:
+        assert products.tolist() == [backward.steps - 1 if backward.rule == "phantom" else 0] * 2
 
 
 def test_backward_is_accelerated():
-    evaluations = {}
-    for rule in SOLVED:
-        seen = {}
-        watch = lambda name, solution: seen.update({name: solution})  # noqa: B023, E731
-        of_equilibrium(Layer(factor=0.98), data().requires_grad_(), Backward(rule, EXACT), watch=watch)
-        evaluations[rule] = seen["backward"].evaluations.max()
-    assert evaluations["anderson"] < 0.8 * evaluations["neumann"]
-    assert evaluations["broyden"] < 0.8 * evaluations["neumann"]
+    slopes = torch.linspace(-0.9, 0.97, 20, dtype=torch.float64)
+    adjoint = adjoint_jacobian(lambda z: slopes * z, data())
+    limits = Limits(iterations=400, tolerance=1e-6)
+    products = {rule: pulled_back(adjoint, data(), Backward(rule, limits))[1].max() for rule in SOLVED}
+    assert products["anderson"] < 0.8 * products["neumann"]
+    assert products["broyden"] < 0.8 * products["neumann"]
 
 
 @pytest.mark.parametrize("rule", RULES)

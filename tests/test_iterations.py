@@ -14,6 +14,7 @@ from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell
 from recon_bench.measurements import iterations
 from recon_bench.measurements.iterations import MEASUREMENT, Protocol, depths, settings_at
+from recon_bench.repeating import repeating
 from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
@@ -136,18 +137,25 @@ def test_an_interrupted_run_repeats_no_record():
     assert [r.key for r in again] == [r.key for r in records[4:]]
 
 
+UNTIED = ("unrolled-gradient", "unrolled-ista", "learned-primal-dual", "learned-primal")
+SMALLER = {"unrolled-ista": {"filters": 12}}
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Networks of two steps, one tied and one not, with weights for the toy."""
+    """Networks of two steps, one tied and the others not, with weights for the toy."""
     patch = pytest.MonkeyPatch()
     patch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path_factory.mktemp("weights")))
     found = {}
-    for name in ("unrolled-gradient-tied", "unrolled-gradient"):
+    for name in ("unrolled-gradient-tied", *UNTIED):
         method = registry.method(name)
-        small = dataclasses.replace(method.settings, depth=2, width=4)
-        state = method.network(TOY.problem(), small).state_dict()
-        weights.save(name, TOY.name, state, {"settings": dataclasses.asdict(small)}, variant="depth2-width4")
-        found[name] = dataclasses.asdict(small)
+        small = dataclasses.replace(method.settings, depth=2, **SMALLER.get(name, {"width": 4}))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            state = method.network(TOY.problem(), small).state_dict()
+        variant = weights.variant(small, method.settings)
+        weights.save(name, TOY.name, state, {"settings": dataclasses.asdict(small)}, variant=variant)
+        found[name] = small
     yield found
     patch.undo()
 
@@ -157,14 +165,42 @@ def test_tied_steps_are_repeated_with_the_weights_they_have(trained):
     records, _ = measured(asked)
     ratios = {r.at["iterations"]: r.values["of_trained"] for r in records if r.sample == "cost"}
     assert ratios == {1: 0.5, 2: 1, 4: 2, 20: 10}  # trained for two, measured at ten times that as well
-    assert not [r for r in records if r.error]
+    assert not [r for r in records if r.error or r.note]
 
 
-def test_steps_of_their_own_go_as_deep_as_there_are_weights(trained):
+def test_the_last_of_steps_of_their_own_is_repeated_and_that_is_said(trained):
     records, _ = measured(cell("unrolled-gradient", depth=2, width=4))
-    assert all(r.error is None for r in at(records, 2)) and len(at(records, 2)) == 3
-    others = [r.error for depth in (1, 4, 20) for r in at(records, depth)]
-    assert others == ["not applicable: no weights for this number of iterations"] * 3
+    assert [r.error for r in at(records, 1)] == ["not applicable: no weights for this number of iterations"]
+    notes = {depth: {r.note for r in at(records, depth)} for depth in (2, 4, 20)}
+    assert notes == {2: {None}, 4: {"repeats its last block"}, 20: {"repeats its last block"}}
+    assert all(r.error is None and r.values for depth in (2, 4, 20) for r in at(records, depth))
+    costs = {r.at["iterations"]: r.values for r in records if r.sample == "cost"}
+    assert costs[4]["applications"] == 4.5 and costs[4]["of_trained"] == 2 and costs[4]["change"] > 0
+
+
+@pytest.mark.parametrize("name", UNTIED)
+def test_repeating_is_applying_the_last_block_again(trained, name):
+    method, settings = registry.method(name), trained[name]
+    [weighed] = weights.own(method, TOY.name, settings=settings)
+    problem, y = TOY.problem(), TOY.samples("test")[0].data[None]
+    found = repeating(method, weighed).build(problem, dataclasses.replace(settings, depth=4))(y, problem.operator)
+
+    network = method.network(problem, settings)
+    network.load_state_dict(weights.load_named(weighed))
+    network.depth = 4  # of those that do not go by their blocks
+    for blocks in [part for part in network.children() if isinstance(part, torch.nn.ModuleList)]:
+        blocks.extend([blocks[-1]] * 2)
+    with torch.no_grad():
+        expected = network.eval()(y / 2, problem.operator) * 2
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, method.build(problem, settings)(y, problem.operator))
+
+
+def test_weights_of_another_width_are_not_repeated(trained):
+    [name] = weights.own(registry.method("unrolled-gradient"), TOY.name, settings=trained["unrolled-gradient"])
+    wider = dataclasses.replace(trained["unrolled-gradient"], depth=4, width=8)
+    with pytest.raises(weights.WeightsError, match="another architecture"):
+        repeating(registry.method("unrolled-gradient"), name).build(TOY.problem(), wider)
 
 
 def test_multiples_of_the_trained_depth_are_measured_too():
@@ -203,7 +239,11 @@ def result(root, name, psnr):
     made = make_cell("ct-ellipses-30", 2, name, "pictures")
     kind = json.loads(json.dumps({"metrics": [dataclasses.asdict(metric) for metric in MEASUREMENT.metrics]}))
     kind |= {"version": 1, "hash": "0" * 16, "title": MEASUREMENT.title, "traits": {**TRAITS, "board": False}}
-    records = [record("test-0000", {"psnr": value}, {"iterations": depth}) for depth, value in psnr.items()]
+    notes = {100: "repeats its last block"} if name == "cgls" else {}
+    records = [
+        record("test-0000", {"psnr": value}, {"iterations": depth}, note=notes.get(depth))
+        for depth, value in psnr.items()
+    ]
     for depth in psnr:
         values = {"seconds": 0.01 * depth, "applications": depth - 0.5, "of_trained": depth / 10}
         records.append(record("cost", values, {"iterations": depth}))
@@ -238,6 +278,9 @@ def test_the_page_shows_curves_verdicts_pictures_and_reasons(tmp_path):
     lines = {series["name"]: series for series in specs[0]["series"]}
     assert [point["y"] for point in lines["Cgls"]["points"]] == [20, 30]  # 12 dB is too far below to be drawn
     assert lines["Landweber"]["marked"] == [10] and [p["x"] for p in specs[2]["series"][0]["points"]] == [0.5, 9.5]
+    assert text.count("beyond K it repeats its last block") == 1
+    numbers = [rows for rows in re.findall(r"<tr>(.*?)</tr>", text) if "Cgls, repeats its last block" in rows]
+    assert len(numbers) == 3 and all("12.00" in row for row in numbers)
     verdicts = re.findall(r">(\w+)</span></td></tr>", text)
     assert verdicts == [DEGRADES, PLATEAUS] and text.count("lost &amp; gone") == 2
     assert "no setting counts iterations" in text and "test-0000, 1 iteration" in text and "12.00" in text

@@ -11,7 +11,7 @@ FLOORS = (  # from the top; what stands on one floor may import each other where
     ("cli",),
     ("training", "run", "site"),
     ("measurements", "tasks"),
-    ("tables", "deq", "regulariser"),
+    ("tables", "deq", "regulariser", "repeating"),
     ("learned",),
     ("scoring", "implicit"),
     ("solvers", "fixed_point"),

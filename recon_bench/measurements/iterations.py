@@ -22,10 +22,12 @@ from torch import Tensor
 from recon_bench import weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.repeating import repeating
 from recon_bench.scoring import metrics, pictures, quality
 from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
 
 AXIS = "iterations"
+REPEATS = "repeats its last block"
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,26 @@ def point(cell: Cell, method: Host, depth: int, save: SavePicture) -> Iterator[R
     at, seed = {AXIS: depth}, cell.rules.seeds[0]
     try:
         settings = settings_at(cell.settings, str(cell.method.depth), depth)
-        method.set_up(settings, seed)
-        yield from _images(cell, method, at)
-        yield _cost(cell, method, settings, at, save)
+        method, note = _set_up(cell, method, settings)
+        yield from (dataclasses.replace(record, note=note) for record in _images(cell, method, at))
+        yield dataclasses.replace(_cost(cell, method, settings, at, save), note=note)
     except weights.WeightsError:
         yield Record(at=at, seed=seed, error="not applicable: no weights for this number of iterations")
     except Exception as error:  # a method may raise anything; the other depths go on
         yield Record(at=at, seed=seed, error=f"{type(error).__name__}: {error}")
+
+
+def _set_up(cell: Cell, method: Host, settings: Any) -> tuple[Host, str | None]:
+    """The host that these settings were set up on, and how it differs: where there are weights for fewer blocks than
+    they want, it is another one that repeats the last. WeightsError where there are weights for more.
+    """
+    try:
+        method.set_up(settings, cell.rules.seeds[0])
+    except weights.WeightsError:
+        deeper = Host(repeating(cell.method, settings.weights), method.problem)
+        deeper.set_up(settings, cell.rules.seeds[0])
+        return deeper, REPEATS
+    return method, None
 
 
 def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Record]:
@@ -179,7 +194,7 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
 
 MEASUREMENT = Measurement(
     name="iterations",
-    version=1,
+    version=2,
     title="What happens if you iterate more",
     metrics=(
         Metric("psnr", "PSNR", "dB", "higher"),

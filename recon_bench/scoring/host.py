@@ -18,10 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recon_bench import implicit
 from recon_bench.core import Method, NotConverged, Operator, Problem, Reconstructor, Sample
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
-from recon_bench.scoring import clock, footprint
+from recon_bench.scoring import clock, equilibria, footprint
+from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Footprint
 
 
@@ -119,6 +121,14 @@ class Host:
         with _quietly(), torch.no_grad():
             reconstruct(y.to(self.device).clone(), counting)
         return counting.pairs - before
+
+    def fixed_points(self, y: Tensor, effort: Effort) -> list[FixedPoint]:
+        """The equilibria that the reconstruction of ``y`` (batch, *range_shape) looks for, one after the other, each
+        with one of its own for each image; empty where the method looks for none.
+        """
+        with _quietly(), torch.no_grad(), implicit.watched() as found:
+            self._built(y.to(self.device).clone(), self.operator)
+        return [point for each in found for point in equilibria.examine(each, effort)]
 
     def gradient(self, y: Tensor, weight: Tensor) -> Tensor:
         """Gradient of Re <weight, f(y)> with respect to ``y`` (batch, *range_shape); ``weight`` (batch, *domain_shape).

@@ -216,6 +216,8 @@ def _head(
 def _row_notes(own: Mapping[str, Result]) -> list[str]:
     notes = []
     for kind, result in own.items():
+        if {metric["name"] for metric in result.measurement["metrics"]} <= {*result.traits["hidden"]}:
+            continue  # nothing of it stands on the board before somebody asks
         if kind != RANKING_KIND and result.status not in ("ok", own.get(RANKING_KIND, result).status):
             notes.append(f"{kind}: {result.status}, {result.reason}")
         said = Counter(record["note"] for record in result.records if record["note"])

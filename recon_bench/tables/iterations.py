@@ -22,11 +22,13 @@ DEGRADES, PLATEAUS, UNKNOWN = "degrades", "plateaus", "none"
 
 @dataclass(frozen=True)
 class Point:
-    """``values``: means over records at so many ``iterations``, by metric; ``error``: why some are absent."""
+    """``values``: means over records at so many ``iterations``, by metric; ``error``: why some are absent; ``note``: in
+    what these iterations differ from those the method has."""
 
     iterations: int
     values: Mapping[str, float]
     error: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Curve:
     result: Result
     points: Sequence[Point]
     trained: int | None
+
+    @property
+    def note(self) -> str:
+        """What is noted of some of its points; empty where nothing is."""
+        return next((point.note for point in self.points if point.note), "")
 
     def of(self, metric: str) -> dict[int, float]:
         """A metric by the number of iterations, where it was measured for every image."""
@@ -102,4 +109,5 @@ def _point(depth: int, records: Sequence[Mapping[str, Any]]) -> Point:
             values.setdefault(metric, []).append(value)
     errors = [record["error"] for record in records if record["error"]]
     means = {metric: math.fsum(found) / len(found) for metric, found in values.items()}
-    return Point(depth, means, errors[0] if errors else "")
+    notes = [record["note"] for record in records if record["note"]]
+    return Point(depth, means, errors[0] if errors else "", notes[0] if notes else "")

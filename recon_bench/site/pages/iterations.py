@@ -1,4 +1,6 @@
-"""What happens if you iterate more: accuracy over iterations, time and applications, a verdict and pictures."""
+"""What happens if you iterate more: accuracy over iterations, time and applications, a verdict and pictures; and, of
+those that look for one, how well the equilibrium is found.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recon_bench.results import Result
+from recon_bench.site import equilibria
 from recon_bench.site.charts import Figure
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
@@ -26,8 +29,8 @@ AXES = (
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
-    parts = [section(site, board, found) for board in site.main() if (found := of_board(site, board))]
-    return {"sections": parts, "margin": significant(MARGIN)}
+    parts = [section(site, board, of_board(site, board)) for board in site.main()]
+    return {"sections": [part for part in parts if part["measured"]], "margin": significant(MARGIN)}
 
 
 def of_board(site: Site, board: Board) -> list[Curve]:
@@ -37,13 +40,16 @@ def of_board(site: Site, board: Board) -> list[Curve]:
 
 
 def section(site: Site, board: Board, found: Sequence[Curve]) -> dict[str, Any]:
-    """Charts, verdicts, pictures and absences of one task; the method with the best PSNR first."""
+    """Charts, verdicts, pictures, equilibria and absences of one task; the method with the best PSNR first."""
     known = [(curve, judge(psnr, curve.trained)) for curve in found if (psnr := curve.of("psnr"))]
     known.sort(key=lambda pair: -pair[1].best)
     made = [curve for curve, _ in known]
     pages = site.methods()
-    header = task_header(site, board)["task"]
+    header, points = task_header(site, board)["task"], equilibria.rows(site, board)
     return header | {
+        "measured": bool(found or points),
+        "points": points,
+        "trainings": equilibria.trainings(site, board),
         "charts": [figure(header["name"], made, *axis) for axis in AXES] if made else [],
         "rows": [row(curve, verdict, pages) for curve, verdict in known],
         "strips": [strip(site, curve) for curve in made if curve.result.images],
@@ -57,12 +63,14 @@ def figure(task: str, made: Sequence[Curve], axis: str, title: str, unit: str) -
     floor = max(max(curve.of("psnr").values()) for curve in made) - DEEP
     series, rows = [], []
     for curve in made:
-        name, places = curve.result.method["title"], sorted(_places(curve, axis))
-        points = [{"name": f"{name}, {depth} iterations", "x": x, "y": y} for x, y, depth in places if y >= floor]
+        name, places = str(curve.result.method["title"]), sorted(_places(curve, axis))
+        noted = {point.iterations: f"{name}, {point.note}" for point in curve.points if point.note}
+        named = {depth: noted.get(depth, name) for _, _, depth in places}
+        points = [{"name": f"{named[at]}, {at} iterations", "x": x, "y": y} for x, y, at in places if y >= floor]
         marked = [x for x, _, depth in places if depth == curve.trained]
         if points:
             series.append({"name": name, "points": points, "marked": marked})
-        rows += [[name, f"{depth}", significant(x), fixed(y, 2)] for x, y, depth in places]
+        rows += [[named[depth], f"{depth}", significant(x), fixed(y, 2)] for x, y, depth in places]
     x = {"title": title, "unit": unit, "log": True}
     spec = {"kind": "curve", "x": x, "y": {"title": "PSNR", "unit": "dB", "log": False}, "series": series}
     caption = (
@@ -89,6 +97,7 @@ def row(curve: Curve, verdict: Verdict, pages: Any) -> dict[str, Any]:
     return {
         "method": method["name"] if method["name"] in pages else "",
         "title": method["title"],
+        "note": curve.note and f"beyond K it {curve.note}",
         "trained": str(curve.trained or "–"),
         "best": _decibels(verdict.best),
         "best_at": verdict.best_at,
