@@ -8,6 +8,13 @@ DEVICE ?= cpu
 MINUTES ?=
 RECIPE ?=
 
+# networks without weights, of which memory is measured; methods that are compared in memory at 512 x 512 pixels, where
+# 80 steps of an unrolled network take 10 GiB or more (extrapolated from 10): what does not fit is a row that says so
+UNTRAINED := convex-equilibrium de-admm de-grad de-prox reversible unrolled-gradient-checkpointed \
+  unrolled-gradient-segments
+DEEP := landweber tv-isotropic unrolled-gradient unrolled-gradient-checkpointed unrolled-gradient-segments reversible \
+  learned-primal-dual equilibrium equilibrium-unrolled de-prox
+
 # method:task[:seed[:images]], in order of worth
 CT := ct-ellipses-30 ct-shepp-logan-30 ct-head-50 ct-head-143 ct-ellipses-50 ct-ellipses-143
 MRI := mri-brain-4x mri-brain-8x
@@ -50,7 +57,9 @@ run: .venv/run  ## quick suite: a few images of every task, then the site, then 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
 	$(BIN)/recon-bench run --measurements tuning accuracy transfer pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
-	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations fixed-point
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations fixed-point memory memory-size
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --methods $(UNTRAINED) --measurements memory memory-size
+	$(BIN)/recon-bench run --tasks ct-ellipses-50 --methods $(DEEP) --measurements memory
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)

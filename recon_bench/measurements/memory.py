@@ -4,12 +4,14 @@ A learned method is measured with the untrained network of that depth: memory do
 for one depth alone. Its step is forward and backward with the gradients of all parameters, in float32, without the
 state of an optimiser. Any other method's step is the gradient with respect to the data. Iterations that stop by
 themselves are told a tolerance of zero, so that they take as many as the depth allows. See
-:mod:`recon_bench.scoring.footprint` for what is counted and what is not seen.
+:mod:`recon_bench.scoring.footprint` for what is counted and what is not seen. :mod:`.memory_size` measures the same
+against the size of the image.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon_bench.core import NotApplicable
+from recon_bench import deq
+from recon_bench.core import NotApplicable, Problem
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring.footprint import GPU, Footprint
 from recon_bench.scoring.host import Host, host, reason
@@ -30,7 +33,8 @@ LOOK = (2, 5)  # depths that are measured where one process is to measure all, a
 class Protocol:
     """``depths``, of which rules without tuning have the first ``few``; ``batch``: images of a step.
 
-    ``penalised``: so many batches of a network with a penalty, which is not taken at every step; the largest counts.
+    ``penalised``: so many batches are looked through for one at which a network with a penalty on its Jacobian takes
+    it, as not every step does; a step without it is smaller.
     """
 
     depths: tuple[int, ...] = (1, 2, 5, 10, 20, 40, 80)
@@ -40,6 +44,18 @@ class Protocol:
 
 
 PROTOCOL = Protocol()
+
+
+class Steps(typing.Protocol):
+    """What a protocol says of a training step, as above."""
+
+    @property
+    def batch(self) -> int:
+        """Images of a step."""
+
+    @property
+    def penalised(self) -> int:
+        """Batches that are looked through."""
 
 
 def points(cell: Cell) -> Sequence[Mapping[str, float]]:
@@ -62,17 +78,26 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
 
 def at_depth(cell: Cell, depth: int) -> Record:
     """The memory at a depth in MiB, or why there is none; NotApplicable where the method cannot run on the task."""
-    method, at = host(cell), {"depth": float(depth)}
+    return footprints(cell, host(cell), depth, {"depth": float(depth)}, PROTOCOL)
+
+
+def footprints(cell: Cell, method: Host, depth: int, at: Mapping[str, float], protocol: Steps) -> Record:
+    """The memory of ``method`` in MiB at this depth, where it has one, as the record of the place ``at``.
+
+    NotApplicable where the method cannot run on the problem; all else that it raises is the record's error, or its note
+    where that leaves a reconstruction.
+    """
+    settings = fixed(cell, depth)
     try:
-        method.set_up_untrained(fixed(cell, depth), cell.rules.seeds[0])
-        inference = _inference(method, _data(cell, 0))
+        method.set_up_untrained(settings, cell.rules.seeds[0])
+        inference = _inference(method, _data(method.problem, 0, protocol))
     except NotApplicable:
         raise
     except Exception as error:  # a method may raise anything, as for a depth that its settings refuse
         return Record(at=at, error=reason(error, cell.device))
     values, note = {"inference": inference.peak / MIB}, None
     try:
-        step = _step(cell, method)
+        step = _step(method, settings, protocol)
         values |= {"step": step.peak / MIB, "saved": step.saved / MIB}
         values |= {f"gpu_{name}": size / MIB for name, size in step.gpu.items()}
     except Exception as error:
@@ -81,10 +106,12 @@ def at_depth(cell: Cell, depth: int) -> Record:
 
 
 def fixed(cell: Cell, depth: int) -> Any:
-    """The settings with this depth, which is reached whatever the data: with a tolerance of zero."""
-    assert cell.method.depth is not None
+    """The settings with this depth, where they have one, which is reached whatever the data: a tolerance is zero, and
+    so is ``least``, which has equilibria trained at random depths."""
     names = {field.name for field in dataclasses.fields(cell.settings)}
-    changes: dict[str, Any] = {cell.method.depth: depth} | ({"tolerance": 0.0} if "tolerance" in names else {})
+    changes: dict[str, Any] = {name: 0 for name in ("tolerance", "least") if name in names}
+    if cell.method.depth is not None:
+        changes[cell.method.depth] = depth
     return dataclasses.replace(cell.settings, **changes)
 
 
@@ -93,17 +120,18 @@ def _inference(method: Host, y: Tensor) -> Footprint:
     return method.inference_memory(y)
 
 
-def _step(cell: Cell, method: Host) -> Footprint:
-    """The largest of the steps that are looked at."""
-    weight = torch.ones(PROTOCOL.batch, *method.operator.domain_shape)
-    batches = PROTOCOL.penalised if getattr(cell.settings, "jacobian", 0) else 1
-    steps = [method.training_memory(_data(cell, number), weight) for number in range(batches)]
-    return max(steps, key=lambda step: step.peak)
+def _step(method: Host, settings: Any, protocol: Steps) -> Footprint:
+    """A training step, with the penalty of a network that has one."""
+    looked_through = protocol.penalised if getattr(settings, "jacobian", 0) else 1
+    batches = [_data(method.problem, number, protocol) for number in range(looked_through)]
+    penalised = [y for y in batches if deq.seed_of(y / method.problem.data_range) % deq.SELDOM == 0]
+    weight = torch.ones(protocol.batch, *method.operator.domain_shape)
+    return method.training_memory((penalised or batches)[0], weight)
 
 
-def _data(cell: Cell, number: int) -> Tensor:
+def _data(problem: Problem, number: int, protocol: Steps) -> Tensor:
     """The data of a batch (batch, *range_shape) of training samples."""
-    samples, size = cell.task.samples("train"), PROTOCOL.batch
+    samples, size = problem.train, protocol.batch
     return torch.stack([samples[(number * size + i) % len(samples)].data for i in range(size)])
 
 

@@ -238,7 +238,8 @@ def _checked(image: Tensor, note: str | None) -> Reconstruction:
 
 def reason(error: Exception, device: torch.device) -> str:
     """Why a method failed, for its row."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)  # torch has no class for it
+    if on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return f"out of memory on {device}: {error}"
     return f"{type(error).__name__}: {error}"
 
