@@ -33,7 +33,7 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
         row["interval"] = (
             "" if math.isnan(figure["low"]) else f"[{fixed(figure['low'], digits)}, {fixed(figure['high'], digits)}]"
         )
-        row["gap"] = f"{'+' if figure['gap'] > 0 else ''}{fixed(figure['gap'], digits)}" if known else "–"
+        row["gap"] = f"{figure['gap']:+.{digits}f}".replace("-", "−") if known else "–"
         rows.append(row)
     said = Counter(site.published["verdict"])
     told = f"Of {len(rows)} published figures, {said[AGREES]} agree with ours, {said[DIFFERS]} differ"
