@@ -29,7 +29,16 @@ _SILENT = ("ctx", "kind", "returns", "type_comment", "type_params")  # fields of
 
 def of_file(path: Path) -> str:
     """The identity, 16 hex digits, of the methods that the Python file at ``path`` exports; SyntaxError, OSError."""
-    return _Reader(path.resolve().parent).identity(path.resolve())
+    path = path.resolve()
+    read, found = _KNOWN.get(path, ({}, ""))
+    if not found or not all(file.is_file() and file.read_bytes() == content for file, content in read.items()):
+        reader = _Reader(path.parent)
+        found = reader.identity(path)
+        _KNOWN[path] = reader.read, found
+    return found
+
+
+_KNOWN: dict[Path, tuple[dict[Path, bytes], str]] = {}  # by file, what was read of which files and what came out
 
 
 @dataclass
@@ -41,10 +50,6 @@ class _Module:
     imports: dict[str, tuple[Path | None, tuple[str, ...]]] = field(default_factory=dict)  # relative to, dotted name
     stars: list[tuple[Path | None, tuple[str, ...]]] = field(default_factory=list)
     acts: list[ast.stmt] = field(default_factory=list)
-
-
-def _module(path: Path) -> _Module:
-    return _parsed(path, path.read_bytes())
 
 
 @cache
@@ -119,12 +124,19 @@ class _Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.known: dict[tuple[Path, str], str | None] = {}  # None while it is being read
+        self.read: dict[Path, bytes] = {}
+
+    def _module(self, path: Path) -> _Module:
+        if path not in self.read:
+            self.read[path] = path.read_bytes()
+        return _parsed(path, self.read[path])
 
     def identity(self, path: Path) -> str:
-        methods = self._definition(_module(path), "METHODS")
+        methods = self._definition(self._module(path), "METHODS")
         acts: dict[Path, Any] = {}
         while missing := {file for file, _ in self.known} - acts.keys():  # what acts may name more
-            acts |= {file: [self._tree(s, _module(file), set()) for s in _module(file).acts] for file in missing}
+            for module in map(self._module, missing):
+                acts[module.path] = [self._tree(statement, module, set()) for statement in module.acts]
         return digest([methods, *sorted(map(digest, filter(None, acts.values())))])
 
     def _definition(self, module: _Module, name: str) -> str:
@@ -163,7 +175,7 @@ class _Reader:
             return self._absolute(base, [*parts, *rest])
         for base, parts in module.stars:
             file, inside = _find(base, [*parts, first], self.folder)
-            if file and (inside[0] in _module(file).definitions or inside[0] in _module(file).imports):
+            if file and (inside[0] in self._module(file).definitions or inside[0] in self._module(file).imports):
                 return self._absolute(base, [*parts, *names])
         return list(names)
 
@@ -171,7 +183,7 @@ class _Reader:
         file, inside = _find(base, parts, self.folder)
         if file is None:
             return inside
-        module = _module(file)
+        module = self._module(file)
         if inside and (inside[0] in module.definitions or inside[0] in module.imports or module.stars):
             return self._reference(module, inside)
         return [self._whole(module), *inside]

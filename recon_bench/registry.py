@@ -114,6 +114,12 @@ def is_path(name: str) -> bool:
     return name.partition(":")[0].endswith(".py")
 
 
+def absolute(name: str) -> str:
+    """``name``, a file of which is found from any working directory."""
+    path, colon, inside = name.partition(":")
+    return f"{Path(path).absolute()}{colon}{inside}" if is_path(name) else name
+
+
 def _in_file(name: str, noun: str, exported: str, others: Mapping[str, Noun]) -> Noun:
     """The task or method of ``path/to/file.py[:name]``, which must not have the name of one of the ``others``."""
     path, _, inside = name.partition(":")

@@ -16,6 +16,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent  # of a checkout: where results/, baselines/ and site/ are
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # the last from NFS, for a folder
 
 
@@ -45,6 +46,11 @@ def replace_file(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def full(error: OSError) -> bool:
+    """Whether it says that there is no room left, on the disk or for this user."""
+    return error.errno in _FULL
 
 
 @contextlib.contextmanager

@@ -214,7 +214,14 @@ def method_header(method: str) -> dict:
     }
 
 
-def record(sample: str, values: dict | None = None, at: dict | None = None, error=None, note=None, seed=0) -> dict:
+def record(
+    sample: str,
+    values: dict | None = None,
+    at: dict | None = None,
+    error: str | None = None,
+    note: str | None = None,
+    seed: int = 0,
+) -> dict:
     return {"sample": sample, "values": values or {}, "at": at or {}, "seed": seed, "error": error, "note": note}
 
 

@@ -7,15 +7,18 @@ import sys
 import tomllib
 
 import pytest
+import torch
 
 from recon_bench import cli
 from recon_bench.cli.command import commands
 from recon_bench.cli.main import main
 from recon_bench.results import write
 from recon_bench.storage import REPOSITORY
+from recon_bench.tables.published import COLUMNS
 from tests.helpers_results import METHODS, NOT_CONVERGED, NOTED, TROUBLE, make_cell, record, write_tree
 
 TASK = "ct-ellipses-30"
+NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +109,17 @@ def test_board_of_every_task_with_chosen_columns(ask):
 
 def test_published_as_table_and_as_json(ask):
     rows = json.loads(ask("published", "--json")[1])
-    assert {"task", "method", "metric", "published", "source", "ours", "low", "high", "agrees", "remark"} <= rows[
-        0
-    ].keys()
+    assert tuple(rows[0]) == COLUMNS
     table = ask("published")[1]
     for row in rows:
-        assert row["method"] in table and row["agrees"] in table
+        assert row["method"] in table and row["verdict"] in table
         assert f"{row['published']:.{3 if row['metric'] == 'ssim' else 2}f}" in table
+
+
+def test_a_terminal_without_utf8_is_told_all_the_same(root):
+    command = [sys.executable, "-m", "recon_bench", "published", "--results", str(root)]
+    told = subprocess.run(command, capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert b"\\xd6ktem" in told.stdout
 
 
 def test_check_passes_and_fails(ask, root, tmp_path, capsys):
@@ -176,6 +183,8 @@ def test_show_a_measurement(ask):
         (["run", "--set", "weight=3"], "METHOD.SETTING=VALUE"),
         (["run", "--set", "fbp.filter"], "METHOD.SETTING=VALUE"),
         (["run", "--jobs", "0"], "at least 1"),
+        (["run", "--device", "nowhere"], "--device nowhere cannot be used"),
+        pytest.param(["run", "--device", "cuda"], "--device cuda cannot be used", marks=NO_CUDA),
         (["run", "--tasks", "ct-elipses-30"], TASK),
         (["run", "--methods", "fpb"], "fbp"),
         (["run", "--methods", "fbp", "--set", "fbp.filtre=hann"], "filter"),

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from recon_bench import weights
+from recon_bench.cli import train
 from recon_bench.cli.command import Command
 from recon_bench.cli.main import main, parser
 from recon_bench.results import load
@@ -57,6 +59,13 @@ def test_commands_are_understood(name):
     assert commands
     for words in commands:
         parser().parse_args(words[1:])
+
+
+def test_the_command_on_every_training_card_is_understood():
+    for name in weights.registry():
+        words = shlex.split(weights.card(name)["command"])
+        what = train._what(parser().parse_args(words[1:]))
+        assert name.startswith(f"{what['task'].name}/{what['method'].name}"), name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,7 @@ import pytest
 import skimage.metrics
 import torch
 
+from recon_bench.rules import EXACT
 from recon_bench.scoring import metrics
 from recon_bench.task import Ssim
 
@@ -47,6 +48,14 @@ def test_regressed_snr_ignores_gain_and_offset_and_is_the_best_affine_fit(images
         design = np.stack([r.ravel(), np.ones(r.size)], axis=1)
         residual = np.linalg.lstsq(design, t.ravel(), rcond=None)[1][0]
         assert float(value) == pytest.approx(10 * np.log10((t**2).sum() / residual), rel=1e-9)
+
+
+def test_an_exact_image_has_a_value_above_every_other(images):
+    truth, _ = images
+    nearly = truth.nextafter(torch.tensor(2.0))
+    assert metrics.psnr(truth, truth, 1.0).tolist() == [EXACT] * 4
+    assert ((rsnr := metrics.regressed_snr(truth, truth)) > 140).all() and (rsnr <= EXACT).all()
+    assert (metrics.psnr(truth, nearly, 1.0) < EXACT).all() and (metrics.psnr(truth, nearly, 1.0) > 140).all()
 
 
 def test_a_constant_image_has_a_regressed_snr(images):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recon_bench.results import Result, ResultError, load, write
+from recon_bench.results import DiskFull, Result, ResultError, load, unused, write
 from recon_bench.results import files as store
 from recon_bench.results.check import check
 from tests.helpers_results import METHODS, make_cell, write_cell, write_task_card, write_tree
@@ -30,6 +30,10 @@ def accuracy_file(root: Path) -> Path:
     return max((root / TASK / "fbp").glob("accuracy-*.json"))
 
 
+def scaled(values: dict, **factors: float) -> None:
+    values.update({name: values[name] * factor for name, factor in factors.items()})
+
+
 def resealed(path: Path, change) -> None:
     """Forge a file: change its content and seal it again, as `write` would without its checks."""
     data = json.loads(path.read_text())
@@ -43,6 +47,16 @@ def test_what_is_written_is_what_is_read(tmp_path, cell):
     assert load(tmp_path) == ([cell], [])
     assert path == tmp_path / TASK / "fbp" / f"{cell.stem}.json"
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_results_that_began_in_the_same_second_have_names_of_their_own(tmp_path, cell):
+    write_task_card(tmp_path, TASK)
+    for number in (1.0, 2.0, 3.0):
+        again = dataclasses.replace(cell, records=[{**cell.records[0], "values": {"seconds": number}}])
+        write(unused(again, tmp_path), tmp_path)
+    found, _ = load(tmp_path)
+    assert [result.records[0]["values"]["seconds"] for result in store.latest(found)] == [3.0]
+    assert len(found) == 3 and check(tmp_path) == []
 
 
 def test_a_stem_does_not_depend_on_what_was_measured(cell):
@@ -118,20 +132,25 @@ def test_invalid_content_is_not_written(tmp_path, cell):
     assert not list(tmp_path.rglob("*.json"))
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, cell, step):
+def test_nothing_is_overwritten(tmp_path, cell):
     path = write(cell, tmp_path)
     before = path.read_bytes()
+    with pytest.raises(ResultError, match="never overwritten"):
+        write(dataclasses.replace(cell, records=[]), tmp_path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch, cell, step):
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
-    with pytest.raises(ResultError, match=r"No space left on device.*[Ff]ree some space") as error:
-        write(dataclasses.replace(cell, records=[]), tmp_path)
-    assert str(path) in str(error.value)
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
-    assert path.read_bytes() == before
+    with pytest.raises(DiskFull, match=r"No space left on device.*[Ff]ree some space") as error:
+        write(cell, tmp_path)
+    assert cell.stem in str(error.value)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -215,6 +234,10 @@ def test_check_finds_a_copy(root):
         (lambda data: data["records"].pop(), "3 images; rules and task card ask for 4"),
         (lambda data: data["rules"].update(seeds=[0, 1]), "ask for 8"),
         (lambda data: data["rules"].update(cell_minutes=900.0), "their fields give"),
+        (lambda data: data["records"][0]["values"].update(psnr=200.0), "does not go with an NRMSE"),
+        (lambda data: data["records"][0]["values"].update(nrmse=0.0), "does not go with an NRMSE"),
+        (lambda data: scaled(data["records"][0]["values"], psnr=1 + 1e-9), "one of the two was changed"),
+        (lambda data: scaled(data["records"][0]["values"], nrmse=1 - 1e-9), "one of the two was changed"),
     ],
 )
 def test_check_finds_what_the_schema_cannot(root, change, said):

@@ -25,6 +25,7 @@ from recon_bench.site import render as rendering
 from recon_bench.site.model import SOURCE, Site
 from recon_bench.site.page import NoPage, find
 from recon_bench.site.render import SiteError, render
+from recon_bench.site.text import duration, fixed
 from recon_bench.tables.board import board
 from tests.helpers_results import (
     NOT_CONVERGED,
@@ -186,6 +187,129 @@ def test_latex_is_escaped_and_balanced(tmp_path):
     unescaped = re.compile(r"(?<!\\)&")
     assert len(unescaped.findall(row)) == len(unescaped.findall(head))
     assert r"B\_1 \{50 \%\} \#\$\textasciitilde{}\textasciicircum{}\textbackslash{}" in row
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    root = small(tmp_path / "results", "fbp", "cgls", "tikhonov")
+    strange = "TV, x >= 0 ≥ α β “µ” é 漢 <|> & B_1 {50 %} #$~^\\ – −3 °"
+    for made in (make_cell(TASK, 1, "landweber", kind) for kind in ("accuracy", "runtime")):
+        write_cell(root, dataclasses.replace(made, method=made.method | {"title": strange}))
+    text = (render(root, tmp_path / "site").parent / "board" / f"{TASK}.tex").read_text()
+    assert r"$\geq$" in text and "[" in text and "\n=2 & " in text and r"\mathbf" in text
+    whole = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + text + "\\end{document}\n"
+    (tmp_path / "board.tex").write_text(whole)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "board.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in (tmp_path / "board.log").read_text(errors="replace")
+
+
+def test_a_misfit_is_a_multiple_of_the_noise_and_has_no_winner(tmp_path):
+    root = small(tmp_path / "results", "fbp", "cgls")
+    out = render(root, tmp_path / "site").parent / "board"
+    column = {c["name"]: c for c in json.loads((out / f"{TASK}.json").read_text())["columns"]}
+    assert {column[name]["better"] for name in ("misfit", "noise", "misfit_ratio")} == {""}
+    page = Page(out / f"{TASK}.html")
+    ticked = [box["value"] for box in page.all("input") if box.get("name") == "columns" and "checked" in box]
+    assert "misfit_ratio" in ticked and not {"misfit", "noise"} & set(ticked)
+    [row] = [line for line in (out / f"{TASK}.tex").read_text().splitlines() if "Fbp" in line]
+    assert "$0.96$" in row and r"\mathbf{0.96}" not in row
+
+
+def test_times_have_three_significant_digits_and_large_numbers_commas():
+    assert [fixed(x, 4, "s") for x in (0.00026543, 0.26543, 9.996, 26.543, 1265.43)] == [
+        "0.000265",
+        "0.265",
+        "10.0",
+        "26.5",
+        "1,265",
+    ]
+    assert (fixed(34600123.0, 0), fixed(-0.5, 2), fixed(0.0, 2)) == ("34,600,123", "−0.50", "0.00")
+    assert [duration(x) for x in (0.0042, 4.2, 252, 9000)] == ["4.20 ms", "4.20 s", "4.20 min", "2.50 h"]
+
+
+def test_a_setting_is_never_blank(tmp_path):
+    header = make_cell(TASK, 1, "fbp", "accuracy").method
+    header = header | {"settings": {"weights": "", "list": [], "off": False, "nothing": None, "scale": 0.0}}
+    out = render(small(tmp_path / "results", "fbp", method=header), tmp_path / "site").parent
+    shown = re.findall(r'<dd class="num">(.*?)</dd>', (out / "method" / "fbp.html").read_text())
+    assert shown == ["none", "none", "no", "none", "0"]
+
+
+CARD = {
+    "command": "recon-bench train fbp --minutes 3 --set weights=a/fbp",
+    "samples": 10,
+    "steps": 5,
+    "seconds": 9.0,
+    "machine": {"gpu": None, "cpu": "C"},
+    "device": "cpu",
+    "threads": 1,
+    "precision": "float32",
+    "seed": 0,
+    "recipe": {"batch": 2, "crop": 0},
+    "data": "fresh samples",
+    "peak_bytes": 1,
+    "best": {"psnr": 30.0, "step": 5},
+    "finished": True,
+    "parameters": 34600123,
+    "bits": 8,
+    "rounding_change_db": 0.01,
+    "commit": None,
+    "clean": None,
+}
+FIRST = {"command": "recon-bench train fbp --minutes 1", "start": None}
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A function: the page of a method whose weights were trained so from others, and that was tuned as well."""
+
+    def trained(start) -> str:
+        root = small(tmp_path / "results", "fbp")
+        for kind in ("accuracy", "tuning"):
+            made = make_cell(TASK, 1, "fbp", kind, repeat=1)
+            header = made.method | {"weights": {"a/fbp": "1" * 64}, "training": {**CARD, "start": start}}
+            write(dataclasses.replace(made, method=header), root)
+        return (render(root, tmp_path / "site").parent / "method" / "fbp.html").read_text()
+
+    return trained
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded", "said"),
+    [
+        ("a/fbp", FIRST, "which are gone, replaced by these; what stands above trains such anew"),
+        ("b/fbp", FIRST, "where they were replaced since, what stands above trains such anew"),
+        ("b/fbp", {}, "this cannot be repeated: how they were trained was not recorded"),
+    ],
+)
+def test_the_command_of_a_training_says_from_which_weights(trained, name, recorded, said):
+    page = trained({"name": name, "sha256": "2" * 64, "samples": 4, "seconds": 2.0, **recorded})
+    assert f"from the weights {name} with the sha256 22222222…" in page and said in page
+    commands = re.findall(r"<code>(recon-bench train .*?)</code>", page)
+    assert commands == ["recon-bench train fbp --minutes 1"] * bool(recorded) + [CARD["command"]]
+
+
+def test_a_trained_method_shows_its_ledger_and_its_parameters_with_commas(trained):
+    page = trained(None)
+    assert "12 of 12 allowed evaluations" in page and "34,600,123" in page and "from random weights" in page
+
+
+def test_the_loss_has_a_logarithmic_axis(tmp_path):
+    made = make_cell(TASK, 1, "fbp", "accuracy")
+    method = made.method | {"weights": {"a/fbp": "1" * 64}, "training": CARD}
+    root = small(tmp_path / "results", "fbp", method=method)
+    names = (("validation", "Validation PSNR", "dB", "higher", 2), ("loss", "Training loss", "", "lower", 6))
+    metrics = [dict(zip(("name", "title", "unit", "better", "digits"), metric)) for metric in names]
+    points = [record("a/fbp", {"loss": 10.0**-n, "validation": 20.0 + n}, {"steps": 10.0 * n}) for n in (1, 2, 3)]
+    header = {"version": 1, "hash": hex16("training"), "title": "Training", "metrics": metrics}
+    write(dataclasses.replace(made, kind="training", measurement=header, method=method, records=points), root)
+    out = render(root, tmp_path / "site").parent
+    for page in (out / "board" / f"{TASK}.html", out / "method" / "fbp.html"):
+        specs = map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', page.read_text()))
+        axes = {spec["y"]["title"]: spec["y"]["log"] for spec in specs}
+        assert axes["Training loss"] is True and axes["Validation PSNR"] is False
 
 
 @pytest.fixture

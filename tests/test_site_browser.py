@@ -235,6 +235,19 @@ def test_charts_are_drawn_and_follow_the_scheme(visit, scheme):
     page.wait_for_function("([plot, before]) => plot.innerHTML !== before", arg=[plot.element_handle(), before])
 
 
+def test_lines_of_a_chart_differ_from_one_another(visit):
+    page = visit(BOARD)
+    found = page.evaluate("""() => {
+      const points = [{ x: 1, y: 1, name: "a" }, { x: 2, y: 2, name: "b" }];
+      const axis = { title: "", unit: "", log: false };
+      const families = Array.from({ length: 60 }, (_, i) => ({ name: `line ${i}`, points, colour: i % 3 }));
+      const methods = families.map(({ name, points }) => ({ name, points }));
+      return [families, methods].map((series) => drawSeries({ kind: "curve", x: axis, y: axis, series }, scheme(), 900)
+        .series.map((line) => JSON.stringify([line.itemStyle.color, line.lineStyle.type, line.symbol])));
+    }""")
+    assert [len(set(styles)) for styles in found] == [60, 60]
+
+
 def test_a_method_page_draws_its_tuning(visit):
     page = visit("method/cgls.html")
     plot = page.locator("figure.chart .plot").first

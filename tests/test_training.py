@@ -443,7 +443,7 @@ def test_the_command_trains_and_shows(home, capsys, monkeypatch):
     assert "kept as ct-ellipses-30/learned-primal-dual-depth1-width4" in capsys.readouterr().out
     assert main(["show", "learned-primal-dual"]) == 0
     shown = capsys.readouterr().out
-    assert "253220" in shown and "dual.0.0 Conv2d (32, 7, 3, 3)" in shown and "depth1-width4" in shown
+    assert "253,220" in shown and "dual.0.0 Conv2d (32, 7, 3, 3)" in shown and "depth1-width4" in shown
 
 
 @pytest.mark.parametrize(

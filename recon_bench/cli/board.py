@@ -74,7 +74,7 @@ def _table(made: Board, wanted: Sequence[str] | None) -> str:
     for row in plain(made.frame):
         line = {name: row[name] for name in ("rank", "method", "family", "images")}
         for column in (known[name] for name in wanted or known if name in known):
-            line[f"{column.name} {column.unit}".strip()] = printing.value(row, column.name, column.digits)
+            line[f"{column.name} {column.unit}".strip()] = printing.value(row, column.name, column.digits, column.unit)
         rows.append({**line, "status": f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]})
     return printing.table(rows, [None] * (len(rows[0]) - 1) + [48])
 

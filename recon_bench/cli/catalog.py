@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recon_bench import registry, weights
+from recon_bench.cli import printing
 from recon_bench.core import Method, NotApplicable
 from recon_bench.measurement import Measurement
 from recon_bench.names import hint
@@ -70,7 +71,7 @@ def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", str(value)
+            yield f"{prefix}{name}", printing.text(value) or "none"
 
 
 def _task_row(task: Task) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from recon_bench.results import ResultError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status: 0 fine, 1 problems found, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows other signs by their numbers
+            stream.reconfigure(errors="backslashreplace")
     argv = sys.argv[1:] if argv is None else list(argv)
     arguments = parser().parse_args(argv)
     arguments.argv = argv

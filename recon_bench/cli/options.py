@@ -25,6 +25,16 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+def check_device(name: str) -> None:
+    """ValueError for a torch device that is not there."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
+
+
 def folder(root: Path) -> Path:
     """``root``; raises :class:`ResultError` where it is no folder."""
     if not root.is_dir():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
+from recon_bench.tables.numbers import number
+
 Rows = Sequence[Mapping[str, Any]]
+ENDS = ("", "_low", "_high")
 
 
 def print_rows(rows: Rows, as_json: bool) -> None:
@@ -26,7 +31,20 @@ def print_json(data: Any) -> None:
 
 def table(rows: Rows, widths: int | Sequence[int | None]) -> str:
     """Rows as text, each column folded at its width (None: not folded); numbers stand as they were formatted."""
-    return tabulate(rows, headers="keys", disable_numparse=True, maxcolwidths=widths)
+    limits = itertools.repeat(widths) if isinstance(widths, int) else widths
+    folded = [{name: _folded(text(cell), width) for (name, cell), width in zip(row.items(), limits)} for row in rows]
+    return tabulate(folded, headers="keys", disable_numparse=True)
+
+
+def _folded(cell: str, width: int | None) -> str:
+    return cell if width is None else "\n".join(textwrap.fill(line, width) for line in cell.splitlines())
+
+
+def text(data: Any) -> str:
+    """A value for a reader: whole numbers with commas, nothing for None."""
+    if isinstance(data, int) and not isinstance(data, bool):
+        return f"{data:,}"
+    return "" if data is None else str(data)
 
 
 def pairs(lines: Sequence[tuple[str, str]]) -> str:
@@ -34,9 +52,7 @@ def pairs(lines: Sequence[tuple[str, str]]) -> str:
     return tabulate(lines, tablefmt="plain", disable_numparse=True)
 
 
-def value(row: Mapping[str, Any], name: str, digits: int) -> str:
+def value(row: Mapping[str, Any], name: str, digits: int, unit: str = "") -> str:
     """Value with its interval ``name_low`` to ``name_high``, as in "28.06 (27.91 to 28.21)"; empty where it is None."""
-    number, low, high = (row[name + end] for end in ("", "_low", "_high"))
-    if number is None:
-        return ""
-    return f"{number:.{digits}f}" + ("" if low is None else f" ({low:.{digits}f} to {high:.{digits}f})")
+    shown, low, high = (None if (x := row[name + end]) is None else number(x, digits, unit) for end in ENDS)
+    return (shown or "") + (f" ({low} to {high})" if low else "")

@@ -30,7 +30,8 @@ def _formatted(row: dict[str, Any]) -> dict[str, Any]:
     digits = 3 if row["metric"] == "ssim" else 2
     ours = {"ours": row["ours"], "ours_low": row["low"], "ours_high": row["high"]}
     kept = {name: value for name, value in row.items() if name not in ("low", "high")}
-    return {**kept, "published": f"{row['published']:.{digits}f}", "ours": printing.value(ours, "ours", digits)}
+    kept |= {"published": f"{row['published']:.{digits}f}", "ours": printing.value(ours, "ours", digits)}
+    return kept | {"gap": "" if row["gap"] is None else f"{row['gap']:+.{digits}f}"}
 
 
 COMMAND = Command("print published figures beside ours", add_arguments, run, place=4)

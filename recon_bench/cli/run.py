@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if threads < 1 or arguments.jobs < 1:
         raise ValueError(f"expected at least 1 thread and 1 job, got {threads} and {arguments.jobs}")
     overrides = _overrides(arguments.set)
+    options.check_device(arguments.device)
     from recon_bench.run import runner
 
     bad = runner.run(

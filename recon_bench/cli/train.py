@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from recon_bench.cli import options
 from recon_bench.cli.command import Command
 
 
@@ -59,12 +60,7 @@ def _check(arguments: argparse.Namespace) -> None:
     """ValueError for numbers out of range and for a device that is not there."""
     if min(arguments.steps, arguments.minutes, arguments.images, arguments.seed) < 0 or arguments.threads < 1:
         raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
-    import torch
-
-    try:
-        torch.empty(0, device=arguments.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {arguments.device} cannot be used: {str(error).splitlines()[0]}") from error
+    options.check_device(arguments.device)
 
 
 def _what(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from recon_bench.core import Operator, Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
@@ -31,7 +32,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
             records[index] = _score(cell.task, method.operator, _name(index), sample, found, seed)
             yield records[index]
         if count == len(test) and test[0].volume:  # part of a volume would not be the volume's figure
-            yield from _volumes(test, records, done, seed)
+            yield from _volumes(cell.task, test, records, done, seed)
 
 
 def _name(index: int) -> str:
@@ -57,12 +58,16 @@ def _score(task: Task, operator: Operator, name: str, sample: Sample, found: Rec
         values["noise"] = noise / norm_y
     if sample.volume:
         values["nmse"] = metrics.nmse(target, image)
-    finite = {key: float(value) for key, value in values.items() if bool(torch.isfinite(value).all())}
-    return Record(sample=name, values=finite, seed=seed, note=found.note)
+    return Record(sample=name, values=_finite(values), seed=seed, note=found.note)
+
+
+def _finite(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """The values of one element as numbers, without those that the image does not define."""
+    return {key: float(value) for key, value in values.items() if bool(torch.isfinite(value).all())}
 
 
 def _volumes(
-    test: Sequence[Sample], records: Mapping[int, Record], done: Mapping[str, Record], seed: int
+    task: Task, test: Sequence[Sample], records: Mapping[int, Record], done: Mapping[str, Record], seed: int
 ) -> Iterator[Record]:
     slices: dict[str, list[int]] = {}
     for index in records:
@@ -75,17 +80,17 @@ def _volumes(
         if any(records[i].error for i in indices):
             yield Record(sample=record.sample, seed=seed, error="a slice of the volume has no reconstruction")
             continue
-        truths = [metrics.magnitude(test[i].truth).double() for i in indices]
-        energy = [float(t.square().sum()) for t in truths]
-        lost = [records[i].values["nmse"] * e for i, e in zip(indices, energy)]
-        mse = torch.tensor(sum(lost) / sum(t.numel() for t in truths))
-        peak = max(float(t.max()) for t in truths)
+        truths = torch.stack([metrics.magnitude(test[i].truth).double() for i in indices])
+        of_slices = [[records[i].values[name] for i in indices] for name in ("psnr", "ssim")]
+        psnr, ssim = torch.tensor(of_slices, dtype=torch.float64)
+        mse = (task.data_range**2 * 10 ** (-psnr / 10)).mean()  # of an empty slice, too, which has no NMSE
         values = {
-            "psnr_volume": float(10 * torch.log10(peak**2 / mse)),
-            "nmse_volume": sum(lost) / sum(energy),
-            "ssim_volume": sum(records[i].values["ssim"] for i in indices) / len(indices),
+            "psnr_volume": metrics.decibels(truths.max().square(), mse),
+            "nmse_volume": mse / truths.square().mean(),
+            "ssim_volume": ssim.mean(),
         }
-        yield Record(sample=record.sample, values=values, seed=seed)
+        note = None if bool(truths.any()) else "the volume is empty: PSNR and NMSE are not defined"
+        yield Record(sample=record.sample, values=_finite(values), seed=seed, note=note)
 
 
 MEASUREMENT = Measurement(

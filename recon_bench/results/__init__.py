@@ -1,6 +1,7 @@
 """The results folder: reading, writing and checking result files and task cards."""
 
 from recon_bench.results.files import (
+    DiskFull,
     Json,
     Result,
     ResultError,
@@ -9,9 +10,11 @@ from recon_bench.results.files import (
     latest,
     load,
     parse,
+    refused,
     result_files,
     started,
     to_result,
+    unused,
     violations,
     write,
     write_card,
@@ -20,6 +23,7 @@ from recon_bench.results.traits import RANKING_KIND
 
 __all__ = [
     "RANKING_KIND",
+    "DiskFull",
     "Json",
     "Result",
     "ResultError",
@@ -28,9 +32,11 @@ __all__ = [
     "latest",
     "load",
     "parse",
+    "refused",
     "result_files",
     "started",
     "to_result",
+    "unused",
     "violations",
     "write",
     "write_card",

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from jsonschema import Draft202012Validator
 
 from recon_bench.results import confirmations
 from recon_bench.results.traits import BEFORE, TRAITS
-from recon_bench.storage import replace_file, sha256
+from recon_bench.storage import full, replace_file, sha256
 
 Json = Mapping[str, Any]
 SEAL = '"seal": '
@@ -32,6 +34,10 @@ SEAL = '"seal": '
 
 class ResultError(Exception):
     """A result file or card that cannot be read, is not valid, or cannot be written; the text names the file."""
+
+
+class DiskFull(ResultError):
+    """There is no room for a result file or card, nor for any other."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class Result:
             made["threads"],
         ]
         time = made["started"].replace("-", "").replace(":", "")
-        return f"{self.kind}-{time}-{sha256(json.dumps(identity).encode())[:6]}"
+        number = f"-{made['number']}" if "number" in made else ""  # of those that began in the same second
+        return f"{self.kind}-{time}-{sha256(json.dumps(identity).encode())[:6]}{number}"
 
     @cached_property
     def traits(self) -> dict[str, Any]:
@@ -107,10 +114,29 @@ class Result:
 CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path", "confirmed"))
 
 
+def unused(result: Result, root: Path) -> Result:
+    """The result with a file name that is not taken below ``root``: a number is added to its provenance if need be."""
+    for number in itertools.count(2):
+        if not os.path.exists(_place(result, root)):  # noqa: PTH110  # False, too, for a name that no file can have
+            return result
+        result = dataclasses.replace(result, provenance={**result.provenance, "number": number})
+    raise AssertionError
+
+
 def write(result: Result, root: Path) -> Path:
-    """Write atomically; its path. Raises :class:`ResultError` for invalid content or a disk that refuses it."""
-    path = result.folder(root) / f"{result.stem}.json"
+    """Write atomically; its path. Nothing is overwritten.
+
+    Raises :class:`DiskFull`, and :class:`ResultError` for invalid content, a file that is there already or a disk that
+    refuses it for another reason.
+    """
+    path = _place(result, root)
+    if os.path.exists(path):  # noqa: PTH110
+        raise ResultError(f"{path}: not written, it is there already, and results are never overwritten")
     return _write(path, result.data())
+
+
+def _place(result: Result, root: Path) -> Path:
+    return result.folder(root) / f"{result.stem}.json"
 
 
 def write_card(card: Json, root: Path) -> Path:
@@ -265,18 +291,26 @@ def parse(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, data: Json, part: str = "") -> Path:
     try:
-        text = _text(data)
+        text = _text(data).encode()
     except (TypeError, ValueError) as error:
         raise ResultError(f"{path}: not written, its content is not JSON ({error})") from error
     for violation in violations(json.loads(text), part):
         raise ResultError(f"{path}: not written, {violation}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, text.encode())
+        replace_file(path, text)
     except OSError as error:
-        advice = "Free some space there or choose another folder with --results; what was finished before is kept."
-        raise ResultError(f"{path}: could not be written ({error.strerror or error}). {advice}") from error
+        raise refused(path, error) from error
     return path
+
+
+def refused(path: Path, error: OSError) -> ResultError:
+    """What to raise where ``path`` could not be written."""
+    said = f"{path}: could not be written ({error.strerror or error})"
+    if full(error):
+        advice = "Free some space there or choose another folder with --results; what was finished before is kept."
+        return DiskFull(f"{said}. {advice}")
+    return ResultError(said)
 
 
 def _text(data: Json) -> str:

@@ -29,7 +29,7 @@ from recon_bench.results.confirmations import Compared, Entry
 from recon_bench.rules import Rules
 from recon_bench.run import journal, provenance
 from recon_bench.run.local import Executor, Local
-from recon_bench.run.worker import Job
+from recon_bench.run.worker import CHANGED, Job
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import interval
 
@@ -49,6 +49,7 @@ class Stale:
     kind: Measurement
     asked: tuple[str, str, str]
     code: str
+    file: Path  # of the method
     seals: Mapping[str, str]  # of the weights as they are now
 
     def __str__(self) -> str:
@@ -59,8 +60,9 @@ class Stale:
         made = self.result.provenance
         rules = Rules(**{name: value for name, value in self.result.rules.items() if name != "hash"})
         few = dataclasses.replace(rules, seeds=tuple(rules.seeds), images=images, repeats=REPEATS)
-        where = (few, made["device"], made["threads"], folder, dict(self.seals))
         task, method, kind = self.asked
+        code = self.code if registry.is_path(method) else ""
+        where = (few, made["device"], made["threads"], folder, dict(self.seals), code)
         return Job(task, method, kind, self.result.method["settings"], *where)
 
     def entry(self, compared: Sequence[Compared], reason: str | None, command: str, follows: str = "") -> Entry:
@@ -101,6 +103,8 @@ def confirm(
     ResultError where the confirmations of the folder are damaged, OSError where nothing can be written; what was
     confirmed before stays.
     """
+    root = root.absolute()  # what is imported may change the working directory
+    tasks, methods, kinds = ([*map(registry.absolute, names)] for names in (tasks, methods, kinds))
     provenance.commit()  # of the code that is imported now, whatever is edited while it runs
     for problem in confirmations.violations(root):
         raise ResultError(problem)
@@ -146,7 +150,8 @@ def stale(
             continue
         seals = weights.seals(result.method.get("weights", {}))
         if seals.keys() == result.method.get("weights", {}).keys() and not result.stands_for(codes[name], seals):
-            yield Stale(result, kind, (asked_task, known_methods[name][0], asked_kind), codes[name], seals)
+            asked, method = known_methods[name]
+            yield Stale(result, kind, (asked_task, asked, asked_kind), codes[name], Path(method.path), seals)
 
 
 def _by_own_name(asked: Sequence[str], find: Callable[[str], Noun]) -> dict[str, tuple[str, Noun]]:
@@ -183,6 +188,8 @@ def _looked_at(
     with scratch as whole, tqdm(total=len(todo), disable=None) as bar:
         for item, folder in _measured(todo, Path(whole), jobs, executor, images):
             compared, reason, problem = _compare(item, journal.read(folder / "journal.jsonl"))
+            if identity.of_file(item.file) != item.code:
+                problem = CHANGED
             if problem:
                 left.append(item)
                 tqdm.write(f"{item}, first {images} images: {problem}", file=sys.stderr)

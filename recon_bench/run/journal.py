@@ -2,7 +2,8 @@
 
 JSON lines: ``{"record": ...}``, ``{"picture": ...}``, ``{"backend": ...}`` and, when a process has done its part,
 ``{"end": status, "reason": ..., "at": ...}``, with the point of the curve that it was for. An interrupted cell is
-resumed from its journal; a crash loses only the image it was at.
+resumed from its journal; a crash loses only the image it was at. Texts are cut and made valid UTF-8: what a method
+says may be anything.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recon_bench.measurement import Record
+
+PICTURE = ("name", "sha256", "caption")
+END = ("end", "reason", "at")
+TEXT = 2000  # characters of a text that are kept; the log has all
+_NO_ENTRY = (ValueError, TypeError, KeyError, AttributeError)  # of a line that is none
 
 
 @dataclass
@@ -33,20 +39,20 @@ class Journal:
 
 
 def read(path: Path) -> Journal:
-    """The journal at ``path``; a line cut short by a kill is left out."""
+    """The journal at ``path``; a line that is no entry, such as one cut short by a kill, is left out."""
     found, records = Journal(), dict[str, Record]()
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        with contextlib.suppress(json.JSONDecodeError):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(*_NO_ENTRY):
             entry = json.loads(line)
             if "record" in entry:
-                record = Record(**entry["record"])
+                record = Record(**{**entry["record"], "values": dict(entry["record"]["values"])})
                 records[record.key] = record
             elif "picture" in entry:
-                found.pictures[entry["picture"]["name"]] = entry["picture"]
+                found.pictures[entry["picture"]["name"]] = {key: entry["picture"][key] for key in PICTURE}
             elif "backend" in entry:
                 found.backend = entry["backend"]
             else:
-                found.ends[_place(entry["at"])] = entry
+                found.ends[_place(entry["at"])] = {key: entry[key] for key in END}
     found.records = list(records.values())
     return found
 
@@ -62,10 +68,40 @@ def end(status: str, reason: str | None, at: Mapping[str, float]) -> dict[str, A
 
 
 def append(path: Path, *entries: Mapping[str, Any]) -> None:
-    """Add entries, on lines of their own even where a kill cut the last one short. OSError where the disk refuses."""
+    """Add entries. Errors as of :func:`appending`."""
+    with appending(path) as add:
+        for entry in entries:
+            add(entry)
+
+
+@contextlib.contextmanager
+def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that adds an entry, on a line of its own even where a kill cut the last one short.
+
+    The file stays open meanwhile: a method may use up all others, or change the working directory. The function raises
+    ValueError or TypeError for what is not JSON, of which nothing is written, and OSError where the disk refuses it.
+    """
     with path.open("a", encoding="utf-8") as file:
         file.write("\n" if file.tell() else "")
-        file.writelines(json.dumps(entry) + "\n" for entry in entries)
+
+        def add(entry: Mapping[str, Any]) -> None:
+            file.write(json.dumps(legible(entry), allow_nan=False) + "\n")
+            file.flush()
+
+        yield add
+
+
+def legible(data: Any, longest: int = TEXT) -> Any:
+    """``data`` with every text in it valid UTF-8, what is not being escaped, and at most ``longest`` characters."""
+    if isinstance(data, Mapping):
+        return {legible(key, longest): legible(value, longest) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [legible(value, longest) for value in data]
+    if not isinstance(data, str):
+        return data
+    text = data.encode(errors="backslashreplace").decode()
+    said = f"… ({len(text):,} characters)"
+    return text if len(text) <= longest else text[: longest - len(said)] + said
 
 
 def _place(at: Mapping[str, float]) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from recon_bench.run.worker import Job, work
+
+LONGEST = 60  # bytes of a temporary folder below which sockets have a place
+SHORT = "/tmp"
 
 
 class Executor(Protocol):
@@ -36,6 +41,7 @@ class Local:
 
     def start(self, job: Job) -> Any:
         """A process that leads a group of its own."""
+        _short_folder()
         process = self._context.Process(target=self._work, args=(job,))
         process.start()
         return process
@@ -51,3 +57,14 @@ class Local:
                 os.killpg(started.pid, signal.SIGKILL)
             started.kill()
         started.join()
+
+
+def _short_folder() -> None:
+    """Have multiprocessing keep its sockets where their paths are short enough for the system, about 100 bytes."""
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual)) > LONGEST and os.access(SHORT, os.W_OK):
+        tempfile.tempdir = SHORT
+        try:
+            multiprocessing.util.get_temp_dir()  # made once, then used for all sockets
+        finally:
+            tempfile.tempdir = usual

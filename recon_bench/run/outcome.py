@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import signal
 import sys
 import time
@@ -13,15 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recon_bench import weights
+from recon_bench import results, weights
 from recon_bench.measurement import Record
 from recon_bench.results import Result
 from recon_bench.results.traits import TRAITS
 from recon_bench.run import journal, provenance
 from recon_bench.run.journal import Journal
 from recon_bench.run.plan import Planned
+from recon_bench.run.worker import CHANGED
 from recon_bench.scoring import tuner
 from recon_bench.storage import REPOSITORY
+
+LINE = 20_000  # characters of a command that are kept
 
 
 @dataclass
@@ -32,10 +36,11 @@ class Running:
     settings: dict[str, Any]
     tuned: list[str]
     folder: Path
-    points: list[Mapping[str, float]]  # to come
+    points: list[Mapping[str, float]] = field(default_factory=list)  # to come
     at: Mapping[str, float] = field(default_factory=dict)
     process: Any = None  # the executor's
     started: float = field(default_factory=time.time)
+    since: float = field(default_factory=time.monotonic)  # the same moment; the clock of the machine may be set
     begun: float = 0.0  # when the process was started, on the monotonic clock
 
     @property
@@ -64,20 +69,47 @@ def not_applicable(item: Running) -> bool:
     return any(end["end"] == "not-applicable" for end in journal.read(item.journal).ends.values())
 
 
-def result(item: Running, exit_status: int | None, late: bool, command: str) -> tuple[Result, list[str]]:
-    """The result of a cell that has ended (``late``: was stopped), and the names of the pictures in its folder."""
-    cell, setup = item.cell, item.cell.setup
+def result(item: Running, exit_status: int | None, late: bool, command: str, root: Path) -> tuple[Result, list[str]]:
+    """The result of a cell that has ended (``late``: was stopped), and the names of the pictures in its folder.
+
+    It has a name of its own among the results in ``root``.
+    """
+    cell = item.cell
     known = journal.read(item.journal)
-    records, made = known.records, known.pictures
     status, reason = _status(item, known, exit_status, late)
     settings, tuned = item.settings, item.tuned
     if cell.kind.ledger and status in ("ok", "timeout"):
-        chosen = tuner.best_settings(cell.method, records)
+        chosen = tuner.best_settings(cell.method, known.records)
         settings, tuned = settings | chosen, sorted(chosen)
-    found = Result(
+    found = results.unused(_result(item, known, status, reason, _method(cell, settings, tuned), command), root)
+    images = {
+        name: {"file": f"{found.stem}-{name}.webp", "sha256": picture["sha256"], "caption": picture["caption"]}
+        for name, picture in known.pictures.items()
+    }
+    return dataclasses.replace(found, images=images), list(images)
+
+
+def failed(item: Running, reason: str, command: str, root: Path) -> Result:
+    """The row of a cell that cannot be run or whose result cannot be written; settings that are not JSON are quoted."""
+    settings = {name: value if _is_json(value) else repr(value) for name, value in item.settings.items()}
+    method = {name: value for name, value in _method(item.cell, settings, item.tuned).items() if _is_json(value)}
+    return results.unused(_result(item, Journal(), "failed", reason, method, command), root)
+
+
+def _is_json(value: Any) -> bool:
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
+        return bool(json.dumps(value, allow_nan=False))
+    return False
+
+
+def _result(
+    item: Running, known: Journal, status: str, reason: str | None, method: dict[str, Any], command: str
+) -> Result:
+    cell, setup = item.cell, item.cell.setup
+    return Result(
         kind=cell.kind.name,
         task={"name": cell.task.name, "version": cell.task.version, "hash": cell.task.hash},
-        method=_method(cell, settings, tuned),
+        method=method,
         rules=dataclasses.asdict(setup.rules) | {"hash": setup.rules.hash},
         measurement={
             "version": cell.kind.version,
@@ -88,31 +120,26 @@ def result(item: Running, exit_status: int | None, late: bool, command: str) -> 
             "traits": {name: getattr(cell.kind, name) for name in TRAITS} | {"hidden": list(cell.kind.hidden)},
         },
         status=status,
-        reason=reason,
+        reason=journal.legible(reason),
         provenance={**_provenance(item, command), "backend": known.backend},
         images={},
-        records=[dataclasses.asdict(record) for record in records],
+        records=[dataclasses.asdict(record) for record in known.records],
     )
-    images = {
-        name: {"file": f"{found.stem}-{name}.webp", "sha256": picture["sha256"], "caption": picture["caption"]}
-        for name, picture in made.items()
-    }
-    return dataclasses.replace(found, images=images), list(made)
 
 
 def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[str, Any]:
     path = Path(cell.method.path).resolve()
     inside = path.is_relative_to(REPOSITORY)
     names = ("name", "title", "family", "summary", "reference", "depth")
-    return {
+    header = {
         **{name: getattr(cell.method, name) for name in names},
         "file": str(path.relative_to(REPOSITORY) if inside else path.name),
         "hash": cell.identity,
         "settings": settings,
         "tuned": tuned,
         **({"weights": dict(cell.weights)} if cell.weights else {}),
-        **_training(cell),
     }
+    return {**journal.legible(header), **_training(cell)}
 
 
 def _training(cell: Planned) -> dict[str, Any]:
@@ -127,7 +154,7 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
     commit, clean = provenance.commit()
     return {
         "started": datetime.fromtimestamp(item.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "seconds": round(time.time() - item.started, 3),
+        "seconds": round(time.monotonic() - item.since, 3),
         "machine": provenance.machine(setup.device),
         "device": setup.device,
         "threads": setup.threads,
@@ -136,7 +163,7 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
         "commit": commit,
         "clean": clean,
         "seeds": list(setup.rules.seeds),
-        "command": command,
+        "command": journal.legible(command, LINE),
     }
 
 
@@ -153,6 +180,8 @@ def _status(item: Running, known: Journal, exit_status: int | None, late: bool) 
     records = known.records
     failed = [record for record in records if record.error]
     ends = list(known.ends.values())
+    if item.cell.changed:
+        return "failed", CHANGED
     if late or not ends:
         finished = f"{len(records) - len(failed)} records were finished"
         return "timeout" if late else "failed", f"{_ended(item, exit_status, late)}; {finished}"

@@ -48,6 +48,14 @@ class Planned:
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.name} · {self.kind.name}"
 
+    @property
+    def changed(self) -> bool:
+        """Whether the code of its method is no longer what it was when the run was planned."""
+        try:
+            return identity.of_file(Path(self.method.path)) != self.identity
+        except (OSError, SyntaxError, ValueError):
+            return True
+
     def overrides(self) -> dict[str, Any]:
         """Settings of its method that the user set, as text by name."""
         return dict(self.setup.overrides.get(self.method.name, {}))

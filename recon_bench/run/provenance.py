@@ -53,16 +53,28 @@ def packages() -> dict[str, str]:
 
 @functools.cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the checkout and whether its code is as committed; (None, None) outside a repository."""
-    head = _git("rev-parse", "HEAD")
-    if not head:
+    """The commit of the checkout and whether its code is as committed.
+
+    (None, None) where this is no checkout of its own, such as a download inside another repository.
+    """
+    top, head = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "HEAD")
+    if not top or not head or Path(top).resolve() != REPOSITORY:
         return None, None
-    return head, _git("status", "--porcelain", "--", "recon_bench", "baselines", ":!baselines/weights") == ""
+    changes = _git("status", "--porcelain", "--untracked-files=all", "--", "recon_bench", "baselines", WEIGHTS)
+    return head, changes == ""
+
+
+WEIGHTS = ":!baselines/weights"  # a result has their hashes
 
 
 def _git(*arguments: str) -> str | None:
+    """What git says of the folder that our code is in, whatever repository the environment names."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, errors="replace", check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.removesuffix("\n")

@@ -8,7 +8,6 @@ in ``<results>/.partial`` from which the next run goes on.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 import sys
@@ -16,17 +15,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from recon_bench import registry, results
-from recon_bench.results import Result, ResultError
+from recon_bench.results import DiskFull, Result, ResultError
 from recon_bench.rules import Rules
 from recon_bench.run import outcome, provenance, task_cards, worker
 from recon_bench.run.local import Executor, Local
 from recon_bench.run.outcome import Running
 from recon_bench.run.plan import Planned, RunSetup, cells
-from recon_bench.storage import REPOSITORY, digest, locked
+from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
 
 PARTIAL = ".partial"
 SHIPPED = REPOSITORY / "results"
@@ -56,6 +56,9 @@ def run(
     """
     if overrides and results_folder.resolve() == SHIPPED.resolve():
         raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
+    # What is imported may change the working directory.
+    results_folder = results_folder.absolute()
+    tasks, methods, kinds = ([*map(registry.absolute, names)] for names in (tasks, methods, kinds))
     provenance.commit()  # of the code that is imported now, whatever is edited while it runs
     setup = RunSetup(rules, device, threads, overrides or {})
     _check_overrides(setup, methods)
@@ -110,7 +113,9 @@ def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
     for task in {cell.task.name: cell.task for cell in todo}.values():
         try:
             task_cards.write(task, root)
-        except ValueError as error:  # damaged data; a full disk is a ResultError or OSError and ends the run
+        except (ValueError, ResultError, OSError) as error:  # damaged data, or a card that cannot be written
+            if isinstance(error, DiskFull) or (isinstance(error, OSError) and full(error)):
+                raise
             broken[task.name] = str(error)
             print(f"without {task.name}: {error}", file=sys.stderr)
     return [cell for cell in todo if cell.task.name not in broken]
@@ -235,6 +240,21 @@ class _Run:
 
     def _start(self, cell: Planned) -> None:
         settings, tuned = cell.settings([*self.known, *self.shipped])
+        item = Running(cell, settings, tuned, self.root / PARTIAL)
+        try:
+            item.folder = self._folder(cell, settings)
+            item.points = cell.points(settings)
+            self._next(item)
+        except DiskFull:
+            raise
+        except Exception as error:  # settings that are not JSON, or what a measurement raises
+            self._failed(item, f"cannot be run: {type(error).__name__}: {error}")
+            self.bar.update()
+            return
+        self.running.append(item)
+
+    def _folder(self, cell: Planned, settings: dict[str, Any]) -> Path:
+        """The folder of a cell's journal, the same at every run that asks for just this."""
         asked = [cell.task.hash, cell.method.name, cell.identity, cell.kind.hash, cell.setup.rules.hash]
         used = [settings, dict(cell.weights), cell.setup.device, cell.setup.threads]
         folder = self.root / PARTIAL / digest([*asked, *used])
@@ -243,18 +263,14 @@ class _Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ResultError(
-                f"{folder}: cannot be made ({error.strerror}); choose another folder with --results"
-            ) from error
-        item = Running(cell, settings, tuned, folder, cell.points(settings))
-        self.running.append(item)
-        self._next(item)
+            raise results.refused(folder, error) from error
+        return folder
 
     def _next(self, item: Running) -> None:
         """Start the process of the next point of a cell; most cells have one, and no points."""
         item.at, item.begun = item.points.pop(0), time.monotonic()
         item.process = self.executor.start(item.cell.job(item.settings, item.folder, item.at))
-        self.bar.set_postfix_str("; ".join(str(item.cell) for item in self.running))
+        self.bar.set_postfix_str("; ".join(dict.fromkeys(str(other.cell) for other in [*self.running, item])))
 
     def _wait(self) -> None:
         time.sleep(0.02)
@@ -265,34 +281,70 @@ class _Run:
                 continue
             self.executor.kill(item.process)
             if status == worker.DISK_ERROR:
-                raise ResultError(
+                raise DiskFull(
                     f"{item.folder}: could not be written, see {item.folder / 'log.txt'}. Free some space there or "
                     "choose another folder with --results; what was finished is kept and reused."
                 )
-            if item.at:
-                outcome.close_point(item, status, late)
-            if item.points and not outcome.not_applicable(item):
-                self._next(item)
-                continue
-            self.running.remove(item)
-            self._finish(item, status, late and not item.at)
-            self.bar.update()
+            try:
+                done = self._go_on(item, status, late)
+            except OSError as error:
+                if full(error):
+                    raise results.refused(item.folder, error) from error
+                self._failed(item, f"cannot go on: {error}")
+                done = True
+            if done:
+                self.running.remove(item)
+                self.bar.update()
+
+    def _go_on(self, item: Running, status: int | None, late: bool) -> bool:
+        """Start the next point of a cell whose process has ended, or finish the cell; whether it is done."""
+        if item.at:
+            outcome.close_point(item, status, late)
+        if item.points and not outcome.not_applicable(item):
+            self._next(item)
+            return False
+        self._finish(item, status, late and not item.at)
+        return True
 
     def _finish(self, item: Running, status: int | None, late: bool) -> None:
-        result, made = outcome.result(item, status, late, self.command)
-        for name in made:
-            source = item.folder / f"{name}.webp"
-            target = result.folder(self.root) / f"{result.stem}-{name}.webp"
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source, target)  # noqa: PTH105
-            except OSError as error:
-                raise ResultError(f"{target}: could not be written ({error.strerror})") from error
-        path = results.write(result, self.root)
+        result, made = outcome.result(item, status, late, self.command, self.root)
+        try:
+            for name in made:
+                self._keep(item.folder / f"{name}.webp", result.folder(self.root) / f"{result.stem}-{name}.webp")
+            path = results.write(result, self.root)
+        except DiskFull:
+            raise
+        except ResultError as error:
+            item.journal.unlink(missing_ok=True)
+            self._failed(item, str(error))
+            return
         self.known.append(result)
         if result.status in ("ok", "not-applicable"):
             shutil.rmtree(item.folder, ignore_errors=True)
-            return
+        else:
+            item.journal.unlink(missing_ok=True)
+            self._tell(item, f"{result.status}: {result.reason} (log: {item.folder / 'log.txt'}; row: {path})")
+
+    def _keep(self, picture: Path, target: Path) -> None:
+        """Copy a picture to beside its result, which may be on another disk."""
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(target, picture.read_bytes())
+        except OSError as error:
+            raise results.refused(target, error) from error
+
+    def _failed(self, item: Running, reason: str) -> None:
+        """Write the row of a cell whose result there cannot be; where not even that can be written, say so."""
+        result = outcome.failed(item, reason, self.command, self.root)
+        try:
+            where = f"row: {results.write(result, self.root)}"
+            self.known.append(result)
+        except DiskFull:
+            raise
+        except ResultError as error:
+            where = f"there is no row of it: {error}"
+        self._tell(item, f"{result.status}: {result.reason} ({where})")
+
+    def _tell(self, item: Running, what: str) -> None:
         self.bad += 1
-        (item.folder / "journal.jsonl").unlink(missing_ok=True)
-        self.bar.write(f"{item.cell}: {result.status}: {result.reason} (log: {item.folder / 'log.txt'}; row: {path})")
+        self.bar.write(f"{item.cell}: {what}")

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ from recon_bench.measurement import Cell, Record
 from recon_bench.rules import Rules
 from recon_bench.run import journal
 from recon_bench.scoring import pictures
+from recon_bench.storage import full
 from recon_bench.task import Task
 
-DISK_ERROR = 74  # exit status of a worker that could not write its journal (EX_IOERR)
+Entry = Mapping[str, Any]
+DISK_ERROR = 74  # exit status of a worker that had no room for what it found (EX_IOERR)
+CHANGED = "the method or its weights were changed during the run; run it again"
 
 
-class CannotWrite(Exception):
-    """A picture could not be written: the disk's failure, not the method's."""
+class CannotWrite(BaseException):
+    """There was no room for a picture: the disk's failure, which nobody may take for the method's."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,25 @@ def work(job: Job) -> None:
     if known.end(job.at) is not None:  # finished before, but the runner died before it wrote the result
         return
     try:
-        for entry in _entries(job, {record.key: record for record in known.records}):
-            journal.append(job.journal, entry)
-    except (OSError, CannotWrite):  # what the method itself raises never comes here
+        with journal.appending(job.journal) as add:
+            _note(_entries(job, {record.key: record for record in known.records}), add, job)
+    except (OSError, CannotWrite) as error:  # what the method itself raises never comes here
         traceback.print_exc()
         sys.stderr.flush()
-        os._exit(DISK_ERROR)
+        os._exit(DISK_ERROR if isinstance(error, CannotWrite) or full(error) else 1)
 
 
-def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
+def _note(entries: Iterable[Entry], add: Callable[[Entry], None], job: Job) -> None:
+    """Add the entries to the journal, up to one that cannot be written."""
+    for entry in entries:
+        try:
+            add(entry)
+        except (TypeError, ValueError) as error:
+            add(journal.end("failed", f"what was measured cannot be written ({error}): {entry}", job.at))
+            return
+
+
+def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[Entry]:
     """Journal entries as they come; pictures are written when the measurement hands them over."""
     saved: list[dict[str, str]] = []
 
@@ -78,32 +91,37 @@ def _entries(job: Job, done: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
         try:
             seal = pictures.save(pixels, job.folder / f"{name}.webp")
         except OSError as error:
-            raise CannotWrite(str(error)) from error
+            if full(error):
+                raise CannotWrite(str(error)) from error
+            raise
         saved.append({"name": name, "sha256": seal, "caption": caption})
 
-    method = registry.method(job.method)
-    settings = registry.with_settings(method, job.settings)
     backends: set[str] = set()
-    task = _noting(registry.task(job.task), backends)
-    cell = Cell(task, method, settings, job.rules, torch.device(job.device), job.at)
-    changed = journal.end("failed", "the method or its weights were changed during the run; run it again", job.at)
-    if not _as_planned(job, cell):
-        yield changed
-        return
-    end = journal.end("ok", None, job.at)
     try:
-        for record in registry.measurement(job.kind).measure(cell, done, save):
-            yield journal.record(record)
-        yield from ({"picture": picture} for picture in saved)
-        yield from ({"backend": name} for name in backends)
-    except NotApplicable as reason:
-        end = journal.end("not-applicable", str(reason), job.at)
-    except CannotWrite:
-        raise
+        cell = _cell(job, backends)
+        if changed := _changed(job, cell):
+            yield journal.end("failed", changed, job.at)
+            return
+        end = journal.end("ok", None, job.at)
+        try:
+            for record in registry.measurement(job.kind).measure(cell, done, save):
+                yield journal.record(record)
+            yield from ({"picture": picture} for picture in saved)
+            yield from ({"backend": name} for name in backends)
+        except NotApplicable as reason:
+            end = journal.end("not-applicable", str(reason), job.at)
+        changed = _changed(job, cell)
+        yield journal.end("failed", changed, job.at) if changed else end
     except Exception as error:
         traceback.print_exc()
-        end = journal.end("failed", f"{type(error).__name__}: {error}", job.at)
-    yield end if _as_planned(job, cell) else changed
+        yield journal.end("failed", f"{type(error).__name__}: {error}", job.at)
+
+
+def _cell(job: Job, backends: set[str]) -> Cell:
+    method = registry.method(job.method)
+    settings = registry.with_settings(method, job.settings)
+    task = _noting(registry.task(job.task), backends)
+    return Cell(task, method, settings, job.rules, torch.device(job.device), job.at)
 
 
 def _noting(task: Task, backends: set[str]) -> Task:
@@ -117,13 +135,13 @@ def _noting(task: Task, backends: set[str]) -> Task:
     return dataclasses.replace(task, make_operator=make_operator)
 
 
-def _as_planned(job: Job, cell: Cell) -> bool:
-    """Whether code and weights are those that the run was planned with: no weights came that would be taken, either."""
+def _changed(job: Job, cell: Cell) -> str | None:
+    """What to say where code or weights are not those of the plan, or weights came that would be taken; else None."""
     if job.code and identity.of_file(Path(cell.method.path)) != job.code:
-        return False
+        return CHANGED
     named = registry.measurement(job.kind).weights is not None
     taken = [] if named else weights.own(cell.method, job.task, job.rules.seeds, cell.settings)
-    return weights.seals({*job.weights, *taken}) == job.weights
+    return None if weights.seals({*job.weights, *taken}) == job.weights else CHANGED
 
 
 def _die_with_parent() -> None:
@@ -144,7 +162,8 @@ def _redirect_output(log: Path) -> None:
     sys.stderr.flush()
     try:
         target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    except OSError:
-        os._exit(DISK_ERROR)
+    except OSError as error:
+        os._exit(DISK_ERROR if full(error) else 1)
     os.dup2(target, 1)
     os.dup2(target, 2)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

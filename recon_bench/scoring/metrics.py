@@ -1,7 +1,7 @@
 """Image quality, as pure functions of (truth, reconstruction). Batched: ``(batch, rows, columns)`` gives ``(batch,)``.
 
 Complex images are compared by their magnitude, as fastMRI does (doi:10.1148/ryai.2020190007); the caller passes
-magnitudes. Everything is computed in float64.
+magnitudes. Everything is computed in float64. An image without any error has a PSNR of EXACT, so that it has a rank.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import Noise
+from recon_bench.rules import EXACT
 from recon_bench.task import Ssim
 
 _IMAGE = (-2, -1)
 
 
+def decibels(signal: Tensor, error: Tensor) -> Tensor:
+    """10 log10(signal / error) of powers, at most EXACT, which stands for no error; not finite without a signal."""
+    return (10 * torch.log10(signal / error)).clamp(max=EXACT)
+
+
 def psnr(truth: Tensor, x: Tensor, data_range: float) -> Tensor:
-    """Peak signal-to-noise ratio in dB: 20 log10(data_range) - 10 log10(mean squared error)."""
+    """Peak signal-to-noise ratio in dB: 20 log10(data_range) - 10 log10(mean squared error), at most EXACT."""
     mse = (x.double() - truth.double()).square().mean(_IMAGE)
-    return 10 * torch.log10(data_range**2 / mse)
+    return decibels(torch.full_like(mse, data_range**2), mse)
 
 
 def nmse(truth: Tensor, x: Tensor) -> Tensor:
@@ -43,7 +49,7 @@ def regressed_snr(truth: Tensor, x: Tensor) -> Tensor:
     cross = (centred_t * centred_r).sum(-1).square()
     energy = centred_r.square().sum(-1)
     residual = centred_t.square().sum(-1) - torch.where(energy > 0, cross / energy, torch.zeros_like(energy))
-    return 10 * torch.log10(t.square().sum(-1) / residual.clamp(min=torch.finfo(torch.float64).tiny))
+    return decibels(t.square().sum(-1), residual.clamp(min=0))
 
 
 def ssim(truth: Tensor, x: Tensor, data_range: float, settings: Ssim) -> Tensor:

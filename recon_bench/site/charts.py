@@ -17,6 +17,8 @@ from recon_bench.tables.board import RANKING_METRIC, Board, pareto
 from recon_bench.tables.columns import Column
 
 COST = "seconds"
+LOGARITHMIC = ("loss",)  # metrics that fall over orders of magnitude
+TRAINED = (("validation", "Validation PSNR", "dB", 2), ("loss", "Training loss", "", 6))
 # The order gives each family its colour and symbol, the same on every page.
 FAMILIES = ("direct", "spectral", "iterative", "variational", "post-processing", "unrolled", "equilibrium", "outside")
 
@@ -55,7 +57,7 @@ def speed_accuracy(board: Board, here: str) -> Figure | None:
     spec = {"kind": "scatter", "x": _axis(x, log=True), "y": _axis(y), "series": series, "front": front}
     rows = [
         [row["title"], row["family"], "yes" if row["front"] else "no"]
-        + [significant(row[COST]), fixed(row[RANKING_METRIC], y.digits)]
+        + [fixed(row[COST], x.digits, x.unit), fixed(row[RANKING_METRIC], y.digits)]
         for row in records(frame)
     ]
     heads = ["Method", "Family", "On the front", _label(x), _label(y)]
@@ -82,12 +84,14 @@ def curve_figures(board: Board, curves: pd.DataFrame) -> Iterator[Figure]:
         ]
         x = {"title": axis.capitalize().replace("_", " "), "unit": "", "log": _spread(part["at"].tolist())}
         rows = [
-            [titles[row["method"]], significant(row["at"]), fixed(row["value"], y.digits), _between(row, y.digits)]
+            [titles[row["method"]], significant(row["at"]), fixed(row["value"], y.digits, y.unit), _between(row, y)]
             for row in records(part)
         ]
         label = f"{header['title']}: {y.title} over {axis}, by method"
-        caption = f"{header['title']}. Lines are methods, vertical bars intervals; {y.better} is better."
-        spec = {"kind": "curve", "x": x, "y": _axis(y), "series": series}
+        wins = f"; {y.better} is better" if y.better else ""
+        caption = f"{header['title']}. Lines are methods, vertical bars intervals{wins}."
+        log = metric in LOGARITHMIC and bool((part["value"] > 0).all())
+        spec = {"kind": "curve", "x": x, "y": _axis(y, log), "series": series}
         yield Figure(f"{kind}-{metric}-{axis}", label, caption, spec, ["Method", axis, _label(y), "Interval"], rows)
 
 
@@ -111,24 +115,24 @@ def tuning_figure(identifier: str, ledger: Sequence[Mapping[str, Any]], setting:
     return Figure(identifier, label, "Score on validation images of every value tried.", spec, heads, rows, 0)
 
 
-def training_figure(identifier: str, curve: Result) -> Figure:
-    """Validation PSNR over the steps of one training."""
-    known = [
-        (record["at"]["steps"], record["values"]["validation"])
-        for record in curve.records
-        if "validation" in record["values"]
-    ]
-    spec = {
-        "kind": "curve",
-        "x": {"title": "Steps", "unit": "", "log": False},
-        "y": {"title": "Validation PSNR", "unit": "dB", "log": False},
-        "series": [
-            {"name": "PSNR", "points": [{"name": f"step {step}", "x": step, "y": psnr} for step, psnr in known]}
-        ],
-    }
-    rows = [[f"{step:,.0f}", fixed(psnr, 2)] for step, psnr in known]
-    label = "Training: validation PSNR over steps"
-    return Figure(identifier, label, "The weights that did best are kept.", spec, ["Step", "PSNR (dB)"], rows, 0)
+def training_figures(identifier: str, curve: Result) -> Iterator[Figure]:
+    """Validation PSNR and, on a logarithmic axis, the loss over the steps of one training."""
+    for name, title, unit, digits in TRAINED:
+        known = [(r["at"]["steps"], r["values"][name]) for r in curve.records if name in r["values"]]
+        if not known:
+            continue
+        log = name in LOGARITHMIC and all(value > 0 for _, value in known)
+        points = [{"name": f"step {step:,.0f}", "x": step, "y": value} for step, value in known]
+        spec = {
+            "kind": "curve",
+            "x": {"title": "Steps", "unit": "", "log": False},
+            "y": {"title": title, "unit": unit, "log": log},
+            "series": [{"name": title, "points": points}],
+        }
+        rows = [[f"{step:,.0f}", fixed(value, digits)] for step, value in known]
+        heads = ["Step", f"{title} ({unit})" if unit else title]
+        caption = f"{title} over steps" + ("; the axis is logarithmic." if log else "; the best weights are kept.")
+        yield Figure(f"{identifier}-{name}", f"Training: {title.lower()} over steps", caption, spec, heads, rows, 0)
 
 
 def ledger_table(ledger: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -168,8 +172,9 @@ def _ends(low: float, high: float) -> dict[str, float]:
     return {} if math.isnan(low) else {"low": low, "high": high}
 
 
-def _between(row: dict[str, Any], digits: int) -> str:
-    return "–" if math.isnan(row["low"]) else f"{fixed(row['low'], digits)} to {fixed(row['high'], digits)}"
+def _between(row: dict[str, Any], column: Column) -> str:
+    low, high = (fixed(row[end], column.digits, column.unit) for end in ("low", "high"))
+    return "–" if math.isnan(row["low"]) else f"{low} to {high}"
 
 
 def _spread(values: Sequence[float]) -> bool:

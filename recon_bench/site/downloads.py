@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from recon_bench.site.model import records
-from recon_bench.site.text import fixed, tex
+from recon_bench.site.text import tex
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import Column
 from recon_bench.tables.export import board_data, images
+from recon_bench.tables.numbers import number
 
 
 def as_json(board: Board, title: str) -> str:
@@ -22,32 +23,40 @@ def as_json(board: Board, title: str) -> str:
 
 
 def as_latex(board: Board, title: str) -> str:
-    """A booktabs table: rank, method, every column that has a value, the best of each in bold."""
+    """A booktabs table: rank, method, every column that has a value with its interval, the best of each in bold."""
     columns = [column for column in board.columns if board.frame[column.name].notna().any()]
     units = [f" [{tex(column.unit)}]" if column.unit else "" for column in columns]
     head = ["Rank", "Method", *(tex(column.title) + unit for column, unit in zip(columns, units))]
-    best = {c.name: board.frame[c.name].max() if c.better == "higher" else board.frame[c.name].min() for c in columns}
+    best = {column.name: _best(board, column) for column in columns}
+    ties = board.frame["rank"].value_counts()
     lines = [
         f"% {tex(title)}: task {board.task} version {board.version} ({board.hash}), {board.rules['name']} rules",
-        "% needs \\usepackage{booktabs}; best value of each column in bold",
+        "% needs \\usepackage{booktabs}; best value of each column in bold; = marks methods that share a rank",
         f"\\begin{{tabular}}{{rl{'r' * len(columns)}}}",
         "\\toprule",
         " & ".join(head) + " \\\\",
         "\\midrule",
     ]
     for row in records(board.frame):
-        rank = "--" if pd.isna(row["rank"]) else str(row["rank"])
+        rank = "--" if pd.isna(row["rank"]) else "=" * bool(ties[row["rank"]] > 1) + str(row["rank"])
         values = [_latex_value(row, column, best[column.name]) for column in columns]
         lines.append(" & ".join([rank, tex(row["title"]), *values]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 
+def _best(board: Board, column: Column) -> float:
+    """The best value of a column; NaN where neither direction wins."""
+    values = board.frame[column.name]
+    return float({"higher": values.max, "lower": values.min}.get(column.better, lambda: math.nan)())
+
+
 def _latex_value(row: dict[str, float], column: Column, best: float) -> str:
-    value = row[column.name]
+    value, low, high = (row[f"{column.name}{end}"] for end in ("", "_low", "_high"))
     if math.isnan(value):
         return "--"
-    text = fixed(value, column.digits).replace("−", "-")
-    return f"$\\mathbf{{{text}}}$" if value == best else f"${text}$"
+    text, *ends = (number(x, column.digits, column.unit).replace(",", "{,}") for x in (value, low, high))
+    shown = f"$\\mathbf{{{text}}}$" if value == best else f"${text}$"
+    return shown if math.isnan(low) else f"{shown} {{\\scriptsize $[{', '.join(ends)}]$}}"
 
 
 # How the text of each download is made of a board and its title, by the ending of its file name.

@@ -138,7 +138,7 @@ def cell(board: Board, row: Mapping[str, Any], column: Column) -> dict[str, Any]
     value, low, high = (float(row[f"{column.name}{end}"]) for end in ("", "_low", "_high"))
     if not math.isnan(value):
         ends = (None, None) if math.isnan(low) else (low, high)
-        return {"raw": repr(value), "text": fixed(value, column.digits), "low": ends[0], "high": ends[1]}
+        return {"raw": repr(value), "text": fixed(value, column.digits, column.unit), "low": ends[0], "high": ends[1]}
     made = board.cells.get((row["method"], column.kind))
     status = "" if made is None or made.status == "ok" else made.status.replace("-", " ")
     return {"raw": "", "text": status or "–", "low": None}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ import pandas as pd
 from recon_bench.names import hint
 from recon_bench.results import RANKING_KIND, Result, ResultError, latest, started
 from recon_bench.results.ledger import chosen_record
-from recon_bench.tables.columns import Column, bootstrap, scalars
+from recon_bench.tables.columns import REPLACED, Column, bootstrap, scalars
 from recon_bench.tables.columns import columns as columns_of
 from recon_bench.tables.columns import summary as summary_of
 from recon_bench.tables.selection import current, machine_notes, same_machine
@@ -89,7 +89,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
         hash=first.task["hash"],
         rules=first.rules,
         columns=tuple(columns.values()),
-        hidden=frozenset(c.name for (k, metric), c in columns.items() if metric in newest[k].traits["hidden"]),
+        hidden=frozenset(_hidden(columns, newest)),
         frame=_sorted(rows, list(columns.values())),
         notes=(*notes, *machine_notes(compared, elsewhere), *_size_notes(cells)),
         cells=cells,
@@ -240,6 +240,13 @@ def _sorted(rows: list[dict[str, Any]], columns: Sequence[Column]) -> pd.DataFra
     rows.sort(key=place)
     frame = pd.DataFrame(rows, columns=[*FIXED, *names])
     return frame.astype({"rank": "Int64", **dict.fromkeys(names, float)})
+
+
+def _hidden(columns: Mapping[tuple[str, str], Column], newest: Mapping[str, Result]) -> Iterator[str]:
+    """Names of the columns that wait until somebody asks for them."""
+    for (kind, metric), column in columns.items():
+        if metric in newest[kind].traits["hidden"] or (kind, REPLACED.get(metric)) in columns:
+            yield column.name
 
 
 def _all_columns(

@@ -7,7 +7,7 @@ disturbances only ever add time.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,10 @@ from recon_bench.tables.statistics import Interval, interval
 
 @dataclass(frozen=True)
 class Column:
-    """One measured column: its value is ``frame[name]``, its interval ``frame[name + "_low"]`` and ``"_high"``."""
+    """One measured column: its value is ``frame[name]``, its interval ``frame[name + "_low"]`` and ``"_high"``.
+
+    ``better`` is "higher" or "lower", or "" where neither wins.
+    """
 
     name: str
     title: str
@@ -28,13 +31,25 @@ class Column:
     kind: str
 
 
+NEUTRAL = ("misfit", "noise")  # a misfit below the noise has fitted the noise: to be lower is no merit
+REPLACED = {"misfit": "misfit_ratio"}  # what is hidden at first where the column that says more is there
+
+
 def columns(result: Result) -> list[Column]:
-    """The metrics of the header, and the time as a multiple of FBP's (MRI: of zero-filling) where both are there."""
+    """The metrics of the header, and what is made of two of them.
+
+    These are the time as a multiple of FBP's (MRI: of zero-filling) and the misfit as one of what noise leaves.
+    """
     found = [Column(**metric, kind=result.kind) for metric in result.measurement["metrics"]]
-    if {"seconds", "fbp_seconds"} <= {column.name for column in found}:
+    found = [replace(column, better="") if column.name in NEUTRAL else column for column in found]
+    names = [column.name for column in found]
+    if {"seconds", "fbp_seconds"} <= set(names):
         found.append(
             Column("times_fbp", "Time as a multiple of FBP (MRI: of zero-filling)", "×", "lower", 1, result.kind)
         )
+    if set(NEUTRAL) <= set(names):
+        ratio = Column("misfit_ratio", "Data misfit over noise", "×", "", 2, result.kind)
+        found.insert(names.index("misfit"), ratio)
     return found
 
 
@@ -49,6 +64,9 @@ def summary(result: Result) -> dict[str, Interval]:
             found[metric["name"]] = interval(np.array([*values.values()]), statistic, **bootstrap(result))
     if {"seconds", "fbp_seconds"} <= found.keys():
         found["times_fbp"] = Interval(found["seconds"].value / found["fbp_seconds"].value, math.nan, math.nan)
+    misfit, noise = scalars(result, "misfit"), scalars(result, "noise")
+    if ratios := [misfit[sample] / level for sample, level in noise.items() if level > 0 and sample in misfit]:
+        found["misfit_ratio"] = interval(np.array(ratios), "mean", **bootstrap(result))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +91,19 @@ def note_session(run: Run, state: State) -> None:
 
 def _command(run: Run) -> str:
     """The command that repeats the training."""
-    budget = f"--steps {run.steps}" if run.steps else f"--minutes {run.minutes:g}"
+    budget = ["--steps", str(run.steps)] if run.steps else ["--minutes", f"{run.minutes:g}"]
     path = Path(run.method.path)
     method = run.method.name if path.is_relative_to(REPOSITORY / "baselines") else path.name
-    words = [f"recon-bench train {method} --task {run.problem.task}", budget]
-    words += [f"--seed {run.settings.seed}"] * bool(run.settings.seed) + [f"--images {run.images}"] * bool(run.images)
-    words += [f"--device {run.problem.operator.device}"] * (run.problem.operator.device.type != "cpu")
-    words += [f"--set {name}={value}" for name, value in _changes(run.settings, run.method.settings).items()]
-    words += [f"--recipe {name}={value}" for name, value in _changes(run.recipe, run.method.recipe).items()]
-    return " ".join(words)
+    words = ["recon-bench", "train", method, "--task", run.problem.task, *budget]
+    words += ["--seed", str(run.settings.seed)] * bool(run.settings.seed)
+    words += ["--images", str(run.images)] * bool(run.images)
+    words += ["--device", str(run.problem.operator.device)] * (run.problem.operator.device.type != "cpu")
+    for option, used, usual in (
+        ("--set", run.settings, run.method.settings),
+        ("--recipe", run.recipe, run.method.recipe),
+    ):
+        words += [word for name, value in _changes(used, usual).items() for word in (option, f"{name}={value}")]
+    return shlex.join(words)
 
 
 def _changes(used: Any, usual: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 // Draws every figure.chart from the JSON inside it with ECharts; the table beside it holds the same numbers.
 "use strict";
 
+const DASHES = ["solid", "dashed", "dotted", [9, 3, 2, 3], [14, 4]]; // of lines
+const MOST_SYMBOLS = 60; // of a line: more would hide it
 const SYMBOLS = ["circle", "rect", "triangle", "diamond", "roundRect", "pin", "arrow", "emptyCircle"];
 
 function scheme() {
@@ -16,9 +18,9 @@ function escapeText(text) {
   return String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
-function number(value) {
+function number(value, unit) {
   const size = Math.abs(value);
-  const rounded = Number(value.toPrecision(4));
+  const rounded = Number(value.toPrecision(unit === "s" ? 3 : 4));
   return size !== 0 && (size < 1e-4 || size >= 1e5) ? rounded.toExponential() : String(rounded);
 }
 
@@ -28,14 +30,14 @@ function axis(spec, c, place) {
     type: spec.log ? "log" : "value", scale: true, name: spec.unit ? `${spec.title} (${spec.unit})` : spec.title,
     nameLocation: vertical ? "end" : "middle", nameGap: vertical ? 14 : 32,
     nameTextStyle: { color: c.soft, align: vertical ? "left" : "center", padding: vertical ? [0, 0, 0, -38] : 0 },
-    axisLabel: { color: c.soft, hideOverlap: true, formatter: number }, axisLine: { show: !vertical, lineStyle: { color: c.rule } },
+    axisLabel: { color: c.soft, hideOverlap: true, formatter: (value) => number(value, spec.unit) }, axisLine: { show: !vertical, lineStyle: { color: c.rule } },
     splitLine: { lineStyle: { color: c.rule, type: vertical ? "solid" : "dotted" } },
   };
 }
 
 // Rows that a legend of these names takes in a plot of this width, in pixels.
 function legendRows(names, width) {
-  return Math.ceil(names.reduce((sum, name) => sum + 7 * name.length + 40, 0) / (width - 30));
+  return Math.ceil(names.reduce((sum, name) => sum + 7 * name.length + 58, 0) / (width - 30));
 }
 
 function frame(spec, c, names, width) {
@@ -44,7 +46,7 @@ function frame(spec, c, names, width) {
     animation: false, backgroundColor: "transparent", textStyle: { fontFamily: c.sans, color: c.ink }, aria: { enabled: false },
     color: c.series, grid: { left: 54, right: 28, top: 44 + 24 * Math.min(rows, 3), bottom: 54 },
     legend: { show: rows > 0, type: rows > 3 ? "scroll" : "plain", top: 8, left: 10, right: 10, textStyle: { color: c.ink }, data: names,
-      pageTextStyle: { color: c.soft }, pageIconColor: c.ink, inactiveColor: c.rule, itemWidth: 12, itemHeight: 12, itemGap: 14 },
+      pageTextStyle: { color: c.soft }, pageIconColor: c.ink, inactiveColor: c.rule, itemWidth: spec.kind === "curve" ? 30 : 12, itemHeight: 12, itemGap: 14 },
     tooltip: { trigger: "item", confine: true, backgroundColor: c.paper, borderColor: c.rule, textStyle: { color: c.ink } },
     xAxis: axis(spec.x, c, "x"), yAxis: axis(spec.y, c, "y"),
   };
@@ -64,21 +66,27 @@ function whiskers(points, colour, name) {
 }
 
 function tip(spec, point) {
-  const interval = point.low == null ? "" : ` [${number(point.low)}, ${number(point.high)}]`;
-  return `<b>${escapeText(point.name)}</b><br>${escapeText(spec.y.title)}: ${number(point.y)}${interval} ${escapeText(spec.y.unit)}` +
-    `<br>${escapeText(spec.x.title)}: ${number(point.x)} ${escapeText(spec.x.unit)}`;
+  const interval = point.low == null ? "" : ` [${number(point.low, spec.y.unit)}, ${number(point.high, spec.y.unit)}]`;
+  return `<b>${escapeText(point.name)}</b><br>${escapeText(spec.y.title)}: ${number(point.y, spec.y.unit)}${interval} ${escapeText(spec.y.unit)}` +
+    `<br>${escapeText(spec.x.title)}: ${number(point.x, spec.x.unit)} ${escapeText(spec.x.unit)}`;
 }
 
 function drawSeries(spec, c, width) {
   const option = frame(spec, c, spec.series.map((series) => series.name), width);
   option.tooltip.formatter = (item) => tip(spec, item.data.point);
+  const place = (series, index) => (series.colour ?? index) % c.series.length;
   option.series = spec.series.flatMap((series, index) => {
-    const colour = c.series[(series.colour ?? index) % c.series.length];
+    const colour = c.series[place(series, index)];
+    const before = spec.series.slice(0, index).filter((other, i) => place(other, i) === place(series, index)).length;
+    // Lines of a family share its colour; otherwise neighbours differ in both colour and dashes.
+    const [style, turn] = series.colour == null ? [index, Math.floor(index / (c.series.length * DASHES.length))]
+      : [before, spec.kind === "curve" ? Math.floor(before / DASHES.length) : 0];
     const chosen = (point) => (series.marked ?? []).includes(point.x);
     const points = series.points.map((point) => ({ value: [point.x, point.y], point, symbolSize: chosen(point) ? 14 : undefined }));
     const main = {
       name: series.name, type: spec.kind === "curve" ? "line" : "scatter", data: points, z: 3, symbolSize: spec.kind === "curve" ? 7 : 11,
-      symbol: SYMBOLS[(series.colour ?? index) % SYMBOLS.length], itemStyle: { color: colour }, lineStyle: { color: colour, width: 2 },
+      symbol: SYMBOLS[(place(series, index) + turn) % SYMBOLS.length], itemStyle: { color: colour },
+      lineStyle: { color: colour, width: 2, type: DASHES[style % DASHES.length] }, showSymbol: points.length <= MOST_SYMBOLS,
       label: { show: spec.kind !== "curve", position: "right", color: c.ink, fontSize: 11, formatter: (item) => item.data.point.name },
       // Names stand below the front's line, and on the other side of a point where they would leave the plot.
       labelLayout: ({ labelRect, rect }) => ({ hideOverlap: true, dy: 9, ...(labelRect.x + labelRect.width > width ? { x: rect.x - 4, align: "right" } : {}) }),

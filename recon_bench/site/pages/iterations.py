@@ -70,7 +70,10 @@ def figure(task: str, made: Sequence[Curve], axis: str, title: str, unit: str) -
         marked = [x for x, _, depth in places if depth == curve.trained]
         if points:
             series.append({"name": name, "points": points, "marked": marked})
-        rows += [[named[depth], f"{depth}", significant(x), fixed(y, 2)] for x, y, depth in places]
+        rows += [
+            [named[depth], f"{depth}", fixed(x, 0, unit) if unit else significant(x), fixed(y, 2)]
+            for x, y, depth in places
+        ]
     x = {"title": title, "unit": unit, "log": True}
     spec = {"kind": "curve", "x": x, "y": {"title": "PSNR", "unit": "dB", "log": False}, "series": series}
     caption = (

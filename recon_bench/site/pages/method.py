@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from recon_bench.results import Result, started
 from recon_bench.site.addresses import link
-from recon_bench.site.charts import ledger_table, training_figure, tuning_figure
+from recon_bench.site.charts import ledger_table, training_figures, tuning_figure
 from recon_bench.site.model import Site, board_column, commit, records
 from recon_bench.site.page import Page
 from recon_bench.site.text import duration, fixed, setting
@@ -76,8 +76,31 @@ def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -
         "Recipe": ", ".join(f"{name} {setting(value)}" for name, value in recipe.items()),
         "Commit": commit(card),
     }
-    figure = training_figure(identifier, curve) if curve and curve.records else None
-    return {"facts": facts, "figure": figure, "command": card["command"]}
+    figures = list(training_figures(identifier, curve)) if curve else []
+    repeat = list(commands(card, next(iter(header["weights"]))))
+    return {"facts": facts, "figures": figures, "commands": repeat, "whole": from_random(card)}
+
+
+def from_random(card: Mapping[str, Any]) -> bool:
+    """Whether it is recorded how a training came about, from random weights on."""
+    start = card.get("start")
+    return not start or ("command" in start and from_random(start))
+
+
+def commands(card: Mapping[str, Any], name: str) -> Iterator[dict[str, str]]:
+    """The commands that repeat the training of the weights called ``name``, in order, with what each starts from."""
+    start = card.get("start")
+    if not start:
+        yield {"command": card["command"], "note": f"Trains {name} from random weights."}
+        return
+    gone = ", which are gone, replaced by these;" if start["name"] == name else "; where they were replaced since,"
+    if "command" in start:
+        yield from commands(start, start["name"])
+        then = "what stands above trains such anew."
+    else:
+        then = "this cannot be repeated: how they were trained was not recorded."
+    note = f"Trains {name} from the weights {start['name']} with the sha256 {start['sha256'][:8]}…{gone} {then}"
+    yield {"command": card["command"], "note": note}
 
 
 def kept_in(card: Mapping[str, Any]) -> str:

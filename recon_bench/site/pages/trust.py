@@ -10,8 +10,9 @@ from recon_bench.site.addresses import link
 from recon_bench.site.model import Site, records
 from recon_bench.site.page import Page
 from recon_bench.site.text import fixed
+from recon_bench.tables.published import AGREES, DIFFERS, MARGIN, UNKNOWN
 
-VERDICTS = {"yes": ("agrees", "good"), "no": ("disagrees", "bad")}
+TONES = {AGREES: "good", DIFFERS: "bad"}
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -20,10 +21,10 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
     names = {name: header["title"] for name, header in site.methods().items()}
     rows = []
     for figure in records(site.published):
-        verdict, tone = VERDICTS.get(figure["agrees"], (figure["agrees"], ""))
+        verdict = figure["verdict"]
         digits = 2 if abs(figure["published"]) >= 2 else 3
         known = not math.isnan(figure["ours"])
-        row = {key: figure[key] for key in ("remark", "source")} | {"verdict": verdict, "tone": tone}
+        row = {key: figure[key] for key in ("remark", "source")} | {"verdict": verdict, "tone": TONES.get(verdict, "")}
         row |= {"metric": figure["metric"].upper(), "published": fixed(figure["published"], digits)}
         row["task"] = titles.get(figure["task"], figure["task"])
         row["task_href"] = link(here, "board", figure["task"]) if figure["task"] in titles else ""
@@ -32,14 +33,12 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
         row["interval"] = (
             "" if math.isnan(figure["low"]) else f"[{fixed(figure['low'], digits)}, {fixed(figure['high'], digits)}]"
         )
-        gap = figure["ours"] - figure["published"]
-        row["difference"] = f"{'+' if gap > 0 else ''}{fixed(gap, digits)}" if known else "–"
+        row["gap"] = f"{figure['gap']:+.{digits}f}".replace("-", "−") if known else "–"
         rows.append(row)
-    said = Counter(site.published["agrees"])
-    compared = said["yes"] + said["no"]
-    verdict = f"Of {len(rows)} published figures, {compared} are measured and can be compared strictly; "
-    verdict += f"ours agree with {said['yes']} of these."
-    return {"rows": rows, "verdict": verdict}
+    said = Counter(site.published["verdict"])
+    told = f"Of {len(rows)} published figures, {said[AGREES]} agree with ours, {said[DIFFERS]} differ"
+    told += f" and {said[UNKNOWN]} are of what is not measured here." if said[UNKNOWN] else "."
+    return {"rows": rows, "verdict": told, "margin": MARGIN}
 
 
 PAGE = Page("trust", "trust.html", content, section="trust", menu="Can you trust these numbers?", order=3)
