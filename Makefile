@@ -51,6 +51,7 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 	$(BIN)/recon-bench run --measurements tuning accuracy pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements robustness corruptions --jobs $(JOBS)
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)
