@@ -1,6 +1,6 @@
 """What results say of robustness: curves, amplification, flags, and whether two published claims hold here.
 
-The rules, written before any number was seen:
+The rules, written before TV was attacked and any two methods were compared:
 
 - Gradients look *masked* where queries or surrogates let the error grow by more than MARGIN beyond what the gradient
   did, on average over images, or where the gradient's attack is below random noise.
