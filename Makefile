@@ -60,6 +60,7 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations fixed-point memory memory-size
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --methods $(UNTRAINED) --measurements memory memory-size
 	$(BIN)/recon-bench run --tasks ct-ellipses-50 --methods $(DEEP) --measurements memory
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements robustness corruptions --jobs $(JOBS)
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)

@@ -133,16 +133,9 @@ def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Recor
         values = {
             "psnr": quality.psnr(cell.task, sample.truth, found.x),
             "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
-            "misfit": misfit(method, found.x, sample.data),
+            "misfit": quality.misfit(method, found.x, sample.data),
         }
         yield dataclasses.replace(record, values=_finite(values))
-
-
-def misfit(method: Host, x: Tensor, y: Tensor) -> float:
-    """|A x - y| / |y| of an image (*domain_shape) and data (*range_shape), both on the CPU."""
-    operator = method.operator
-    missed = operator(x.to(operator.device, operator.dtype)[None])[0].cpu() - y
-    return float(torch.linalg.vector_norm(missed) / torch.linalg.vector_norm(y))
 
 
 def _cost(cell: Cell, method: Host, settings: Any, at: Mapping[str, float], save: SavePicture) -> Record:

@@ -54,6 +54,7 @@ class Host:
         self.method, self.problem = method, problem
         self._reconstruct: Reconstructor | None = None
         self._network: nn.Module | None = None
+        self._graph: tuple[Tensor, Tensor] | None = None
 
     @property
     def operator(self) -> Operator:
@@ -139,6 +140,28 @@ class Host:
         with _quietly():
             return self._pull(y, weight)
 
+    def linearise(self, y: Tensor) -> Tensor:
+        """The images f(y) (batch, *domain_shape), on the CPU; their graph is kept for the next :meth:`pull_back`.
+
+        So one forward pass serves who must see the images to know of which scalar the gradient is wanted. RuntimeError
+        where the method is not differentiable.
+        """
+        with _quietly():
+            self._graph = self._followed(y)
+        return self._graph[1].detach().cpu()
+
+    def pull_back(self, weight: Tensor) -> Tensor:
+        """As :meth:`gradient`, on the CPU, at the data of the last :meth:`linearise`, once for each of these.
+
+        RuntimeError without it, or where the backward pass fails.
+        """
+        if self._graph is None:
+            raise RuntimeError("expected a graph to go back through: call linearise first")
+        (data, x), self._graph = self._graph, None
+        with _quietly():
+            (gradient,) = torch.autograd.grad(x, data, weight.to(x))
+        return gradient.cpu()
+
     def step(self, y: Tensor, weight: Tensor) -> Cost:
         """What :meth:`gradient` of the same ``y`` and ``weight`` costs: a forward and a backward pass."""
         kept: dict[int, int] = {}
@@ -187,9 +210,13 @@ class Host:
             raise RuntimeError(f"{self.method.name} is not differentiable: its reconstruction has no gradient")
         return x
 
-    def _pull(self, y: Tensor, weight: Tensor) -> Tensor:
+    def _followed(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The data and the images, between which autograd keeps the way."""
         data = y.to(self.device).clone().requires_grad_()
-        x = self._differentiable(self._built(data, self.operator))
+        return data, self._differentiable(self._built(data, self.operator))
+
+    def _pull(self, y: Tensor, weight: Tensor) -> Tensor:
+        data, x = self._followed(y)
         (gradient,) = torch.autograd.grad(x, data, weight.to(x))
         return gradient
 

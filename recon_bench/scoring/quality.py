@@ -1,4 +1,4 @@
-"""PSNR and SSIM of the test images under given settings: what measurements of many trainings share."""
+"""Quality of reconstructions: PSNR and misfit, and PSNR and SSIM of the test images as many measurements need them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from recon_bench import weights
@@ -15,7 +16,7 @@ from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Record
 from recon_bench.recipe import Recipe
 from recon_bench.scoring import metrics
-from recon_bench.scoring.host import host, reconstructed
+from recon_bench.scoring.host import Host, host, reconstructed
 from recon_bench.task import Task
 
 
@@ -49,6 +50,13 @@ def score(
 def psnr(task: Task, truth: Tensor, x: Tensor) -> float:
     """PSNR in dB of one image ``x`` (*domain_shape), compared by magnitude, in the task's data range."""
     return float(metrics.psnr(metrics.magnitude(truth), metrics.magnitude(x), task.data_range))
+
+
+def misfit(method: Host, x: Tensor, y: Tensor) -> float:
+    """|A x - y| / |y| of an image (*domain_shape) and data (*range_shape), both on the CPU."""
+    operator = method.operator
+    missed = operator(x.to(operator.device, operator.dtype)[None])[0].cpu() - y
+    return float(torch.linalg.vector_norm(missed) / torch.linalg.vector_norm(y))
 
 
 def same_budgets(names: Sequence[str], but: str) -> None:

@@ -1,0 +1,62 @@
+"""Perturbations that somebody submits: files that are tried beside our own attack and can only lower a score.
+
+``attacks/<task>/<method>/<any name>.npz`` holds an array for each test image it is about, by the image's name
+(``test-0000``), in the shape and type of its data. It may be no larger than the largest level, relative to |y|; at a
+smaller level it is scaled down. ``recon-bench attack`` says what a file does before it is put there.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon_bench.core import Sample
+from recon_bench.storage import REPOSITORY
+from recon_bench.task import Task
+
+FOLDER = REPOSITORY / "attacks"
+LARGEST = 0.08  # relative to |y|
+ROUNDING = 1e-5
+
+
+class PerturbationError(ValueError):
+    """A file that cannot be used; the text says what was expected and what came."""
+
+
+def perturbations(task: Task, method: str, name: str) -> list[Tensor]:
+    """What was submitted against a method on the test image called ``name``, each (*range_shape).
+
+    PerturbationError where a file is not what it should be.
+    """
+    found = [read(path, task).get(name) for path in sorted((FOLDER / task.name / method).glob("*.npz"))]
+    return [each for each in found if each is not None]
+
+
+def read(path: Path, task: Task) -> dict[str, Tensor]:
+    """The perturbations of a file by test image; PerturbationError, or OSError where it cannot be read."""
+    known = {f"test-{index:04d}": index for index in range(task.sizes["test"])}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, zipfile.BadZipFile, AttributeError, EOFError) as error:
+        raise PerturbationError(f"{path}: expected arrays as numpy.savez writes them ({error})") from error
+    if unknown := sorted(arrays.keys() - known.keys()):
+        raise PerturbationError(f"{path}: expected names of test images such as test-0000, found {unknown[0]!r}")
+    return {name: _checked(array, task.observe("test", known[name]), path) for name, array in arrays.items()}
+
+
+def _checked(array: np.ndarray, sample: Sample, path: Path) -> Tensor:
+    y, where = sample.data, f"{path}, {sample.id}"
+    expected = f"{tuple(y.shape)} of {str(y.dtype).removeprefix('torch.')}"
+    if array.shape != tuple(y.shape) or str(array.dtype) != str(y.dtype).removeprefix("torch."):
+        raise PerturbationError(f"{where}: expected {expected}, found {array.shape} of {array.dtype}")
+    if not np.isfinite(array).all():
+        raise PerturbationError(f"{where}: expected finite values, found NaN or infinite ones")
+    size = float(np.linalg.norm(array)) / float(torch.linalg.vector_norm(y))
+    if size > LARGEST * (1 + ROUNDING):
+        raise PerturbationError(f"{where}: expected a norm of at most {LARGEST:g} |y|, found {size:.4g} |y|")
+    return torch.from_numpy(array)

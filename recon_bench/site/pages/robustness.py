@@ -1,0 +1,122 @@
+"""Robustness: errors under attack over its size, what amplifies how much, corrupted data, and two published claims."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from recon_bench.results import Result
+from recon_bench.site.charts import Figure
+from recon_bench.site.model import Site
+from recon_bench.site.page import Page
+from recon_bench.site.task_parts import task_header
+from recon_bench.site.text import fixed, significant
+from recon_bench.tables import robustness as tables
+from recon_bench.tables.board import Board
+from recon_bench.tables.robustness import CORRUPTIONS, KIND, Heat, Row
+from recon_bench.tables.statistics import Interval
+
+TONES = {tables.HOLDS: "good", tables.FAILS: "bad", tables.MIXED: "warn", tables.OPEN: ""}
+STRIPS = 6  # methods whose worst perturbation is shown
+
+
+def content(site: Site, here: str, item: None) -> dict[str, Any]:
+    """A section for each task that has such results, in the order of the front page."""
+    parts = [section(site, board, found) for board in site.main() if (found := of_board(board))]
+    rules = {"margin": tables.MARGIN, "about": tables.ABOUT, "bad": tables.BAD, "consistent": tables.CONSISTENT}
+    return {"sections": parts, "rules": {name: f"{value:g}" for name, value in rules.items()}, "shown": tables.SHOWN}
+
+
+def of_board(board: Board) -> list[Result]:
+    """What counts of both kinds for a board."""
+    return [result for (_, kind), result in sorted(board.cells.items()) if kind in (KIND, CORRUPTIONS)]
+
+
+def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]:
+    """All about one task; methods in the order of their error under attack."""
+    pages, known = site.methods(), tables.rows(found)
+    measured = [row for row in known if row.images.get(row.reported)]
+    header, heat = task_header(site, board)["task"], tables.heat(found)
+    return header | {
+        "level": f"{100 * measured[0].reported:g}" if measured else "",
+        "charts": [figure(header["name"], measured)] if measured else [],
+        "rows": [shown(row, pages) for row in measured],
+        "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, tables.claims(known))],
+        "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
+        "heat": [warmth(each, pages) for each in heat],
+        "strips": [strip(site, row) for row in measured[:STRIPS] if row.result.images],
+        "absent": list(absent(known)),
+    }
+
+
+def figure(task: str, measured: Sequence[Row]) -> Figure:
+    """The mean relative error over the size of the perturbation."""
+    series, table = [], []
+    for row in measured:
+        title, points = row.result.method["title"], []
+        for level in row.images:
+            error = row.mean("error", level)
+            ends = {} if math.isnan(error.low) else {"low": error.low, "high": error.high}
+            points.append({"name": title, "x": 100 * level, "y": error.value} | ends)
+            noisy = row.mean("random", level).value
+            table.append([title, significant(100 * level), _number(error.value, 4), _between(error), _number(noisy, 4)])
+        series.append({"name": title, "points": points})
+    x = {"title": "Size of the perturbation", "unit": "% of |y|", "log": False}
+    y = {"title": "Relative error", "unit": "", "better": "lower", "log": False}
+    caption = (
+        "The worst found at each size, means over the same images; bars are 95 % bootstrap intervals. The error with "
+        "random noise of the same size is in the table."
+    )
+    spec = {"kind": "curve", "x": x, "y": y, "series": series}
+    heads = ["Method", "Size (%)", "Error under attack", "Interval", "Error with noise"]
+    return Figure(f"{task}-robustness", "Error under attack over its size, by method", caption, spec, heads, table)
+
+
+def shown(row: Row, pages: Any) -> dict[str, Any]:
+    """A row of the table as text."""
+    known = tables.facts(row)
+    numbers = {"psnr": 2, "error": 3, "over_random": 2, "misfit_before": 4, "misfit_after": 4, "local": 3}
+    numbers |= {"joint": 3, "reached": 4, "gain": 4, "attained": 4}
+    texts = {name: _number(known[name], digits) for name, digits in numbers.items()}
+    link = {"method": row.name if row.name in pages else "", "title": row.result.method["title"]}
+    amplified = {"amplification": _number(row.amplification.value, 2), "interval": _between(row.amplification, 2)}
+    return link | texts | amplified | {"images": known["images"], "flags": ", ".join(row.flags)}
+
+
+def warmth(each: Heat, pages: Any) -> dict[str, Any]:
+    """A row of the heat map: ratios by kind, each with how warm its cell is, from 0 (half of FBP's error) to 100."""
+    method = each.result.method
+    cells = {
+        kind: {"text": _number(ratio, 2), "warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))}
+        for kind, ratio in each.ratios.items()
+    }
+    name = method["name"] if method["name"] in pages else ""
+    return {"method": name, "title": method["title"], "cells": cells, "all": _number(each.of_reference, 2)}
+
+
+def strip(site: Site, row: Row) -> dict[str, Any]:
+    """Before the perturbation, the perturbation, and with it."""
+    result, title = row.result, row.result.method["title"]
+    assert result.path is not None
+    panels = [result.images[name] for name in sorted(result.images)]
+    return {"title": title, "pictures": [p for image in panels for p in site.picture(result.path.parent, image, title)]}
+
+
+def absent(known: Sequence[Row]) -> Iterator[dict[str, str]]:
+    """What could not be measured, or not of all images, with the reason."""
+    for row in known:
+        reason = row.missing[0] if row.missing else row.result.reason or ""
+        if row.missing or row.result.status != "ok":
+            yield {"title": row.result.method["title"], "status": row.result.status, "reason": reason}
+
+
+def _number(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else fixed(value, digits)
+
+
+def _between(found: Interval, digits: int = 4) -> str:
+    return "–" if math.isnan(found.low) else f"{fixed(found.low, digits)} to {fixed(found.high, digits)}"
+
+
+PAGE = Page("robustness", "robustness.html", content, section="robustness", menu="Robustness", order=5)

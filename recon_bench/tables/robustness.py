@@ -1,0 +1,280 @@
+"""What results say of robustness: curves, amplification, flags, and whether two published claims hold here.
+
+The rules, written before TV was attacked and any two methods were compared:
+
+- Gradients look *masked* where queries or surrogates let the error grow by more than MARGIN beyond what the gradient
+  did, on average over images, or where the gradient's attack is below random noise.
+- "Networks are about as robust as tuned TV" (Genzel et al.): a network is, where its error under attack is at most
+  ABOUT times that of the TV method with the best PSNR. The claim holds where MOST of the networks are, does not where
+  fewer than HALF are, and is mixed between.
+- "Deep methods, also model-based ones, are more fragile" (Gandikota et al.): a network is, where the interval of the
+  difference of its amplification and that of TV lies above zero. It holds where more than HALF of all networks and of
+  the model-based ones (unrolled, equilibrium) are, does not where neither is so, and is mixed otherwise.
+- "The data stay consistent while the image is bad" (the same): the error is at least BAD times what it was, while the
+  misfit has grown by at most CONSISTENT of the size of the perturbation. It holds where more than HALF of all networks
+  do so, else not.
+
+Networks that ran out of time, failed or have masked gradients are not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recon_bench.results import Result
+from recon_bench.tables.columns import bootstrap
+from recon_bench.tables.statistics import Interval, difference, interval
+
+KIND, CORRUPTIONS = "robustness", "corruptions"
+MARGIN, ABOUT, MOST, HALF, BAD, CONSISTENT = 0.05, 1.25, 0.75, 0.5, 1.5, 0.5
+MODEL_BASED = ("unrolled", "equilibrium")
+NETWORKS = ("post-processing", *MODEL_BASED)
+SHOWN = 3  # the severity of the heat map
+HOLDS, FAILS, MIXED, OPEN = "holds", "does not hold", "mixed", "open"
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method under attack; ``images`` has its values by level and image, of those that all levels have.
+
+    ``flags`` say what keeps a number from being taken as it is, ``missing`` why images are left out.
+    """
+
+    result: Result
+    reported: float
+    images: Mapping[float, Mapping[str, Values]]
+    joint: Interval  # error under the perturbation of all images
+    flags: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return str(self.result.method["name"])
+
+    @property
+    def family(self) -> str:
+        """Of the method."""
+        return str(self.result.method["family"])
+
+    def values(self, metric: str, level: float) -> dict[str, float]:
+        """A metric by image, where it was measured."""
+        return {name: v[metric] for name, v in self.images.get(level, {}).items() if metric in v}
+
+    def mean(self, metric: str, level: float | None = None) -> Interval:
+        """A mean over images with its interval, at the reported level unless given."""
+        found = self.values(metric, self.reported if level is None else level)
+        return interval(np.array([*found.values()]), **bootstrap(self.result))
+
+    def amplifications(self, level: float | None = None) -> dict[str, float]:
+        """How much the error of each image grows, relative to the size of the perturbation."""
+        at = self.reported if level is None else level
+        clean = self.values("error", 0.0)
+        return {name: (error - clean[name]) / at for name, error in self.values("error", at).items()}
+
+    @property
+    def amplification(self) -> Interval:
+        """Its mean at the reported level."""
+        return interval(np.array([*self.amplifications().values()]), **bootstrap(self.result))
+
+    @property
+    def over_random(self) -> float:
+        """The error under attack over that with random noise of the same norm, of means over images."""
+        return self.mean("error").value / self.mean("random").value
+
+    @property
+    def attained(self) -> float:
+        """The part of a linear method's exact worst error that the attack reached, of means; NaN of others."""
+        return self.mean("error").value / self.mean("exact").value
+
+    @property
+    def counts(self) -> bool:
+        """Whether claims may rest on it."""
+        return bool(self.images.get(self.reported)) and MASKED not in self.flags
+
+
+MASKED, WITHOUT, LATE = "gradients look masked", "no gradient", "out of time"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published claim, whether it holds, and the numbers that say so."""
+
+    text: str
+    source: str
+    verdict: str
+    reason: str
+
+
+def row(result: Result) -> Row:
+    """What a result says."""
+    levels = [float(level) for level in (result.measurement.get("protocol") or {}).get("levels", ())]
+    found: dict[float, dict[str, Values]] = {}
+    missing, late = list[str](), False
+    for record in result.records:
+        if record["error"]:
+            missing.append(f"{record['sample']}: {record['error']}".removeprefix(": "))
+        elif "level" in record["at"]:
+            found.setdefault(float(record["at"]["level"]), {})[record["sample"]] = record["values"]
+        late |= LATE in (record["note"] or "") or record["error"] == LATE
+    measured = [level for level in levels if level in found] or sorted(found)
+    whole = set.intersection(*(set(found[level]) for level in measured)) if measured else set[str]()
+    images = {level: {name: found[level][name] for name in sorted(whole)} for level in measured}
+    reported = float((result.measurement.get("protocol") or {}).get("reported", 0.02))
+    joint = [r["values"]["universal"] for r in result.records if "universal" in r["values"]]
+    made = Row(result, reported, images, interval(np.array(joint), **bootstrap(result)), (), tuple(missing))
+    flags = [WITHOUT] if images.get(reported) and not made.values("by_gradient", reported) else []
+    flags += [MASKED] if masked(made) else []
+    notes = {record["note"] for record in result.records if "another image" in (record["note"] or "")}
+    flags += [*(["changes between calls"] if notes else []), *([LATE] if late else [])]
+    return Row(result, reported, images, made.joint, tuple(flags), tuple(missing))
+
+
+def masked(made: Row) -> bool:
+    """Whether something else finds worse than the gradient does; False where there is no gradient."""
+    images = made.images.get(made.reported, {})
+    known = {name: v for name, v in images.items() if {"by_gradient", "random"} <= v.keys()}
+    if not known:
+        return False
+    clean = made.values("error", 0.0)
+    grown = math.fsum(v["by_gradient"] - clean[name] for name, v in known.items())
+    other = math.fsum(
+        max((v[by] for by in ("by_query", "by_transfer") if by in v), default=0.0) - clean[name]
+        for name, v in known.items()
+    )
+    noisy = math.fsum(v["random"] - clean[name] for name, v in known.items())
+    tiny = 1e-6 * len(known)  # what rounding makes of a constant map
+    return other > (1 + MARGIN) * grown + tiny or noisy > grown + tiny
+
+
+def rows(results: Iterable[Result]) -> list[Row]:
+    """A row for each result of the kind, the smallest error under attack first, those without one last."""
+    found = [row(result) for result in results if result.kind == KIND]
+    return sorted(found, key=lambda r: (math.isnan(r.mean("error").value), r.mean("error").value, r.name))
+
+
+def claims(found: Sequence[Row]) -> list[Claim]:
+    """The verdicts on a task, from the rows of its methods."""
+    variation = [r for r in found if r.name.startswith("tv-") and r.images.get(r.reported)]
+    networks = [r for r in found if r.family in NETWORKS and r.counts]
+    texts = (
+        ("Networks are about as robust as tuned TV", GENZEL),
+        ("Deep methods, also model-based ones, are more fragile than TV", GANDIKOTA),
+        ("The data stay consistent while the image is bad", GANDIKOTA),
+    )
+    if not variation or not networks:
+        why = "nothing to compare: expected results of a TV method and of networks"
+        return [Claim(*text, OPEN, why) for text in texts]
+    tv = max(variation, key=lambda r: r.mean("psnr", 0.0).value)
+    title = tv.result.method["title"]
+    near = [r for r in networks if r.mean("error").value <= ABOUT * tv.mean("error").value]
+    fragile = [r for r in networks if _more_fragile(r, tv)]
+    hidden = [r for r in networks if _consistent_but_bad(r)]
+    model = [r for r in networks if r.family in MODEL_BASED]
+    of = f"of {len(networks)} networks"
+    return [
+        Claim(
+            *texts[0],
+            _most(len(near), len(networks)),
+            f"{len(near)} {of} have at most {ABOUT:g} times the error of {title}",
+        ),
+        Claim(
+            *texts[1],
+            _both(_share(fragile, networks), _share([r for r in fragile if r in model], model)),
+            f"{len(fragile)} {of}, {len([r for r in fragile if r in model])} of {len(model)} model-based ones, amplify "
+            f"more than {title}",
+        ),
+        Claim(*texts[2], HOLDS if _share(hidden, networks) > HALF else FAILS, f"{len(hidden)} {of} do so"),
+    ]
+
+
+GENZEL = "Genzel, Macdonald & März 2022, doi:10.1109/TPAMI.2022.3148324"
+GANDIKOTA = "Gandikota, Chandramouli, Dröge & Moeller 2024, arXiv:2402.11557"
+
+
+def _most(count: int, of: int) -> str:
+    return HOLDS if count >= MOST * of else FAILS if count < HALF * of else MIXED
+
+
+def _share(some: Sequence[Row], of: Sequence[Row]) -> float:
+    return len(some) / len(of) if of else math.nan
+
+
+def _both(of_all: float, of_model_based: float) -> str:
+    """From shares; one that is not known decides nothing."""
+    known = [share > HALF for share in (of_all, of_model_based) if not math.isnan(share)]
+    return HOLDS if all(known) else MIXED if any(known) else FAILS
+
+
+def _more_fragile(network: Row, tv: Row) -> bool:
+    own, other = network.amplifications(), tv.amplifications()
+    common = sorted(own.keys() & other.keys())
+    first, second = (np.array([values[name] for name in common]) for values in (own, other))
+    return bool(difference(first, second, **bootstrap(network.result)).low > 0)
+
+
+def _consistent_but_bad(network: Row) -> bool:
+    level = network.reported
+    (before, after), (fitted, misfit) = (
+        (network.mean(metric, 0.0).value, network.mean(metric).value) for metric in ("error", "misfit")
+    )
+    return after >= BAD * before and misfit - fitted <= CONSISTENT * level
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A method on corrupted data: by kind the error at the severity SHOWN over that of the reference, of means."""
+
+    result: Result
+    ratios: Mapping[str, float]
+    of_reference: float
+
+
+def heat(results: Iterable[Result]) -> list[Heat]:
+    """A row for each result on corrupted data that has a reference, the most robust first."""
+    found = [_heat(result) for result in results if result.kind == CORRUPTIONS]
+    return sorted((h for h in found if h.ratios), key=lambda h: (h.of_reference, h.result.method["name"]))
+
+
+def _heat(result: Result) -> Heat:
+    kinds = (result.measurement.get("protocol") or {}).get("kinds", ())
+    sums: dict[str, tuple[float, float]] = {}
+    whole: list[tuple[float, float]] = []
+    for record in result.records:
+        at, values = record["at"], record["values"]
+        if at.get("severity") and {"error", "reference_error"} <= values.keys():
+            pair = values["error"], values["reference_error"]
+            whole.append(pair)
+            if at["severity"] == SHOWN:
+                before = sums.get(kinds[int(at["corruption"])], (0.0, 0.0))
+                sums[kinds[int(at["corruption"])]] = before[0] + pair[0], before[1] + pair[1]
+    ratios = {kind: own / other for kind, (own, other) in sums.items() if other}
+    other = math.fsum(pair[1] for pair in whole)
+    return Heat(result, ratios, math.fsum(pair[0] for pair in whole) / other if other else math.nan)
+
+
+def facts(found: Row) -> dict[str, Any]:
+    """A row as plain data, for tables and exports."""
+    return {
+        "method": found.name,
+        "images": len(found.images.get(0.0, {})),
+        "psnr": found.mean("psnr", 0.0).value,
+        "error": found.mean("error").value,
+        "amplification": found.amplification,
+        "over_random": found.over_random,
+        "misfit_before": found.mean("misfit", 0.0).value,
+        "misfit_after": found.mean("misfit").value,
+        "local": found.mean("local").value,
+        "joint": found.joint.value,
+        "reached": found.mean("reached").value,
+        "gain": found.mean("gain").value,
+        "attained": found.attained,
+        "flags": found.flags,
+    }

@@ -1,0 +1,202 @@
+"""The attack: as strong as what is known exactly, as noise and as a plain ascent; where it has no gradient; files."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from recon_bench import registry
+from recon_bench.operators import Identity
+from recon_bench.scoring import attack, probes, submitted
+from recon_bench.scoring.attack import Budget, Objective
+from recon_bench.scoring.clock import Deadline
+from recon_bench.scoring.host import Host
+from recon_bench.scoring.submitted import PerturbationError
+from tests.helpers_training import TOY
+
+LONG = Deadline(1000)
+LEVELS = (0.02, 0.05, 0.08)
+
+
+def asking(f, y, truth):
+    """What the attack asks of a differentiable ``f`` of batches."""
+
+    def ask(e):
+        data = (y + e).requires_grad_()
+        x, objective = f(data), Objective(truth[None])
+        (direction,) = torch.autograd.grad(x, data, objective.weight(x.detach()))
+        return objective.errors(x.detach()), direction
+
+    return ask
+
+
+def linear_problem(seed):
+    generator = torch.Generator().manual_seed(seed)
+    B, y = torch.randn(48, 60, generator=generator), torch.randn(60, generator=generator)
+    truth = (B @ y).reshape(6, 8) + torch.randn(6, 8, generator=generator)
+    return B, y, truth
+
+
+def dense_worst(B, y, truth, radius):
+    """The largest |B (y + e) - truth| over the ball, by all singular values and bisection on the multiplier."""
+    _, s, V = np.linalg.svd(B.double().numpy())
+    r = (B @ y).double().numpy() - truth.flatten().double().numpy()
+    s = np.concatenate([s, np.zeros(len(V) - len(s))])
+    c = V @ (B.double().numpy().T @ r)
+    low, high = s.max() ** 2, s.max() ** 2 + np.linalg.norm(c) / radius
+    for _ in range(200):
+        mu = (low + high) / 2
+        low, high = (mu, high) if np.linalg.norm(c / (mu - s**2)) > radius else (low, mu)
+    return np.linalg.norm(r + B.double().numpy() @ (V.T @ (c / (high - s**2))))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_linear_method_the_attack_finds_the_exact_worst_case(seed):
+    B, y, truth = linear_problem(seed)
+    ask = asking(lambda data: (data @ B.T).reshape(-1, 6, 8), y, truth)
+    for found in attack.sweep(ask, y, LEVELS, Budget(), seed, LONG):
+        radius = found.level * float(y.norm())
+        worst = dense_worst(B, y, truth, radius)
+        assert 0.99 * worst < float(found.errors.max()) * float(truth.norm()) < worst * (1 + 1e-5)
+        assert bool((found.perturbations.flatten(1).norm(dim=1) <= radius * (1 + 1e-5)).all())
+        r = (B @ y).reshape(6, 8) - truth
+        control = attack.exact(lambda e: (B @ e).reshape(6, 8), lambda x: B.T @ x.flatten(), r, radius)
+        assert control == pytest.approx(worst, rel=1e-4)
+
+
+def plain_ascent(ask, y, radius, steps):
+    """Projected gradient ascent from zero, a fifth of the radius a step."""
+    e, best = torch.zeros(1, *y.shape), -math.inf
+    for _ in range(steps):
+        error, g = ask(e)
+        best = max(best, float(error))
+        e = e + 0.2 * radius * g / g.norm()
+        e = e * min(1.0, radius / float(e.norm()))
+    return best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_attack_is_as_strong_as_noise_and_as_a_plain_ascent_of_as_many_steps(seed):
+    B, y, truth = linear_problem(seed)
+    net = lambda data: (2 * torch.tanh(data @ B.T / 4) + torch.sin(data @ B.T)).reshape(-1, 6, 8)  # noqa: E731
+    ask, budget = asking(net, y, truth), Budget(restarts=1, first=30)
+    (found,) = attack.sweep(ask, y, [0.05], budget, 0, LONG)
+    radius = 0.05 * float(y.norm())
+    assert float(found.errors.max()) > float(ask(attack.noise(y, 50, radius, 1))[0].max())
+    assert float(found.errors.max()) > 0.99 * plain_ascent(ask, y, radius, 30)
+
+
+def test_complex_data_are_attacked_by_magnitude():
+    generator = torch.Generator().manual_seed(0)
+    B = torch.randn(36, 20, dtype=torch.complex64, generator=generator)
+    y = torch.randn(20, dtype=torch.complex64, generator=generator)
+    truth = (B @ y).reshape(6, 6) * torch.polar(torch.ones(6, 6), torch.linspace(0, 6, 36).reshape(6, 6))
+    ask = asking(lambda data: (data @ B.T).reshape(-1, 6, 6), y, truth)
+    (found,) = attack.sweep(ask, y, [0.05], Budget(restarts=2, first=15), 0, LONG)
+    noisy = ask(attack.noise(y, 50, 0.05 * float(y.abs().norm()), 1))[0]
+    assert float(ask(torch.zeros(1, 20, dtype=y.dtype))[0]) < 1e-5  # the phase of the image is no error
+    assert float(found.errors.max()) > float(noisy.max())
+
+
+def test_steps_without_a_direction_and_without_a_reconstruction_are_counted():
+    y = torch.ones(4)
+    nothing = lambda e: (torch.full((len(e),), torch.nan).double(), torch.zeros_like(e))  # noqa: E731
+    (found,) = attack.sweep(nothing, y, [0.1], Budget(restarts=2, first=5), 0, LONG)
+    assert found.blind == found.failed == 1 and found.errors.tolist() == [-math.inf] * 2
+
+
+def test_a_deadline_keeps_what_was_found():
+    B, y, truth = linear_problem(0)
+    ask = asking(lambda data: (data @ B.T).reshape(-1, 6, 8), y, truth)
+    found = list(attack.sweep(ask, y, LEVELS, Budget(), 0, Deadline(0)))
+    assert [(f.level, f.whole, f.steps) for f in found] == [(0.08, False, 1)]
+
+
+def test_the_curvature_of_total_variation_is_that_of_its_gradient():
+    generator = torch.Generator().manual_seed(0)
+    x, v = torch.randn(2, 7, 5, generator=generator).double(), torch.randn(2, 7, 5, generator=generator).double()
+    smooth = probes.SMOOTH * x.abs().amax((-2, -1), keepdim=True)
+
+    def gradient(image):
+        image = image.clone().requires_grad_()
+        down, right = torch.zeros_like(image), torch.zeros_like(image)
+        down[:, :-1], right[..., :-1] = image.diff(dim=-2), image.diff(dim=-1)
+        return torch.autograd.grad(3 * (down**2 + right**2 + smooth**2).sqrt().sum(), image)[0]
+
+    expected = (gradient(x + 1e-6 * v) - gradient(x - 1e-6 * v)) / 2e-6
+    found = probes.total_variation_curvature(x, torch.tensor(3.0).double())(v)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def denoising(name):
+    """A registered method on noisy images as they are, with its sample."""
+    sample = TOY.samples("test")[0]
+    noisy = sample.truth + attack.noise(sample.truth, 1, 0.1 * float(sample.truth.norm()), 0)[0]
+    method = Host(registry.method(name), dataclasses.replace(TOY.problem(), operator=Identity(tuple(noisy.shape))))
+    method.set_up(method.method.settings)
+    return method, noisy, Objective(sample.truth[None])
+
+
+def test_a_secant_is_along_the_gradient_of_a_minimiser():
+    method, y, objective = denoising("tikhonov-gradient")
+    pull = probes.linear_pull(method, [Host(registry.method("fbp"), method.problem)])  # which does not apply
+    _, exact = probes.gradient(method)(y[None], objective)
+    x, direction = probes.secant(method, pull)(y[None], objective)
+    assert float((attack.unit(direction) * attack.unit(exact)).sum()) > 0.999
+    assert torch.equal(x, probes.images(method, y[None]))
+
+
+@pytest.mark.parametrize("name", ["tv-isotropic-nonneg", "tv-anisotropic"])
+def test_without_a_gradient_total_variation_is_attacked_harder_than_by_noise(name):
+    method, y, objective = denoising(name)
+    with pytest.raises(RuntimeError, match="not differentiable"):
+        method.linearise(y[None])
+    pull = probes.linear_pull(method, [])
+    noisy = objective.errors(probes.images(method, y + attack.noise(y, 4, 0.05 * float(y.norm()), 1)))
+    clean = float(objective.errors(probes.images(method, y[None])))
+    for probe in (probes.secant(method, pull), probes.curvature(method, method.method.settings.weight)):
+        ask = probes.asking([probe], y, objective)
+        (found,) = attack.sweep(ask, y, [0.05], Budget(restarts=1, first=8), 0, LONG)
+        assert float(found.errors.max()) - clean > 1.5 * (float(noisy.max()) - clean)
+
+
+def file(folder, **arrays):
+    np.savez(folder / "mine.npz", **arrays)
+    return folder / "mine.npz"
+
+
+def perturbation(size, index=0):
+    y = TOY.samples("test")[index].data
+    return attack.noise(y, 1, size * float(y.norm()), seed=index)[0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"test-0000": perturbation(0.05)[:3]}, r"expected \(12, 47\) of float32, found \(3, 47\)"),
+        ({"test-0000": perturbation(0.05).astype(np.float64)}, "found .* of float64"),
+        ({"test-0000": perturbation(0.09)}, r"expected a norm of at most 0.08 \|y\|, found 0.09"),
+        ({"test-0000": perturbation(0.05) * np.nan}, "expected finite values"),
+        ({"test-0009": perturbation(0.05)}, "expected names of test images such as test-0000, found 'test-0009'"),
+    ],
+)
+def test_a_file_that_is_not_a_perturbation_is_refused(tmp_path, arrays, said):
+    with pytest.raises(PerturbationError, match=said):
+        submitted.read(file(tmp_path, **arrays), TOY)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "mine.npz").write_text("no arrays")
+    with pytest.raises(PerturbationError, match="as numpy"):
+        submitted.read(tmp_path / "mine.npz", TOY)
+
+
+def test_perturbations_are_found_by_task_method_and_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(submitted, "FOLDER", tmp_path)
+    (tmp_path / "toy" / "fbp").mkdir(parents=True)
+    file(tmp_path / "toy" / "fbp", **{"test-0001": perturbation(0.08, 1)})
+    (found,) = submitted.perturbations(TOY, "fbp", "test-0001")
+    assert np.array_equal(found.numpy(), perturbation(0.08, 1))
+    assert submitted.perturbations(TOY, "fbp", "test-0000") == submitted.perturbations(TOY, "unet", "test-0001") == []

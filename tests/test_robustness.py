@@ -1,0 +1,328 @@
+"""Robustness: accuracy beside stability, masked gradients, what fails alone, files, verdicts and the page."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from recon_bench import deq, registry
+from recon_bench.cli.main import main
+from recon_bench.measurement import Cell
+from recon_bench.measurements import robustness
+from recon_bench.measurements.corruptions import MEASUREMENT as CORRUPTIONS
+from recon_bench.measurements.corruptions import PROTOCOL as CORRUPTED
+from recon_bench.measurements.robustness import MEASUREMENT, OUT, PROTOCOL, STRIP, points
+from recon_bench.results import load, write
+from recon_bench.results.check import check
+from recon_bench.results.traits import TRAITS
+from recon_bench.rules import FULL, QUICK
+from recon_bench.scoring import submitted
+from recon_bench.scoring.attack import Budget
+from recon_bench.site.render import render
+from recon_bench.tables.board import board
+from recon_bench.tables.robustness import FAILS, HOLDS, LATE, MASKED, OPEN, WITHOUT, claims, heat, row, rows
+from tests.helpers_results import make_cell, picture, record, write_tree
+from tests.helpers_training import TOY
+
+SMALL = dataclasses.replace(
+    PROTOCOL, levels=(0.0, 0.02, 0.08), images=2, draws=2, budget=Budget(restarts=2, first=6, steps=3)
+)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    monkeypatch.setattr(robustness, "QUICK", SMALL)
+    monkeypatch.setattr(submitted, "FOLDER", tmp_path / "attacks")
+
+
+def method(reconstruct):
+    """FBP with another way to reconstruct."""
+    return dataclasses.replace(registry.method("fbp"), build=lambda problem, settings: reconstruct)
+
+
+def cell(asked, **at):
+    return Cell(TOY, asked, asked.settings, dataclasses.replace(QUICK, cell_minutes=20.0), torch.device("cpu"), at)
+
+
+def measured(asked, done=(), **at):
+    pictures = {}
+    records = robustness.measure(
+        cell(asked, **at), {r.key: r for r in done}, lambda name, *rest: pictures.update({name: rest})
+    )
+    return list(records), pictures
+
+
+def result(name, records, kind=MEASUREMENT, protocol=SMALL, family=None):
+    """A result of these records."""
+    made = make_cell("ct-ellipses-30", 2, name, "accuracy")
+    header = {"metrics": [dataclasses.asdict(metric) for metric in kind.metrics], "version": 1, "hash": "0" * 16}
+    header |= {"title": kind.title, "protocol": dataclasses.asdict(protocol)}
+    header |= {"traits": {**TRAITS, "hidden": list(kind.hidden)}}
+    records = [dataclasses.asdict(r) if dataclasses.is_dataclass(r) else r for r in records]
+    facts = {**made.method, **({"family": family} if family else {})}
+    header = json.loads(json.dumps(header))
+    changes = {"kind": kind.name, "measurement": header, "records": records, "images": {}, "method": facts}
+    return dataclasses.replace(made, status="ok", reason=None, **changes)
+
+
+def constant(y, A):
+    return torch.full((len(y), 32, 32), 0.5) + 0 * y.sum()
+
+
+def test_a_constant_map_is_perfectly_stable_and_its_accuracy_stands_beside():
+    records, _ = measured(method(constant))
+    made = row(result("fbp", records))
+    assert made.amplification.value == 0 and made.over_random == 1 and not made.flags
+    expected = [TOY.samples("test")[i] for i in range(2)]
+    errors = [float((0.5 - s.truth).norm() / s.truth.norm()) for s in expected]
+    assert made.mean("error").value == pytest.approx(np.mean(errors), rel=1e-5)
+    psnrs = [20 * math.log10(2) - 10 * math.log10(float((0.5 - s.truth).square().mean())) for s in expected]
+    assert made.mean("psnr", 0.0).value == pytest.approx(np.mean(psnrs), abs=1e-4)
+
+
+def test_fbp_reaches_its_exact_worst_case_and_goes_beyond_noise():
+    records, pictures = measured(registry.method("fbp"), image=0)
+    assert {r.at.get("image", 0) for r in records} == {0}
+    (at_level,) = [r for r in records if r.at.get("level") == 0.02]
+    assert 0.99 < at_level.values["error"] / at_level.values["exact"] < 1.001
+    assert (
+        at_level.values["error"] > at_level.values["random"]
+        and at_level.values["local"] > at_level.values["local_clean"]
+    )
+    assert at_level.values["reached"] == pytest.approx(0.02, rel=1e-4)
+    (scalar,) = [r for r in records if not r.at]
+    clean = records[0].values["error"]
+    assert scalar.values["amplification"] == pytest.approx((at_level.values["error"] - clean) / 0.02)
+    assert list(pictures) == list(STRIP) and pictures[STRIP[0]][0].shape == (32, 32, 3)
+
+
+def quantised(y, A):
+    """A reconstruction whose gradient is zero: values are rounded, and what autograd sees is nothing."""
+    fbp = registry.method("fbp")
+    x = fbp.build(TOY.problem(), fbp.settings)(y.detach(), A)
+    return (x * 64).round() / 64 + 0 * y.sum()
+
+
+def test_a_masked_gradient_is_found_out():
+    records, _ = measured(method(quantised))
+    made = row(result("fbp", records))
+    assert made.flags == (MASKED,) and made.mean("blind").value == 1
+    assert made.mean("by_query").value > made.mean("by_gradient").value
+    honest = row(result("fbp", measured(registry.method("fbp"))[0]))
+    assert MASKED not in honest.flags
+    assert made.mean("error").value == pytest.approx(honest.mean("error").value, rel=0.02)  # as strong, without it
+
+
+def test_without_a_gradient_queries_and_surrogates_attack_every_level():
+    def detached(y, A):
+        return quantised(y, A).detach()
+
+    records, _ = measured(method(detached), image=1)
+    levels = {r.at["level"]: r for r in records if "level" in r.at}
+    assert all({"by_query", "by_transfer"} <= levels[level].values.keys() for level in (0.02, 0.08))
+    assert levels[0.0].note.startswith("no gradient: RuntimeError") and "by_gradient" not in levels[0.08].values
+    assert levels[0.08].values["error"] > levels[0.02].values["error"] > levels[0.02].values["random"]
+    assert row(result("fbp", records)).flags == (WITHOUT,)
+
+
+def test_a_gradient_that_is_not_finite_is_none():
+    def rough(y, A):
+        return A.adjoint(y) / 100 + (0 * y.abs().sum((-2, -1)).sub(y.abs().sum((-2, -1))).sqrt())[:, None, None]
+
+    records, _ = measured(method(rough), image=0)
+    assert "no gradient: RuntimeError: it has values that are NaN or infinite" in records[0].note
+    assert [r.error for r in records] == [None] * 4
+
+
+def test_an_image_that_fails_leaves_the_others():
+    def shy(y, A):
+        first = TOY.samples("test")[0].data
+        far = ((y - first).flatten(1).norm(dim=1) > 0.5 * first.norm()).float()
+        return A.adjoint(y) / 100 / far[:, None, None]
+
+    records, _ = measured(method(shy))
+    failed = [r for r in records if r.error]
+    assert {r.at.get("image") for r in failed} == {0.0, None} and "NaN or infinite" in failed[0].error
+    assert [r.at["level"] for r in records if r.at.get("image") == 1.0] == [0.0, 0.02, 0.08]
+
+
+def test_what_fails_under_perturbations_alone_is_no_robust_method():
+    def brittle(y, A):
+        known = torch.stack([TOY.samples("test")[i].data for i in range(2)])
+        same = (y[:, None] - known).flatten(2).norm(dim=2).amin(1) == 0
+        return A.adjoint(y) / 100 / same[:, None, None].float()
+
+    records, _ = measured(method(brittle), image=0)
+    assert [r.error is None for r in records] == [True, False, False]
+    assert all("NaN or infinite" in r.error for r in records[1:])
+    made = row(result("fbp", records))
+    assert not made.images.get(0.02) and len(made.missing) == 2
+
+
+def test_a_method_that_changes_between_calls_is_said_to():
+    generator = torch.Generator().manual_seed(0)
+
+    def dice(y, A):
+        return constant(y, A) + 0.1 * torch.randn(len(y), 32, 32, generator=generator)
+
+    records, _ = measured(method(dice), image=0)
+    assert "the same data give another image" in records[0].note
+    assert "changes between calls" in row(result("fbp", records)).flags
+
+
+def test_seeds_of_a_method_that_draws_numbers_are_averaged():
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        seed: int = 0
+
+    drawn = dataclasses.replace(
+        registry.method("fbp"),
+        settings=Settings(),
+        build=lambda problem, settings: lambda y, A: torch.full((len(y), 32, 32), 1.0 + settings.seed) + 0 * y.sum(),
+    )
+    truth = TOY.samples("test")[0].truth
+    errors = [float((1.0 + seed - truth).norm() / truth.norm()) for seed in PROTOCOL.seeds]
+    assert measured(drawn, image=0)[0][0].values["error"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_of_an_equilibrium_the_worse_of_both_gradients_counts():
+    def build(problem, settings):
+        fbp = registry.method("fbp")
+        x = fbp.build(problem, fbp.settings)
+        return lambda y, A: x(y, A) if settings.backward == "phantom" else x(y.detach(), A) + 0 * y.sum()
+
+    fbp = registry.method("fbp")
+    asked = dataclasses.replace(fbp, family="equilibrium", settings=deq.Settings(), build=build)
+    both, alone = (measured(m, image=0)[0] for m in (asked, fbp))
+    worst = [[r.values["by_gradient"] for r in found if r.at.get("level") == 0.08] for found in (both, alone)]
+    assert worst[0] == pytest.approx(worst[1], rel=0.01)
+
+
+def test_out_of_time_keeps_what_was_found(monkeypatch):
+    monkeypatch.setattr(robustness, "PROTOCOL", dataclasses.replace(PROTOCOL, minutes=0.0))
+    records, _ = measured(registry.method("fbp"), image=0)
+    levels = {r.at["level"]: r for r in records if "level" in r.at}
+    assert levels[0.0].values and levels[0.08].values["steps"] == 1 and levels[0.08].note == OUT
+    assert LATE in row(result("fbp", records)).flags
+
+
+def test_a_submitted_perturbation_counts_where_it_is_worse(monkeypatch):
+    fbp, sample = registry.method("fbp"), TOY.samples("test")[0]
+    before = measured(fbp, image=0)[0]
+    x = fbp.build(TOY.problem(), fbp.settings)
+    data = sample.data[None].clone().requires_grad_()
+    (g,) = torch.autograd.grad((x(data, TOY.problem().operator) - sample.truth).square().sum(), data)
+    folder = submitted.FOLDER / "toy" / "fbp"
+    folder.mkdir(parents=True)
+    np.savez(folder / "a.npz", **{"test-0000": (0.08 * sample.data.norm() * g[0] / g.norm()).numpy()})
+    monkeypatch.setattr(robustness, "QUICK", dataclasses.replace(SMALL, budget=Budget(restarts=1, first=1, steps=1)))
+    weak = measured(fbp, image=0)[0]
+    for level in (0.02, 0.08):
+        (value,) = [r.values for r in weak if r.at.get("level") == level]
+        assert value["error"] == value["by_submitted"] > value["by_gradient"]
+    np.savez(folder / "b.npz", **{"test-0000": np.zeros(sample.data.shape, np.float32)})
+    monkeypatch.setattr(robustness, "QUICK", SMALL)
+    for old, new in zip(before, measured(fbp, image=0)[0]):
+        assert new.values.get("error", 0) >= old.values.get("error", 0) - 1e-9  # a score is only lowered
+
+
+def test_the_command_says_what_a_file_does(tmp_path, capsys):
+    task = registry.task("ct-ellipses-30")
+    sample = task.observe("test", 3)
+    e = 0.05 * sample.data * torch.where(torch.arange(183) % 2 == 0, 1.0, -1.0)
+    np.savez(tmp_path / "mine.npz", **{"test-0003": e.numpy()})
+    words = ["attack", "fbp", "--task", task.name, "--perturbation", str(tmp_path / "mine.npz"), "--json"]
+    assert main([*words, "--results", str(tmp_path)]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["image"] == "test-0003" and told["size"] == pytest.approx(0.05) and told["found before"] is None
+    assert told["with it"] > told["error"] > 0
+    np.savez(tmp_path / "mine.npz", **{"test-0003": 2 * e.numpy()})
+    assert main([*words, "--results", str(tmp_path)]) != 0
+    assert "expected a norm of at most 0.08" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_repeats_no_record_and_points_are_images():
+    records, _ = measured(registry.method("fbp"))
+    again, _ = measured(registry.method("fbp"), done=records[:3])
+    assert [r.key for r in again] == [r.key for r in records[3:]]
+    assert points(cell(registry.method("fbp"))) == [{"image": 0}, {"image": 1}, {"universal": 0.02}]
+    assert (
+        PROTOCOL.levels[-1] == submitted.LARGEST
+        and robustness.protocol(dataclasses.replace(cell(registry.method("fbp")), rules=FULL)) is robustness.PROTOCOL
+    )
+
+
+def attacked(clean, error, misfit=(0.05, 0.055), by_gradient=True, images=6):
+    """Records of images whose error goes from ``clean`` to ``error`` at 2 %."""
+    records = []
+    for index in range(images):
+        at, name, shift = {"image": float(index)}, f"test-{index:04d}", 0.001 * index
+        before = {"error": clean + shift, "psnr": 30.0, "misfit": misfit[0]}
+        found = {"error": error + shift, "psnr": 25.0, "misfit": misfit[1], "random": clean + shift, "reached": 0.02}
+        found |= {"by_gradient": error + shift} if by_gradient else {"by_query": error + shift}
+        records += [record(name, before, {**at, "level": 0.0}), record(name, found, {**at, "level": 0.02})]
+        scalar = {"attacked": error + shift, "amplification": (error - clean) / 0.02}
+        records.append(record(name, scalar))
+    return records
+
+
+def verdicts(*networks):
+    tv = result("tv-isotropic", attacked(0.10, 0.20, by_gradient=False), family="variational")
+    found = [result(f"net-{i}", *given, family="unrolled") for i, given in enumerate(networks)]
+    return [claim.verdict for claim in claims(rows([tv, *found]))]
+
+
+def test_verdicts_follow_their_rules():
+    calm, wild = (attacked(0.10, 0.19),), (attacked(0.10, 0.40),)
+    torn = (attacked(0.10, 0.40, misfit=(0.05, 0.2)),)
+    assert verdicts(calm, calm) == [HOLDS, FAILS, HOLDS]
+    assert verdicts(wild, wild) == [FAILS, HOLDS, HOLDS]
+    assert verdicts(torn, torn) == [FAILS, HOLDS, FAILS]
+    assert verdicts() == [OPEN] * 3
+    masked = [{**r, "values": {**r["values"], "random": 0.9}} for r in wild[0]]
+    assert verdicts(calm, (masked,)) == verdicts(calm)  # whose gradients are masked is not counted
+
+
+def warmed():
+    """Records of corrupted data with twice the error of the reference for one kind and half of it for another."""
+    records = [record("test-0000", {"error": 0.1, "reference_error": 0.2}, {"corruption": 0.0, "severity": 0.0})]
+    for number, own in ((0.0, 0.4), (3.0, 0.1)):
+        for severity in (1.0, 3.0):
+            at = {"corruption": number, "severity": severity}
+            records.append(record("test-0000", {"error": own, "reference_error": 0.2}, at))
+    return [*records, record("test-0000", {"corrupted": 0.25})]
+
+
+def test_the_heat_map_compares_with_the_reference():
+    (found,) = heat([result("fbp", warmed(), CORRUPTIONS, CORRUPTED)])
+    assert found.ratios == {"more-noise": 2.0, "rings": 0.5} and found.of_reference == 1.25
+
+
+def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
+    root = write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp", "cgls", "tv-isotropic"], images=2)
+    tv = result("tv-isotropic", attacked(0.10, 0.20, by_gradient=False))
+    lost = [*attacked(0.1, 0.3, images=2), record("test-0002", at={"image": 2.0}, error="ValueError: lost & gone")]
+    broken = dataclasses.replace(result("cgls", lost, family="unrolled"), status="partial", reason="1 of 7 failed")
+    file = f"{tv.stem}-{STRIP[0]}.webp"
+    images = {STRIP[0]: picture(tv.folder(root) / file, "test-0000, 30.00 dB", 32, 1)}
+    for made in (dataclasses.replace(tv, images=images), broken, result("fbp", warmed(), CORRUPTIONS, CORRUPTED)):
+        write(made, root)
+    assert check(root) == []
+    out = render(root, tmp_path / "site").parent
+    text = (out / "robustness.html").read_text()
+    assert "no gradient" in text and "lost &amp; gone" in text and "test-0000, 30.00 dB" in text
+    assert text.count("badge good") == 2 and "more noise" in text and "2.00" in text
+    spec = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])
+    assert [[p["x"] for p in line["points"]] for line in spec["series"]] == [[0, 2], [0, 2]]
+    assert 'href="robustness.html"' in (out / "index.html").read_text()
+    frame = board(load(root)[0], "ct-ellipses-30").frame.set_index("method")
+    assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025) and np.isnan(frame.loc["cgls", "attacked"])
+
+
+def test_no_results_give_a_page_that_says_so(tmp_path):
+    write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp"], images=2)
+    out = render(tmp_path / "results", tmp_path / "site").parent
+    assert "Not measured yet" in (out / "robustness.html").read_text()
