@@ -124,7 +124,8 @@ def _of_scene(cell: Cell, method: Host, scene: Scene, seed: int, done: Mapping[s
         return
     plain = scene.observe(partial(with_added, np.float64(0)))
     image = _numbers(plain.truth)
-    placed = {name: found for name in todo if (found := layout(cell.task, scene.name, image, name))}
+    layouts = {name: layout(cell.task, scene.name, image, name) for name in todo}
+    placed = {name: fitting for name, fitting in layouts.items() if fitting}
     names = list(placed)
     samples = Samples(1 + len(names), lambda i: _sample(scene, plain, placed[names[i - 1]]) if i else plain)
     without = Reconstruction()
