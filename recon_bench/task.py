@@ -36,6 +36,14 @@ class Truth:
     source: Any = None
 
 
+Change = Callable[[Truth], Truth]
+
+
+def unchanged(truth: Truth) -> Truth:
+    """The truth as it is."""
+    return truth
+
+
 @dataclass(frozen=True)
 class Foreign:
     """Truths of another origin than a task's own, to be measured in its way: other people, body parts, phantoms.
@@ -120,15 +128,19 @@ class Task:
         """The split, in float32 or complex64."""
         return Samples(self.sizes[split], lambda index: self.observe(split, index))
 
-    def observe(self, split: str, index: int) -> Sample:
-        """Draw a truth and measure it. DataError where one is not finite: no method could be blamed for that."""
-        return self._observed(f"{split}-{index:04d}", self.draw(split, index), streams(self.seed, split, index)[1])
+    def observe(self, split: str, index: int, change: Change = unchanged) -> Sample:
+        """Draw a truth and measure it, after a ``change`` with the same noise.
 
-    def observe_foreign(self, group: Foreign, index: int) -> Sample:
-        """Measure a truth of a group of ``foreign`` as the task's own; all that is random follows from its name."""
+        DataError where one is not finite: no method could be blamed for that.
+        """
+        truth, noise = change(self.draw(split, index)), streams(self.seed, split, index)[1]
+        return self._observed(f"{split}-{index:04d}", truth, noise)
+
+    def observe_foreign(self, group: Foreign, index: int, change: Change = unchanged) -> Sample:
+        """As :meth:`observe` of a truth of a group of ``foreign``; all that is random follows from its name."""
         name = group.name_of(index)
         image, noise = np.random.default_rng([self.seed, *name.encode()]).spawn(2)
-        return self._observed(name, group.draw(index, image), noise)
+        return self._observed(name, change(group.draw(index, image)), noise)
 
     def _observed(self, name: str, truth: Truth, noise: np.random.Generator) -> Sample:
         data = self.measure(truth, noise)

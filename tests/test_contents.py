@@ -21,7 +21,7 @@ SHARED = Path(__file__).with_name("shared_contents.json")
 CASES = (("train", 1), ("validation", 0), ("test", 0), ("test", 2))
 LARGE = ("ct-head-143",)  # its simulator takes 10 s to build, and differs from that of ct-head-50 in the views alone
 SCORED = {"ct-ellipses-30": "fbp", "mri-brain-4x": "zero-filled"}  # by methods without settings that are tuned here
-KINDS = ("accuracy", "pictures", "transfer")
+KINDS = ("accuracy", "pictures", "transfer", "small-features")
 
 
 def figures(name: str) -> dict[str, list[float]]:

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from recon_bench.core import Noise
+from recon_bench.core import Noise, NotApplicable
 from recon_bench.data import lodopab
 from recon_bench.data.reading import DataError, folder_from
 from recon_bench.data.simulation import describe
@@ -58,7 +58,9 @@ def draw(split: str, index: int) -> Truth:
 
 
 def measure(truth: Truth, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The line integrals (1000, 513) that come with the image, float32."""
+    """The line integrals (1000, 513) that come with the image, float32; NotApplicable to any other image."""
+    if truth.source is None:
+        raise NotApplicable("data come with the images of the task: no other image can be measured")
     return truth.source * lodopab.MU_MAX
 
 

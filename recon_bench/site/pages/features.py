@@ -1,0 +1,89 @@
+"""Small features: what every method recovers of small and faint structures, and what it makes up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from recon_bench.measurements.small_features import LEVELS, LINES, MEASUREMENT, PROTOCOL, SHOWN, Scale, scale
+from recon_bench.results import Result
+from recon_bench.site.addresses import link
+from recon_bench.site.model import Site
+from recon_bench.site.page import Page
+from recon_bench.site.task_parts import task_header
+from recon_bench.site.text import fixed, significant
+from recon_bench.tables.board import Board
+from recon_bench.tables.columns import summary
+from recon_bench.tables.statistics import Interval
+
+KIND = MEASUREMENT.name
+HEADLINE, INVENTED = SHOWN
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
+
+
+def content(site: Site, here: str, item: None) -> dict[str, Any]:
+    """A section for each task that has such results, in the order of the front page."""
+    return {"sections": [section(site, here, board) for board in site.main() if of_kind(board)]}
+
+
+def of_kind(board: Board) -> list[Result]:
+    """Such results of a board."""
+    return [cell for (_, kind), cell in board.cells.items() if kind == KIND]
+
+
+def section(site: Site, here: str, board: Board) -> dict[str, Any]:
+    """The table of one task, the best of the headline first, and what was not measured."""
+    card = site.card(board)
+    told, data_range = scale(card["card"], card["data_range"]), card["data_range"]
+    found = [(cell, summary(cell)) for cell in of_kind(board) if cell.status in ("ok", "partial")]
+    found.sort(key=lambda pair: -pair[1].get(HEADLINE, UNKNOWN).value if HEADLINE in pair[1] else math.inf)
+    in_percent = told.unit == "%"
+    return task_header(site, board) | {
+        "href": link(here, "board", site.stem(board)),
+        "columns": list(columns(told)),
+        "headline": HEADLINE,
+        "rows": [row(cell, values, 1 if in_percent else told.units * data_range / 100) for cell, values in found],
+        "absent": list(absent(board)),
+    }
+
+
+def columns(told: Scale) -> Iterator[dict[str, str]]:
+    """The columns after the method: what was invented, discs by contrast and size, lines, letters."""
+    yield {"name": INVENTED, "title": "Invented", "unit": told.unit, "better": "lower"}
+    for level, contrast in zip(LEVELS, told.contrasts):
+        for size in PROTOCOL.diameters:
+            title = f"{significant(told.units * contrast)} {told.unit}, {size} {told.length}"
+            yield {"name": f"recovered_{level}_{size}", "title": title, "unit": "", "better": "higher"}
+    for metric, spacing in zip(LINES, PROTOCOL.spacings):
+        yield {"name": metric.name, "title": f"Lines, {spacing} px", "unit": "", "better": "higher"}
+    yield {"name": "text", "title": "Letters", "unit": "", "better": "higher"}
+
+
+def row(result: Result, values: Mapping[str, Interval], unit: float) -> dict[str, Any]:
+    """A row of the table; one percent of the data range is ``unit`` of the unit that contrasts are shown in."""
+    method, reason = result.method, result.reason or ""
+    scaled = {INVENTED: Interval(*(unit * end for end in values[INVENTED]))} if INVENTED in values else {}
+    return {key: method[key] for key in ("name", "title", "family")} | {
+        "cells": {name: cell(value, 1 if name == INVENTED else 2) for name, value in {**values, **scaled}.items()},
+        "status": result.status,
+        "reason": reason,
+        "text": " ".join([method["name"], method["title"], method["family"], reason]),
+    }
+
+
+def cell(value: Interval, digits: int) -> dict[str, str]:
+    """A value with the ends of its interval, where there are some."""
+    low, high = (fixed(end, digits) for end in value[1:])
+    ends = "" if math.isnan(value.low) else f"[{low}, {high}]"
+    return {"raw": repr(value.value), "text": fixed(value.value, digits), "ends": ends}
+
+
+def absent(board: Board) -> Iterator[dict[str, str]]:
+    """Methods that could not be measured, with the reason."""
+    for result in of_kind(board):
+        if result.status not in ("ok", "partial"):
+            yield {"title": result.method["title"], "status": result.status, "reason": result.reason or ""}
+
+
+PAGE = Page("features", "features.html", content, section="features", menu="Small features", order=6)
