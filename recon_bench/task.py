@@ -122,7 +122,11 @@ class Task:
 
     def observe(self, split: str, index: int) -> Sample:
         """Draw a truth and measure it. DataError where one is not finite: no method could be blamed for that."""
-        return self._observed(f"{split}-{index:04d}", self.draw(split, index), streams(self.seed, split, index)[1])
+        return self.observe_again(split, index, streams(self.seed, split, index)[1])
+
+    def observe_again(self, split: str, index: int, noise: np.random.Generator) -> Sample:
+        """As :meth:`observe`, but with all that is random in its measurement from ``noise``."""
+        return self._observed(f"{split}-{index:04d}", self.draw(split, index), noise)
 
     def observe_foreign(self, group: Foreign, index: int) -> Sample:
         """Measure a truth of a group of ``foreign`` as the task's own; all that is random follows from its name."""
