@@ -37,7 +37,7 @@ class Protocol:
     agree_batch: float = 0.03  # a stopping rule that waits for the slowest of a batch gives the others more iterations
     others: float = 0.2
     attempts: int = 3
-    wait_seconds: float = 5.0
+    wait_seconds: float = 1.0
 
 
 PROTOCOL = Protocol()

@@ -16,7 +16,6 @@ import numpy as np
 from recon_bench.results import Result
 from recon_bench.tables.statistics import Interval, interval
 
-
 Place = tuple[str, str]  # on a board: method and kind
 REFERENCES = ("fbp", "zero-filled")  # the first of them that was timed
 
