@@ -166,9 +166,9 @@ def _records(
     """Seconds per image of each repeat, or what is wrong with its images."""
     for number, repeat in enumerate(repeats):
         sample = f"{name}-{number}"
-        errors = [found.error for found in repeat.found if found.error] or [differing.get(number)]
-        if errors[0]:
-            yield Record(sample=sample, error=errors[0])
+        error = next((found.error for found in repeat.found if found.error), differing.get(number))
+        if error:
+            yield Record(sample=sample, error=error)
         else:
             yield Record(sample=sample, values={metric: repeat.seconds / len(repeat.y)}, note=_note(load))
 
