@@ -19,8 +19,8 @@ class Rules:
 
     ``images``: test images scored per task, at most; ``tuning_evaluations`` settings may be tried by each method,
     each on the first ``tuning_images`` of the validation split; ``seeds`` for methods that draw random numbers;
-    ``warmup`` and ``repeats`` of a timed reconstruction at batch 1, of which fewer are made once ``timing_seconds``
-    have gone by; ``batch_pixels`` bounds the batch that is reconstructed at once (pixels of all its images);
+    ``warmup`` and ``repeats`` of a timed reconstruction at batch 1, of which fewer are made where they would take more
+    than ``timing_seconds``; ``batch_pixels`` bounds the batch that is reconstructed at once (pixels of all its images);
     ``cell_minutes`` is the time after which a cell is stopped from outside, what it finished being kept; ``bootstrap``
     draws of the interval at ``confidence``.
     """

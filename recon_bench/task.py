@@ -136,6 +136,10 @@ class Task:
         truth, noise = change(self.draw(split, index)), streams(self.seed, split, index)[1]
         return self._observed(f"{split}-{index:04d}", truth, noise)
 
+    def observe_again(self, split: str, index: int, noise: np.random.Generator) -> Sample:
+        """As :meth:`observe`, but with all that is random in its measurement from ``noise``."""
+        return self._observed(f"{split}-{index:04d}", self.draw(split, index), noise)
+
     def observe_foreign(self, group: Foreign, index: int, change: Change = unchanged) -> Sample:
         """As :meth:`observe` of a truth of a group of ``foreign``; all that is random follows from its name."""
         name = group.name_of(index)

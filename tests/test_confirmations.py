@@ -2,17 +2,20 @@
 
 import dataclasses
 import itertools
+import shutil
+import statistics
 from pathlib import Path
 
 import pytest
 
 from recon_bench import registry, results
 from recon_bench.cli.main import main
+from recon_bench.measurement import Record
 from recon_bench.results import confirmations, load
 from recon_bench.results.check import check
 from recon_bench.results.confirmations import Compared, Entry
 from recon_bench.rules import QUICK, Rules
-from recon_bench.run import runner
+from recon_bench.run import journal, runner
 from recon_bench.run.confirm import confirm
 from tests.helpers_results import make_cell, write_cell, write_tree
 
@@ -252,7 +255,7 @@ def test_a_tuning_is_confirmed_with_the_accuracy_that_it_led_to(tmp_path):
     assert len(kinds["accuracy"].compared) > 2 and check(project.root) == []
 
 
-def test_a_timing_of_another_machine_is_measured_again(tmp_path):
+def test_a_timing_of_another_machine_is_measured_again(tmp_path, capsys):
     project = Project(tmp_path, TESTS / "plugins" / "steps.py", kinds=("runtime",))
     project.run()
     (result,) = load(project.root)[0]
@@ -261,6 +264,75 @@ def test_a_timing_of_another_machine_is_measured_again(tmp_path):
     results.write(dataclasses.replace(result, provenance={**result.provenance, "machine": machine}), project.root)
     project.edit("reconstruct", "rebuild")
     assert project.confirm() == 1 and project.entries() == []
+    assert f"{TASK} · steps · runtime: timed on another machine" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    """The results of a method that was timed."""
+    project = Project(tmp_path_factory.mktemp("timed"), TESTS / "plugins" / "steps.py", kinds=("runtime",))
+    project.run()
+    return project.root
+
+
+@pytest.fixture
+def timing(timed, tmp_path):
+    """They, where its code was changed and gives the same."""
+    project = Project(tmp_path, TESTS / "plugins" / "steps.py", kinds=("runtime",))
+    shutil.copytree(timed, project.root)
+    project.edit("reconstruct", "rebuild")
+    return project
+
+
+class Timed:
+    """An executor whose processes find these records."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+
+    def start(self, job) -> None:
+        journal.append(job.journal, *map(journal.record, self.records), journal.end("ok", None, {}))
+
+    def poll(self, started) -> int:
+        return 0
+
+    def kill(self, started) -> None:
+        pass
+
+
+def retimed(factor=1.0, **more):
+    """New repeats that take ``factor`` of the median of the recorded ones."""
+
+    def records(result) -> list[Record]:
+        found = []
+        for name, metric in (("reconstruct-0", "seconds"), ("batch-0", "batch_seconds")):
+            values = [record["values"][metric] for record in result.records if metric in record["values"]]
+            found.append(Record(name, {metric: factor * statistics.median(values)}, **more))
+        return found
+
+    return records
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (retimed(), None),
+        (retimed(50.0), " was "),
+        (retimed(note="timed on a loaded machine: others used 1.40 cores"), "timed on a loaded machine"),
+        (lambda result: [Record("reconstruct-0", error="the timed reconstruction differs")], "reconstruction differs"),
+    ],
+    ids=["the same", "slower", "loaded", "something else"],
+)
+def test_a_timing_is_confirmed_by_a_quiet_and_honest_one_that_takes_as_long(timing, capsys, found, said):
+    (result,) = load(timing.root)[0]
+    executor = Timed(found(result))
+    assert confirm(timing.root, methods=[str(timing.file)], executor=executor) == (said is not None)
+    error = capsys.readouterr().err
+    if said is None:
+        (entry,) = timing.entries()
+        assert [c.metric for c in entry.compared] == ["seconds", "batch_seconds"] and check(timing.root) == []
+    else:
+        assert timing.entries() == [] and f"{TASK} · steps · runtime: " in error and said in error
 
 
 def test_a_task_of_a_file_is_confirmed_as_well(tmp_path):

@@ -119,11 +119,16 @@ def confirm(
         if entry and entry.new == item.code and entry.old in item.result.codes:
             confirmations.append([item.entry([], None, command, follows=RANKING_KIND)], root)
         else:
-            left.append(item)
-    timed = [item for item in todo if item.kind.confirm == "timing"]
+            left.append(_left(item, "it follows from the accuracy, which is not confirmed"))
     wrong = {_place(item) for item in left}
-    here = [item for item in timed if _same_machine(item) and _place(item) not in wrong]
-    left += [item for item in timed if item not in here]
+    here = []
+    for item in (item for item in todo if item.kind.confirm == "timing"):
+        if _place(item) in wrong:
+            left.append(_left(item, "another result of the method is not confirmed"))
+        elif not _same_machine(item):
+            left.append(_left(item, "timed on another machine"))
+        else:
+            here.append(item)
     left += _confirmed(here, root, 1, command, executor)
     print(f"{len(todo) - len(left)} are confirmed, {len(left)} are to be measured again (recon-bench run)")
     return len(left)
@@ -164,6 +169,12 @@ def _place(item: Stale) -> tuple[str, str]:
     return item.result.task["name"], item.result.method["name"]
 
 
+def _left(item: Stale, problem: str, looked: str = "") -> Stale:
+    """The item, after saying why it is to be measured again, and what of it was ``looked`` at."""
+    tqdm.write(f"{item}{looked}: {problem}", file=sys.stderr)
+    return item
+
+
 def _same_machine(item: Stale) -> bool:
     made = item.result.provenance
     return made["machine"]["id"] == provenance.machine(made["device"])["id"]
@@ -191,8 +202,8 @@ def _looked_at(
             if identity.of_file(item.file) != item.code:
                 problem = CHANGED
             if problem:
-                left.append(item)
-                tqdm.write(f"{item}, first {images} images: {problem}", file=sys.stderr)
+                looked = "" if item.kind.confirm == "timing" else f", first {images} images"
+                left.append(_left(item, problem, looked))
             else:
                 confirmations.append([item.entry(compared, reason, command)], root)
             shutil.rmtree(folder, ignore_errors=True)
@@ -233,8 +244,10 @@ def _compare(item: Stale, found: journal.Journal) -> tuple[list[Compared], str |
         return [], end["reason"] if agrees and end else None, None if agrees else f"was not applicable, now {end}"
     if end is None or end["end"] != "ok":
         return [], None, f"could not be measured: {end['reason'] if end else 'its process ended early'}"
-    compare = _timings if item.kind.confirm == "timing" else _values
-    compared = list(compare(item.result, found.records))
+    timing = item.kind.confirm == "timing"
+    if timing and (trouble := _trouble(found.records)):
+        return [], None, trouble
+    compared = list((_timings if timing else _values)(item.result, found.records))
     wrong = [c for c in compared if not c.agrees]
     if wrong:
         first = max(wrong, key=lambda c: abs(c.found - c.recorded))
@@ -254,6 +267,12 @@ def _values(result: Result, found: Sequence[Record]) -> Iterator[Compared]:
         for name in sorted(known["values"].keys() | record.values.keys()):
             before, now = known["values"].get(name, float("inf")), record.values.get(name, float("-inf"))
             yield Compared(record.key, name, _short(before), _short(now))
+
+
+def _trouble(found: Sequence[Record]) -> str | None:
+    """Why a new timing says nothing: what was timed is wrong, or something else was running."""
+    problems = [record.error or (record.note if record.values else None) for record in found]
+    return next(filter(None, problems), None)
 
 
 def _timings(result: Result, found: Sequence[Record]) -> Iterator[Compared]:

@@ -39,9 +39,10 @@ class Running:
     points: list[Mapping[str, float]] = field(default_factory=list)  # to come
     at: Mapping[str, float] = field(default_factory=dict)
     process: Any = None  # the executor's
-    started: float = field(default_factory=time.time)
-    since: float = field(default_factory=time.monotonic)  # the same moment; the clock of the machine may be set
-    begun: float = 0.0  # when the process was started, on the monotonic clock
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    since: float = field(default_factory=time.monotonic)
+    begun: float = 0.0  # when the process was started, on the monotonic clock as well
+    tries: int = 0  # processes that were started for this point
 
     @property
     def overdue(self) -> bool:
@@ -153,7 +154,7 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
     setup = item.cell.setup
     commit, clean = provenance.commit()
     return {
-        "started": datetime.fromtimestamp(item.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "started": item.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(time.monotonic() - item.since, 3),
         "machine": provenance.machine(setup.device),
         "device": setup.device,
@@ -170,7 +171,7 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
 def _ended(item: Running, exit_status: int | None, late: bool) -> str:
     """Why a process left no end."""
     if late:
-        return f"stopped after {item.cell.setup.rules.cell_minutes:g} minutes"
+        return f"stopped after {item.cell.setup.rules.cell_minutes:g} minutes" + ", twice" * (item.tries > 1)
     code = exit_status or 0
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
     return f"the process {how}" + " (out of memory?)" * (code == -signal.SIGKILL)

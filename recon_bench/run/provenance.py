@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from recon_bench.scoring.load import cores
 from recon_bench.storage import REPOSITORY, digest
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "PyWavelets", "safetensors", "astra-toolbox", "recon-bench")
@@ -23,7 +24,7 @@ def machine(device: str) -> dict[str, Any]:
     """What identifies the hardware and system; ``id`` is a hash of it. Runtimes rank only within one id."""
     facts = {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         "system": f"{platform.system()} {platform.machine()}",

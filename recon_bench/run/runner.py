@@ -268,7 +268,11 @@ class _Run:
 
     def _next(self, item: Running) -> None:
         """Start the process of the next point of a cell; most cells have one, and no points."""
-        item.at, item.begun = item.points.pop(0), time.monotonic()
+        item.at, item.tries = item.points.pop(0), 0
+        self._launch(item)
+
+    def _launch(self, item: Running) -> None:
+        item.begun, item.tries = time.monotonic(), item.tries + 1
         item.process = self.executor.start(item.cell.job(item.settings, item.folder, item.at))
         self.bar.set_postfix_str("; ".join(dict.fromkeys(str(other.cell) for other in [*self.running, item])))
 
@@ -285,6 +289,11 @@ class _Run:
                     f"{item.folder}: could not be written, see {item.folder / 'log.txt'}. Free some space there or "
                     "choose another folder with --results; what was finished is kept and reused."
                 )
+            if late and item.cell.kind.alone and item.tries == 1:  # the machine may have been busy with something else
+                if not item.at:  # half of a timing is no timing
+                    item.journal.unlink(missing_ok=True)
+                self._launch(item)
+                continue
             try:
                 done = self._go_on(item, status, late)
             except OSError as error:

@@ -104,11 +104,15 @@ class Host:
                 return [Reconstruction(error=reason(error, self.device))]
         return [self.reconstruct(each[None], operator)[0] for each in y]
 
-    def seconds(self, y: Tensor) -> float:
-        """Seconds of one call for the batch ``y`` (batch, *range_shape). RuntimeError before :meth:`set_up`."""
+    def seconds(self, y: Tensor) -> tuple[float, list[Reconstruction]]:
+        """Seconds of one call for the batch ``y`` (batch, *range_shape), and what it gave for each of the data.
+
+        Raises what the method raises, RuntimeError before :meth:`set_up`.
+        """
         data = y.to(self.device).clone()  # a method may work in place
         with _quietly(), torch.no_grad():
-            return clock.seconds(lambda: self._built(data, self.operator), self.device)[0]
+            taken, x = clock.seconds(lambda: self._built(data, self.operator), self.device)
+        return taken, _each(x, (len(y), *self.operator.domain_shape))
 
     def applications(self, y: Tensor, settings: Any, seed: int = 0) -> float:
         """Pairs (A, adjoint) that the reconstruction of ``y`` takes, on an operator of its own; one of either is half.
@@ -231,13 +235,7 @@ class Host:
             x = self._built(y.to(self.device).clone(), operator)
         where = "" if len(y) == 1 else f" (at least one of {len(y)} images together)"
         notes = [f"{w.message}{where}" for w in caught if issubclass(w.category, NotConverged)]
-        expected = (len(y), *operator.domain_shape)
-        if not isinstance(x, Tensor) or tuple(x.shape) != expected:
-            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            return [
-                Reconstruction(error=f"the reconstruction should be a tensor of shape {expected}, got {got}")
-            ] * len(y)
-        return [_checked(image, notes[-1] if notes else None) for image in x.detach().to("cpu")]
+        return _each(x, (len(y), *operator.domain_shape), notes[-1] if notes else None)
 
 
 def host(cell: Cell) -> Host:
@@ -254,6 +252,15 @@ def reconstructed(
         part = indices[start : start + size]
         found = [samples[index] for index in part]
         yield from zip(part, found, method.reconstruct(torch.stack([sample.data for sample in found])))
+
+
+def _each(x: Any, expected: tuple[int, ...], note: str | None = None) -> list[Reconstruction]:
+    """What a method gave for a batch, as one reconstruction each; of a wrong shape they are errors."""
+    if not isinstance(x, Tensor) or tuple(x.shape) != expected:
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        error = f"the reconstruction should be a tensor of shape {expected}, got {got}"
+        return [Reconstruction(error=error)] * expected[0]
+    return [_checked(image, note) for image in x.detach().to("cpu", copy=True)]  # it may be the method's own buffer
 
 
 def _checked(image: Tensor, note: str | None) -> Reconstruction:

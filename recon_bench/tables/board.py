@@ -22,7 +22,7 @@ import pandas as pd
 from recon_bench.names import hint
 from recon_bench.results import RANKING_KIND, Result, ResultError, latest, started
 from recon_bench.results.ledger import chosen_record
-from recon_bench.tables.columns import REPLACED, Column, bootstrap, scalars
+from recon_bench.tables.columns import REPLACED, Column, bootstrap, scalars, with_multiples
 from recon_bench.tables.columns import columns as columns_of
 from recon_bench.tables.columns import summary as summary_of
 from recon_bench.tables.selection import current, machine_notes, same_machine
@@ -68,7 +68,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     ranking, problems = _ranking(cells)
     # A mean over what happened to work would reward failing on hard images.
     sound = {key: cell for key, cell in cells.items() if cell.status == "ok"}
-    summaries = {(method, kind): summary_of(cell) for (method, kind), cell in sound.items()}
+    summaries = with_multiples({place: summary_of(cell) for place, cell in sound.items()})
     for method in problems:
         del summaries[method, RANKING_KIND]
     newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}

@@ -1,12 +1,13 @@
 """What one result says of each metric: columns, and values with their intervals.
 
 Each metric is a column: the mean over samples of its records without ``at``, or the median where it is a time, because
-disturbances only ever add time.
+disturbances only ever add time. Times are also given as a multiple of the time of FBP on the same board.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,6 +15,9 @@ import numpy as np
 
 from recon_bench.results import Result
 from recon_bench.tables.statistics import Interval, interval
+
+Place = tuple[str, str]  # on a board: method and kind
+REFERENCES = ("fbp", "zero-filled")  # the first of them that was timed
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,14 @@ REPLACED = {"misfit": "misfit_ratio"}  # what is hidden at first where the colum
 
 
 def columns(result: Result) -> list[Column]:
-    """The metrics of the header, and what is made of two of them.
+    """The metrics of the header, and what is made of some of them.
 
-    These are the time as a multiple of FBP's (MRI: of zero-filling) and the misfit as one of what noise leaves.
+    These are the misfit as a multiple of what noise leaves and, where it times, the multiple of :func:`with_multiples`.
     """
     found = [Column(**metric, kind=result.kind) for metric in result.measurement["metrics"]]
     found = [replace(column, better="") if column.name in NEUTRAL else column for column in found]
     names = [column.name for column in found]
-    if {"seconds", "fbp_seconds"} <= set(names):
+    if "seconds" in names:
         found.append(
             Column("times_fbp", "Time as a multiple of FBP (MRI: of zero-filling)", "×", "lower", 1, result.kind)
         )
@@ -54,7 +58,7 @@ def columns(result: Result) -> list[Column]:
 
 
 def summary(result: Result) -> dict[str, Interval]:
-    """Value and interval of each column of :func:`columns` that has scalar values; a ledger has none."""
+    """Value and interval of each metric that has scalar values; a ledger has none."""
     if result.traits["ledger"]:
         return {}
     found = {}
@@ -62,11 +66,25 @@ def summary(result: Result) -> dict[str, Interval]:
         if values := scalars(result, metric["name"]):
             statistic: Literal["mean", "median"] = "median" if metric["unit"] == "s" else "mean"
             found[metric["name"]] = interval(np.array([*values.values()]), statistic, **bootstrap(result))
-    if {"seconds", "fbp_seconds"} <= found.keys():
-        found["times_fbp"] = Interval(found["seconds"].value / found["fbp_seconds"].value, math.nan, math.nan)
     misfit, noise = scalars(result, "misfit"), scalars(result, "noise")
     if ratios := [misfit[sample] / level for sample, level in noise.items() if level > 0 and sample in misfit]:
         found["misfit_ratio"] = interval(np.array(ratios), "mean", **bootstrap(result))
+    return found
+
+
+def with_multiples(summaries: Mapping[Place, Mapping[str, Interval]]) -> dict[Place, dict[str, Interval]]:
+    """The summaries of one board, by method and kind, with ``times_fbp`` where there is a time beside one of FBP.
+
+    It is the seconds over those of FBP (MRI: of zero-filling) in the same kind, which are of one machine, device,
+    thread count and backend on a board.
+    """
+    found = {}
+    for (method, kind), summary in summaries.items():
+        beside = [summaries.get((name, kind), {}).get("seconds") for name in REFERENCES]
+        unit = next(filter(None, beside), None)
+        found[method, kind] = dict(summary)
+        if unit and "seconds" in summary:
+            found[method, kind]["times_fbp"] = Interval(summary["seconds"].value / unit.value, math.nan, math.nan)
     return found
 
 

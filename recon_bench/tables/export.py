@@ -19,7 +19,7 @@ MEANINGS = {
     "seeds": "Seeds of methods that draw random numbers",
     "warmup": "Reconstructions before the clock starts",
     "repeats": "Timed reconstructions, of which the median counts",
-    "timing_seconds": "Seconds of timing after which no more repeats are made",
+    "timing_seconds": "Seconds that the repeats may take, else there are fewer",
     "batch_pixels": "Pixels reconstructed at once, at most",
     "cell_minutes": "Minutes after which a cell is stopped",
     "bootstrap": "Bootstrap draws of an interval",

@@ -51,6 +51,8 @@ def misbehave(settings, x):
             os.kill(os.getpid(), signal.SIGSEGV)
         case "hang":
             time.sleep(600)
+        case "hang at first" if len(list(tally.iterdir())) == 1:
+            time.sleep(600)
         case "slow":
             time.sleep(0.3 * len(x))
     return x
