@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recon_bench import quantised, weights
-from recon_bench.core import NotConverged, Operator, Problem
+from recon_bench.core import Operator, Problem
 from recon_bench.recipe import Recipe
 from recon_bench.scoring import metrics
 from recon_bench.training import cards
@@ -43,9 +42,7 @@ def psnr(network: nn.Module, A: Operator, truths: Tensor, data: Tensor) -> float
     moduli are compared.
     """
     network.eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotConverged)
-        found = torch.cat([network(y[None], A) for y in data])
+    found = torch.cat([network(y[None], A) for y in data])
     if found.is_complex():
         found, truths = found.abs(), truths.abs()
     return float(metrics.psnr(truths, found, 1.0).mean())

@@ -14,6 +14,7 @@ import math
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from recon_bench import learned, weights
-from recon_bench.core import Method, Problem
+from recon_bench.core import Method, NotConverged, Problem
 from recon_bench.recipe import Recipe
 from recon_bench.task import Task
 from recon_bench.training import candidates, cards, checkpoints, examples, optimisers, trouble
@@ -67,7 +68,8 @@ def train(
     variant = "-".join(filter(None, [weights.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
     file = (folder or weights.folder() / ".training") / f"{name}.pt"
-    with checkpoints.alone(file), trouble.memory(file):
+    with checkpoints.alone(file), trouble.memory(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConverged)  # of a network that is on its way
         kept = checkpoints.read(file) if file.exists() else None
         if kept and not resume:
             raise TrainingError(f"{file}: {UNDER_WAY[checkpoints.finished(kept)]}, or delete it to start again")
