@@ -76,8 +76,3 @@ def ellipses(
         return torch.from_numpy(truth), torch.from_numpy(data.reshape(n, len(geometry.angles), geometry.bins))
 
     return fresh
-
-
-def mirrored(image: Array, mirroring: int) -> Array:
-    """``image`` (rows, columns) upside down if ``mirroring`` is odd, left to right if it is 2 or 3."""
-    return image[:: -1 if mirroring % 2 else 1, :: -1 if mirroring > 1 else 1].copy()
