@@ -10,7 +10,6 @@ alone, the usual one, whose reconstructions are also shown.
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -135,7 +134,7 @@ def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Recor
             "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
             "misfit": quality.misfit(method, found.x, sample.data),
         }
-        yield dataclasses.replace(record, values=_finite(values))
+        yield dataclasses.replace(record, values=quality.finite(values))
 
 
 def _cost(cell: Cell, method: Host, settings: Any, at: Mapping[str, float], save: SavePicture) -> Record:
@@ -158,7 +157,7 @@ def _cost(cell: Cell, method: Host, settings: Any, at: Mapping[str, float], save
     if count := trained(cell):
         values["of_trained"] = depth / count
     values |= _step(cell, method, depth, y, found.x)
-    return Record(sample="cost", at=at, seed=seed, values=_finite(values))
+    return Record(sample="cost", at=at, seed=seed, values=quality.finite(values))
 
 
 def _seconds(method: Host, y: Tensor) -> float:
@@ -179,10 +178,6 @@ def _step(cell: Cell, method: Host, depth: int, y: Tensor, x: Tensor) -> dict[st
     if before.x is None:
         return {}
     return {"change": float(torch.linalg.vector_norm(x - before.x) / torch.linalg.vector_norm(x))}
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 MEASUREMENT = Measurement(

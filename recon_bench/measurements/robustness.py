@@ -23,7 +23,7 @@ from torch import Tensor
 from recon_bench.core import Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.measurements.iterations import with_weights
-from recon_bench.scoring import attack, pictures, probes, submitted, targets
+from recon_bench.scoring import attack, pictures, probes, quality, submitted, targets
 from recon_bench.scoring.attack import Ask, Budget, Found, Objective
 from recon_bench.scoring.clock import Deadline
 from recon_bench.scoring.host import reason
@@ -106,7 +106,7 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
             if index == 0:
                 _strip(target, sample, clean, worst, level, save)
         whole = all(each.whole for each in found[level].values())
-        yield Record(name, _finite(values), place, seed, note=None if whole else OUT)
+        yield Record(name, quality.finite(values), place, seed, note=None if whole else OUT)
 
 
 def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str, float]:
@@ -114,7 +114,7 @@ def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str
     found = {"attacked": values["error"], "attacked_psnr": values["psnr"]}
     found["amplification"] = (values["error"] - clean.error) / level
     found["over_random"] = values["error"] / max(values["random"], 1e-30)
-    return _finite(found)
+    return quality.finite(found)
 
 
 def _found(target: Target, sample: Sample, index: int, deadline: Deadline) -> dict[float, dict[str, Found]]:
@@ -193,7 +193,7 @@ def universal(target: Target) -> Iterator[Record]:
         e = float(torch.linalg.vector_norm(sample.data)) * found.perturbations[0]
         at = {"universal": level, "image": float(index)}
         values = {"universal": score(target, sample, sample.data + e).error, "gain": found.gain}
-        yield Record(sample.id, _finite(values), at, cell.rules.seeds[0], note=None if whole else OUT)
+        yield Record(sample.id, quality.finite(values), at, cell.rules.seeds[0], note=None if whole else OUT)
 
 
 def _together(group: Sequence[Probe], samples: Sequence[Sample]) -> Ask:
@@ -231,10 +231,6 @@ def _strip(
 
 def _count(cell: Cell) -> int:
     return min(protocol(cell).images, cell.rules.images, cell.task.sizes["test"])
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 MEASUREMENT = Measurement(

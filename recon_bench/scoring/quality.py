@@ -43,8 +43,12 @@ def score(
             "psnr": psnr(cell.task, sample.truth, found.x),
             "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
         }
-        finite = {name: value for name, value in values.items() if math.isfinite(value)}
-        yield dataclasses.replace(blank[index], values=finite, note=found.note)
+        yield dataclasses.replace(blank[index], values=finite(values), note=found.note)
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """Those that a record can hold."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def psnr(task: Task, truth: Tensor, x: Tensor) -> float:
