@@ -91,7 +91,7 @@ def _values(cell: Cell, sample: Sample, found: Reconstruction) -> dict[str, floa
         "error": float(Objective(sample.truth[None]).errors(found.x[None])),
         "psnr": quality.psnr(cell.task, sample.truth, found.x),
     }
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+    return quality.finite(values)
 
 
 def _summary(records: list[Record]) -> dict[str, float]:

@@ -9,7 +9,6 @@ the Jacobian-free rule leaves out all but the first. What a method is trained by
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from torch import Tensor
 from recon_bench.core import NotApplicable
 from recon_bench.fixed_point import Limits
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.scoring import pictures
+from recon_bench.scoring import pictures, quality
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.host import Host, host, reason
 
@@ -85,7 +84,7 @@ def values(point: FixedPoint) -> dict[str, float]:
         "contraction": point.contraction,
         "gradient_error": point.gradient_error,
     }
-    return {name: value for name, value in known.items() if math.isfinite(value)}
+    return quality.finite(known)
 
 
 METRICS = (

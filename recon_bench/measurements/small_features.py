@@ -9,7 +9,6 @@ same places at each. What does not fit into an image is left out of it.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from recon_bench.core import Sample, Samples
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.scoring import inserts
+from recon_bench.scoring import inserts, quality
 from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
 from recon_bench.scoring.inserts import Array, Placed
 from recon_bench.scoring.metrics import magnitude
@@ -173,7 +172,7 @@ def _alone(task: Task, blank: Record, image: Array, found: Reconstruction) -> Re
         return dataclasses.replace(blank, error=found.error)
     region = inserts.homogeneous(image, scale(task.card, task.data_range).deviation, task.data_range)
     value = 100 / task.data_range * inserts.invented(_numbers(found.x) - image, region)
-    return dataclasses.replace(blank, values={"invented": value} if math.isfinite(value) else {}, note=found.note)
+    return dataclasses.replace(blank, values=quality.finite({"invented": value}), note=found.note)
 
 
 def _differences(blank: Record, placed: Sequence[Placed], without: Reconstruction, found: Reconstruction) -> Record:
@@ -182,8 +181,7 @@ def _differences(blank: Record, placed: Sequence[Placed], without: Reconstructio
         return dataclasses.replace(blank, error=found.error or f"the image without inserts failed: {without.error}")
     difference = _numbers(found.x) - _numbers(without.x)
     values = {each.insert.metric: inserts.recovered(each, difference) for each in placed}
-    finite = {name: value for name, value in values.items() if math.isfinite(value)}
-    return dataclasses.replace(blank, values=finite, note=found.note)
+    return dataclasses.replace(blank, values=quality.finite(values), note=found.note)
 
 
 SHOWN = ("recovered_low_11", "invented")

@@ -8,7 +8,6 @@ whoever measures; where they are not there, a record without values says what to
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -74,8 +73,7 @@ def _score(task: Task, group: Foreign, sample: Sample, found: Reconstruction, se
         f"{kind}_psnr": quality.psnr(task, sample.truth, found.x),
         f"{kind}_ssim": float(metrics.ssim(truth, x, task.data_range, task.ssim)),
     }
-    finite = {name: value for name, value in values.items() if math.isfinite(value)}
-    return Record(sample=sample.id, values=finite, seed=seed, note=found.note)
+    return Record(sample=sample.id, values=quality.finite(values), seed=seed, note=found.note)
 
 
 def _caption(record: Record) -> str:

@@ -2,8 +2,8 @@
 
 One rule for every row: a published figure agrees if it lies inside the interval of ours widened by MARGIN on both
 sides, else it differs, for whatever reason; the remark says what is known of it. An SSIM is compared in decibels, too:
--10 log10(1 - SSIM), how far it is from 1. Figures and most values were known
-when the rule was written, no verdict was: it is not to be changed for one.
+-10 log10(1 - SSIM), how far it is from 1. Figures and most values were known when the rule was written, no verdict was:
+it is not to be changed for one.
 """
 
 from __future__ import annotations
