@@ -114,6 +114,18 @@ def install(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     network.load_state_dict(state)
 
 
+def grown(network: nn.Module, state: Mapping[str, Tensor]) -> State:
+    """``state`` in the shapes of ``network``, where that has some that are larger: what is new is as in the network."""
+    result = dict(state)
+    for key, own in network.state_dict().items():
+        found = state.get(key)
+        if found is None or found.dim() != own.dim() or any(a > b for a, b in zip(found.shape, own.shape)):
+            continue
+        result[key] = own.cpu().clone()
+        result[key][tuple(map(slice, found.shape))] = found
+    return result
+
+
 def save(
     method: str,
     task: str,

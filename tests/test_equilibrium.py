@@ -42,7 +42,7 @@ def made(name, problem=PROBLEM, **settings):
 
 
 class Shrinking(torch.nn.Module):
-    """R(x) - x / 2, which makes every map contract quickly."""
+    """R(x) - x / 2 in the channel of the image, which makes every map contract quickly."""
 
     def __init__(self, inner):
         super().__init__()
@@ -50,7 +50,8 @@ class Shrinking(torch.nn.Module):
         self.kernels = getattr(inner, "kernels", None)
 
     def forward(self, x, *kernels):
-        return self.inner(x, *kernels) - 0.5 * x
+        made = self.inner(x, *kernels)
+        return torch.cat((made[:, :1] - 0.5 * x[:, :1], made[:, 1:]), 1)
 
 
 def shrinking(name, **settings):

@@ -129,7 +129,7 @@ def _begun(run: Run) -> State:
     """The state of a new training, with the weights that it starts from in the network."""
     name = run.settings.weights
     if name:
-        weights.install(run.network, weights.load_named(name), name)
+        weights.install(run.network, weights.grown(run.network, weights.load_named(name)), name)
     return State(start=cards.start(name))
 
 
