@@ -108,6 +108,8 @@ def _prepared(
     assert method.network is not None
     if recipe.phantoms:
         problem = examples.on_phantoms(problem)
+    if recipe.scan_alone:
+        problem = dataclasses.replace(problem, fresh=None)
     network = learned.untrained(method.network, problem, settings)
     precision = _precision(recipe, problem.operator.device)
     return Run(
