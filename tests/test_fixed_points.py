@@ -88,7 +88,31 @@ def test_a_map_that_expands_is_told():
 def test_without_an_exact_gradient_there_is_no_error_but_a_reason():
     for r in measured(scaling(1.0)):
         assert r.values["converged"] == 0 and "gradient_error" not in r.values
-        assert r.note.startswith("no exact gradient: |g + J* w - w| / |g| stays at ")
+        assert r.note.startswith("no exact gradient: |g + J* e - e| / |g| stays at ")
+
+
+def test_a_gradient_is_exact_where_the_map_expands_and_repels():
+    g = torch.randn((1, *TOY.make_operator().domain_shape), generator=torch.Generator().manual_seed(0))
+    factors = torch.linspace(-2.0, 0.99, g.shape[1]).reshape(1, -1, 1)  # of each row of pixels
+    exact = g / (1 - factors)
+    for r in measured(finding(lambda x, start: factors.to(x) * x + start, Backward("jacobian-free"))):
+        assert r.values["gradient_error"] == pytest.approx(float((g - exact).norm() / exact.norm()), rel=1e-5)
+
+
+def test_a_method_of_one_precision_keeps_all_but_the_gradient_error():
+    def f(x, start):
+        if x.dtype == torch.float64:
+            raise TypeError("wants float32")
+        return 0.5 * x + start
+
+    for r in measured(finding(f)):
+        assert r.note == "no exact gradient: TypeError: wants float32" and r.error is None
+        assert r.values["converged"] == 1 and "gradient_error" not in r.values
+
+
+def test_the_default_type_is_the_usual_one_again():
+    measured(scaling(0.5))
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_map_of_nan_is_a_row_that_says_so():
