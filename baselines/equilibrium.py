@@ -8,10 +8,11 @@ where B is filtered backprojection (for MRI the adjoint: A A* is the identity al
 corrected in a few steps, and R is free: nothing bounds its Lipschitz constant, a penalty on the Jacobian keeps the
 equilibrium where the solver finds it. Complex images may have any values.
 
-R works on an image of half the size, its pixels of 2 x 2 as channels (as in FFDNet, Zhang, Zuo & Zhang 2018,
-doi:10.1109/TIP.2018.2839891): the same number of weights sees twice as far in a quarter of the time. Its last layer
-starts at zero. It is trained for a fixed number of steps first, through all of them, then for its equilibrium;
-``--set weights=...`` joins the two. Both have the same parameters and differ in nothing but what they were trained for.
+R is a small U-Net (Ronneberger, Fischer & Brox 2015, doi:10.1007/978-3-319-24574-4_28): 3 x 3 convolutions on the image
+at full size and on two smaller scales, half the size each, by average pooling down and nearest neighbours up, and with
+sums in the place of concatenations. Its last layer starts at zero. The map is trained for a fixed number of steps
+first, through all of them, then for its equilibrium; ``--set weights=...`` joins the two. Both have the same parameters
+and differ in nothing but what they were trained for.
 """
 
 from __future__ import annotations
