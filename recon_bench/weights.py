@@ -60,13 +60,6 @@ def registry() -> dict[str, dict[str, Any]]:
         raise WeightsError(f"{path}: cannot be read ({error}); get the file again") from error
 
 
-def load(method: str, task: str, seed: int = 0, variant: str = "") -> State:
-    """The weights of a method for a task in float32, on the CPU. Raises :class:`NoWeights` or :class:`WeightsError`."""
-    name = full_name(method, task, seed, variant)
-    check_owner(name, method, task)
-    return load_named(name)
-
-
 def check_owner(name: str, method: str, task: str) -> None:
     """Raise :class:`WeightsError` unless the weights called ``name`` are for this method and task."""
     facts = _facts(name)
