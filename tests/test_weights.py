@@ -96,6 +96,12 @@ def test_another_architecture_is_named_tensor_by_tensor():
         reconstruct(PRIMAL_DUAL, weights="toy/unet")
 
 
+def test_with_weights_of_another_architecture_under_its_own_name_a_method_does_not_apply():
+    keep(UNET, width=6)  # as of a network that has changed since it was trained
+    with pytest.raises(NotApplicable, match=r"the weights toy/unet are of another architecture: .* train the network"):
+        reconstruct(UNET)
+
+
 def test_weights_of_another_task_are_used_only_when_named(folder):
     keep(UNET, task="other")
     with pytest.raises(NotApplicable):
