@@ -206,14 +206,21 @@ def test_without_results_there_is_no_such_table(tmp_path):
 
 
 def test_rules_of_the_backward_pass_are_compared_on_the_same_images(root, tmp_path):
-    plain, better, noisy = [30.0, 31.0, 29.0], [30.5, 31.6, 29.4], [30.9, 30.2, 29.1]
-    values = [dict(zip(("psnr_jacobian-free", "psnr_anderson", "psnr_phantom"), v)) for v in zip(plain, better, noisy)]
+    names = ("psnr_jacobian-free", "psnr_anderson", "psnr_phantom", "psnr_broyden")
+    plain, better, noisy, odd = [30.0, 31.0, 29.0], [30.5, 31.6, 29.4], [30.9, 30.2, 29.1], [31.0, 32.0, 30.0]
+    values = [dict(zip(names, v)) for v in zip(plain, better, noisy, odd)]
     records = [record(f"test-{i:04d}", found, seed=1) for i, found in enumerate(values)]
+    # a second seed without one of the rules, and with one that is worse now
+    second = [{"psnr_jacobian-free": a, "psnr_anderson": b, "psnr_broyden": a - 0.2} for a, b in zip(plain, better)]
+    records += [record(f"test-{i:04d}", found, seed=2) for i, found in enumerate(second)]
+    records += [record("training", {"samples_anderson": 500.0 * seed}, seed=seed) for seed in (1, 2)]
     write(result("cgls", records, measurement=backward_rules.MEASUREMENT), root)
     text = (render(root, tmp_path / "site").parent / "iterations.html").read_text()
     table = text.split("Which gradient trains an equilibrium better")[1].split("</table>")[0]
     rows = {row.split("<td>")[1].split("<")[0]: row for row in table.split("<tr>")[2:]}
-    assert list(rows) == ["anderson", "jacobian-free", "phantom"]
+    assert list(rows) == ["anderson", "broyden", "jacobian-free", "phantom"]
     assert "30.50" in rows["anderson"] and "0.50 [" in rows["anderson"] and "better than" in rows["anderson"]
+    assert ">750<" in rows["anderson"] and ">0.50, 0.50<" in rows["anderson"]
+    assert "1.00, −0.20" in rows["broyden"] and "no difference seen" in rows["broyden"]
     assert "30.00" in rows["jacobian-free"] and "–" in rows["jacobian-free"]
-    assert "no difference seen" in rows["phantom"]
+    assert "no difference seen" in rows["phantom"] and "0.067 [" in rows["phantom"]  # of the seed that has it
