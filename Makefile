@@ -73,6 +73,9 @@ site: .venv/run  ## render results/ to build/site
 	$(BIN)/recon-bench site --out build/site
 	@echo "Open $(CURDIR)/build/site/index.html"
 
+picture: .venv/dev browser site  ## take docs/leaderboard.png anew
+	$(BIN)/python -m tests.picture
+
 test: .venv/dev browser check  ## lint, types and all tests
 	$(BIN)/pytest
 
@@ -98,4 +101,4 @@ asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv
 
-.PHONY: help browser run run-all train-all site test test-weights check perf asv clean
+.PHONY: help browser run run-all train-all site picture test test-weights check perf asv clean

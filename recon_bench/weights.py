@@ -26,7 +26,7 @@ from safetensors.torch import save as format_tensors
 from torch import Tensor, nn
 
 from recon_bench import quantised
-from recon_bench.core import Method
+from recon_bench.core import Method, NotApplicable
 from recon_bench.storage import REPOSITORY, digest, locked, replace_file, sha256
 
 State = dict[str, Tensor]
@@ -39,6 +39,10 @@ class WeightsError(ValueError):
 
 class NoWeights(WeightsError):
     """Nothing of that name is in the registry."""
+
+
+class OtherArchitecture(WeightsError, NotApplicable):
+    """Weights of another network: with these the method does not apply."""
 
 
 def folder() -> Path:
@@ -58,13 +62,6 @@ def registry() -> dict[str, dict[str, Any]]:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read ({error}); get the file again") from error
-
-
-def load(method: str, task: str, seed: int = 0, variant: str = "") -> State:
-    """The weights of a method for a task in float32, on the CPU. Raises :class:`NoWeights` or :class:`WeightsError`."""
-    name = full_name(method, task, seed, variant)
-    check_owner(name, method, task)
-    return load_named(name)
 
 
 def check_owner(name: str, method: str, task: str) -> None:
@@ -104,10 +101,10 @@ def load_named(name: str) -> State:
 
 
 def install(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Put ``state`` into ``network``; WeightsError naming the tensors that differ where it has another architecture."""
+    """Put ``state`` into ``network``; :class:`OtherArchitecture` naming the tensors that differ."""
     if differing := _differences(network.state_dict(), state):
         more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
-        raise WeightsError(
+        raise OtherArchitecture(
             f"the weights {name} are of another architecture: {'; '.join(differing[:4])}{more}. "
             "Use the settings they were trained with, or train the network with these"
         )

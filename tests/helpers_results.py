@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from recon_bench import results as store
+from recon_bench.measurements import small_features
 from recon_bench.results import Result
 from recon_bench.results.traits import TRAITS
 from recon_bench.rules import FULL, Rules
@@ -271,3 +272,16 @@ def _runtime_records(position: int, rng: np.random.Generator) -> list[dict]:
         *fbp,
         record("operator", {"applications": float(2 + 40 * position)}),
     ]
+
+
+def of_small_features(name: str, shift: float) -> Result:
+    """A result of small features whose discs are recovered to 0.65 + ``shift``; that of CGLS is partial."""
+    made, kind = make_cell("ct-ellipses-30", 2, name, "accuracy"), small_features.MEASUREMENT
+    header = json.loads(json.dumps({"metrics": [dataclasses.asdict(metric) for metric in kind.metrics]}))
+    header |= {"version": 1, "hash": "0" * 16, "title": kind.title, "traits": {**TRAITS, "hidden": list(kind.hidden)}}
+    records = [record(f"test-{i:04d}-low", {"recovered_low_11": 0.5 + shift + 0.1 * i}) for i in range(4)]
+    records += [record(f"test-{i:04d}", {"invented": 2.0 + i}) for i in range(4)]
+    if name == "cgls":
+        records.append(record("test-0004", error="RuntimeError: lost & gone"))
+        made = dataclasses.replace(made, status="partial", reason="1 of 9 failed: RuntimeError: lost & gone")
+    return dataclasses.replace(made, kind=kind.name, measurement=header, records=records, images={})

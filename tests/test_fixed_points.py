@@ -88,7 +88,31 @@ def test_a_map_that_expands_is_told():
 def test_without_an_exact_gradient_there_is_no_error_but_a_reason():
     for r in measured(scaling(1.0)):
         assert r.values["converged"] == 0 and "gradient_error" not in r.values
-        assert r.note.startswith("no exact gradient: |g + J* w - w| / |g| stays at ")
+        assert r.note.startswith("no exact gradient: |g + J* e - e| / |g| stays at ")
+
+
+def test_a_gradient_is_exact_where_the_map_expands_and_repels():
+    g = torch.randn((1, *TOY.make_operator().domain_shape), generator=torch.Generator().manual_seed(0))
+    factors = torch.linspace(-2.0, 0.99, g.shape[1]).reshape(1, -1, 1)  # of each row of pixels
+    exact = g / (1 - factors)
+    for r in measured(finding(lambda x, start: factors.to(x) * x + start, Backward("jacobian-free"))):
+        assert r.values["gradient_error"] == pytest.approx(float((g - exact).norm() / exact.norm()), rel=1e-5)
+
+
+def test_a_method_of_one_precision_keeps_all_but_the_gradient_error():
+    def f(x, start):
+        if x.dtype == torch.float64:
+            raise TypeError("wants float32")
+        return 0.5 * x + start
+
+    for r in measured(finding(f)):
+        assert r.note == "no exact gradient: TypeError: wants float32" and r.error is None
+        assert r.values["converged"] == 1 and "gradient_error" not in r.values
+
+
+def test_the_default_type_is_the_usual_one_again():
+    measured(scaling(0.5))
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_map_of_nan_is_a_row_that_says_so():
@@ -182,14 +206,21 @@ def test_without_results_there_is_no_such_table(tmp_path):
 
 
 def test_rules_of_the_backward_pass_are_compared_on_the_same_images(root, tmp_path):
-    plain, better, noisy = [30.0, 31.0, 29.0], [30.5, 31.6, 29.4], [30.9, 30.2, 29.1]
-    values = [dict(zip(("psnr_jacobian-free", "psnr_anderson", "psnr_phantom"), v)) for v in zip(plain, better, noisy)]
+    names = ("psnr_jacobian-free", "psnr_anderson", "psnr_phantom", "psnr_broyden")
+    plain, better, noisy, odd = [30.0, 31.0, 29.0], [30.5, 31.6, 29.4], [30.9, 30.2, 29.1], [31.0, 32.0, 30.0]
+    values = [dict(zip(names, v)) for v in zip(plain, better, noisy, odd)]
     records = [record(f"test-{i:04d}", found, seed=1) for i, found in enumerate(values)]
+    # a second seed without one of the rules, and with one that is worse now
+    second = [{"psnr_jacobian-free": a, "psnr_anderson": b, "psnr_broyden": a - 0.2} for a, b in zip(plain, better)]
+    records += [record(f"test-{i:04d}", found, seed=2) for i, found in enumerate(second)]
+    records += [record("training", {"samples_anderson": 500.0 * seed}, seed=seed) for seed in (1, 2)]
     write(result("cgls", records, measurement=backward_rules.MEASUREMENT), root)
     text = (render(root, tmp_path / "site").parent / "iterations.html").read_text()
     table = text.split("Which gradient trains an equilibrium better")[1].split("</table>")[0]
     rows = {row.split("<td>")[1].split("<")[0]: row for row in table.split("<tr>")[2:]}
-    assert list(rows) == ["anderson", "jacobian-free", "phantom"]
+    assert list(rows) == ["anderson", "broyden", "jacobian-free", "phantom"]
     assert "30.50" in rows["anderson"] and "0.50 [" in rows["anderson"] and "better than" in rows["anderson"]
+    assert ">750<" in rows["anderson"] and ">0.50, 0.50<" in rows["anderson"]
+    assert "1.00, −0.20" in rows["broyden"] and "no difference seen" in rows["broyden"]
     assert "30.00" in rows["jacobian-free"] and "–" in rows["jacobian-free"]
-    assert "no difference seen" in rows["phantom"]
+    assert "no difference seen" in rows["phantom"] and "0.067 [" in rows["phantom"]  # of the seed that has it

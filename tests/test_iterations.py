@@ -131,6 +131,22 @@ def test_a_reconstruction_that_is_not_finite_is_a_row():
     assert all("NaN or infinite" in r.error and not r.values for r in records) and not saved
 
 
+def test_an_image_that_grows_without_bounds_is_a_row_and_leaves_the_others():
+    first = TOY.samples("test")[0].data
+
+    def build(problem, settings):
+        grown = 10.0 ** min(15 * (settings.iterations - 1), 300)  # 1 after one iteration, beyond float32 after four
+        return lambda y, A: torch.stack([A.adjoint(each) * (grown if each.equal(first) else 1) for each in y])
+
+    method = dataclasses.replace(registry.method("landweber"), build=build)
+    records, _ = measured(cell(method))
+    [kept], [lost], [beyond] = (at(records, depth, "test-0000") for depth in (1, 2, 4))
+    assert kept.values["psnr"] and kept.error is None
+    assert re.fullmatch(r"diverged: values of \de\+1[4-7] times the data range", lost.error) and not lost.values
+    assert "NaN or infinite" in beyond.error
+    assert all(r.values["psnr"] for depth in (1, 2, 4) for r in at(records, depth, "test-0001"))
+
+
 def test_an_interrupted_run_repeats_no_record():
     records, _ = measured(cell("landweber"))
     again, _ = measured(cell("landweber"), done=records[:4])
@@ -220,6 +236,19 @@ def test_the_verdict_is_by_the_last_place_and_a_fixed_margin():
     assert judge({1: 30.0, 2: 30.0}).best_at == 1  # of equals the cheaper
 
 
+def test_what_diverges_degrades_wherever_it_was_last_measured():
+    lost = judge({1: 20.0, 10: 30.0}, 10, diverged=[40, 100])
+    assert (lost.verdict, lost.best_at, lost.last_at, lost.last, lost.at_ten) == (
+        DEGRADES,
+        10,
+        100,
+        -math.inf,
+        -math.inf,
+    )
+    back = judge({1: 20.0, 10: 30.0, 100: 30.0}, 10, diverged=[40])
+    assert (back.verdict, back.last) == (PLATEAUS, 30.0)
+
+
 def test_there_is_no_verdict_on_what_was_not_iterated_further():
     assert judge({10: 30.0}).verdict == UNKNOWN and judge({5: 31.0, 10: 30.0}, 10).verdict == UNKNOWN
     with pytest.raises(ValueError, match="at least one"):
@@ -287,6 +316,25 @@ def test_the_page_shows_curves_verdicts_pictures_and_reasons(tmp_path):
     assert 'href="iterations.html"' in (out / "index.html").read_text()
     gallery = (out / "gallery" / "ct-ellipses-30.html").read_text()
     assert "iterations-001" not in gallery and "no setting counts" not in gallery
+
+
+def test_the_page_tells_what_diverged_from_what_could_not_be_measured(tmp_path):
+    root = write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["cgls"], images=2)
+    made = result(root, "cgls", {1: 20.0, 10: 30.0})
+    errors = {
+        20: "diverged: values of 3e+12 times the data range",
+        40: "the reconstruction has 7 values that are NaN or infinite",
+    }
+    lost = [record("test-0000", {}, {"iterations": depth}, error=error) for depth, error in errors.items()]
+    write(dataclasses.replace(made, records=[*made.records, *lost]), root)
+    text = (render(root, tmp_path / "site").parent / "iterations.html").read_text()
+    [verdict] = [row for row in re.findall(r"<tr>(.*?)</tr>", text) if DEGRADES in row]
+    assert ">diverged</td>" in verdict and ">40</td>" in verdict
+    reasons = re.findall(r"<dd>(.*?)</dd>", text)
+    assert any(
+        reason.endswith("20, 40 iterations: diverged: values of 3e+12 times the data range") for reason in reasons
+    )
+    assert any(reason.endswith("5 iterations: RuntimeError: lost &amp; gone") for reason in reasons)
 
 
 def test_curves_leave_the_board_alone(tmp_path):

@@ -125,7 +125,7 @@ def test_damaged_files_are_refused(damage, said, tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path))
     weights.save("unet", "toy", {"a": normal(60, 100)}, {}, stored=tensors)
     with pytest.raises(weights.WeightsError, match=r"safetensors: cannot be unpacked: .*get the file again"):
-        weights.load("unet", "toy")
+        weights.load_named("toy/unet")
 
 
 def trained(method, **settings):

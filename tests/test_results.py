@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recon_bench.results import DiskFull, Result, ResultError, load, unused, write
+from recon_bench.results import DiskFull, Result, ResultError, latest, load, unused, write
 from recon_bench.results import files as store
 from recon_bench.results.check import check
 from tests.helpers_results import METHODS, make_cell, write_cell, write_task_card, write_tree
@@ -55,7 +55,7 @@ def test_results_that_began_in_the_same_second_have_names_of_their_own(tmp_path,
         again = dataclasses.replace(cell, records=[{**cell.records[0], "values": {"seconds": number}}])
         write(unused(again, tmp_path), tmp_path)
     found, _ = load(tmp_path)
-    assert [result.records[0]["values"]["seconds"] for result in store.latest(found)] == [3.0]
+    assert [result.records[0]["values"]["seconds"] for result in latest(found)] == [3.0]
     assert len(found) == 3 and check(tmp_path) == []
 
 
@@ -170,12 +170,12 @@ def test_a_file_in_the_way_of_the_folder(tmp_path, cell):
 def test_latest_takes_the_newest_run_of_each_cell(tmp_path):
     write_tree(tmp_path, tasks=(TASK,), methods=METHODS[:3], images=2, repeats=3)
     found, _ = load(tmp_path)
-    newest = store.latest(found)
+    newest = latest(found)
     assert len(newest) * 3 == len(found)
     for result in newest:
         same = [r for r in found if (r.method, r.kind, r.task) == (result.method, result.kind, result.task)]
         assert result.provenance["started"] == max(r.provenance["started"] for r in same)
-    assert {r.stem for r in store.latest(found[::-1])} == {r.stem for r in newest}
+    assert {r.stem for r in latest(found[::-1])} == {r.stem for r in newest}
 
 
 def test_cards_by_hash(root):

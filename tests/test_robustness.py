@@ -21,6 +21,7 @@ from recon_bench.results.traits import TRAITS
 from recon_bench.rules import FULL, QUICK
 from recon_bench.scoring import submitted
 from recon_bench.scoring.attack import Budget
+from recon_bench.site.pages import index as front
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
 from recon_bench.tables.robustness import FAILS, HOLDS, LATE, MASKED, OPEN, WITHOUT, claims, heat, row, rows
@@ -318,7 +319,10 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     spec = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])
     assert [[p["x"] for p in line["points"]] for line in spec["series"]] == [[0, 2], [0, 2]]
     assert 'href="robustness.html"' in (out / "index.html").read_text()
-    frame = board(load(root)[0], "ct-ellipses-30").frame.set_index("method")
+    found = board(load(root)[0], "ct-ellipses-30")
+    assert front.attacked(found, "tv-isotropic") == "30.00 dB falls to 25.00 dB at 2 % of the data, no gradient"
+    assert front.attacked(found, "fbp") == "not measured yet"
+    frame = found.frame.set_index("method")
     assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025) and np.isnan(frame.loc["cgls", "attacked"])
 
 

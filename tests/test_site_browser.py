@@ -7,10 +7,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from recon_bench import results
 from recon_bench.rules import QUICK
 from recon_bench.site.render import render
 from tests import chromium
-from tests.helpers_results import METHODS, TROUBLE, write_tree
+from tests.helpers_results import METHODS, TROUBLE, of_small_features, write_tree
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytestmark = pytest.mark.browser
@@ -42,6 +43,8 @@ CONTRAST = """() => {
 def site(tmp_path_factory) -> Path:
     root = write_tree(tmp_path_factory.mktemp("tree") / "results")
     write_tree(root, tasks=[TASK], methods=["fbp", "cgls"], images=2, rules=QUICK)
+    for name, shift in (("fbp", -0.3), ("landweber", 0.5), ("tikhonov", 0.9)):
+        results.write(of_small_features(name, shift), root)
     return render(root, root.parent / "site").parent
 
 
@@ -91,6 +94,11 @@ def visit(browser, site) -> Iterator:
 def shown(page) -> list[str]:
     """Names of the methods shown, from top to bottom."""
     return page.locator("[data-board] tbody tr:not([hidden])").evaluate_all("rows => rows.map(row => row.id)")
+
+
+def shown_titles(page) -> list[str]:
+    """Titles of the methods of a table, from top to bottom."""
+    return page.locator("[data-board] tbody tr:not([hidden]) th a").all_text_contents()
 
 
 def head(page, column: str):
@@ -145,6 +153,14 @@ def test_failures_stay_below_whichever_way_a_column_is_sorted(visit):
     for _ in range(2):
         head(page, "psnr").get_by_role("button").click()
         assert set(shown(page)[-len(TROUBLE) :]) == set(TROUBLE)
+
+
+def test_a_part_recovered_is_sorted_by_its_distance_from_1(visit):
+    page = visit("features.html")
+    assert shown_titles(page) == ["Landweber", "Tikhonov", "Fbp"]  # 1.15, 1.55, 0.35
+    page.locator('th[data-column="recovered_low_11"] button').click()
+    assert shown_titles(page) == ["Fbp", "Tikhonov", "Landweber"]
+    assert "from farthest from 1 to nearest to 1" in page.locator("[data-count]").text_content()
 
 
 def test_filters_are_kept_in_the_address_and_can_be_reset(visit):

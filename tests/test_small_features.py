@@ -2,7 +2,6 @@
 
 import dataclasses
 import html
-import json
 
 import numpy as np
 import pytest
@@ -17,13 +16,12 @@ from recon_bench.measurements.small_features import LEVELS, MEASUREMENT, PROTOCO
 from recon_bench.operators import MaskedFourier
 from recon_bench.results import load, write
 from recon_bench.results.check import check
-from recon_bench.results.traits import TRAITS
 from recon_bench.rules import FULL, QUICK
 from recon_bench.scoring import inserts
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
 from recon_bench.task import Task, Truth
-from tests.helpers_results import make_cell, record, write_tree
+from tests.helpers_results import of_small_features, write_tree
 
 SIZE = 96
 METRICS = {metric.name for metric in MEASUREMENT.metrics}
@@ -187,31 +185,21 @@ def test_quick_rules_take_a_few_and_an_interrupted_run_repeats_none():
         assert again == records[kept:]
 
 
-def of(root, name, shift):
-    made = make_cell("ct-ellipses-30", 2, name, "accuracy")
-    kind = json.loads(json.dumps({"metrics": [dataclasses.asdict(metric) for metric in MEASUREMENT.metrics]}))
-    kind |= {"version": 1, "hash": "0" * 16, "title": MEASUREMENT.title}
-    kind |= {"traits": {**TRAITS, "hidden": list(MEASUREMENT.hidden)}}
-    records = [record(f"test-{i:04d}-low", {"recovered_low_11": 0.5 + shift + 0.1 * i}) for i in range(4)]
-    records += [record(f"test-{i:04d}", {"invented": 2.0 + i}) for i in range(4)]
-    if name == "cgls":
-        records.append(record("test-0004", error="RuntimeError: lost & gone"))
-        made = dataclasses.replace(made, status="partial", reason="1 of 9 failed: RuntimeError: lost & gone")
-    return dataclasses.replace(made, kind="small-features", measurement=kind, records=records, images={})
-
-
 def test_the_board_shows_two_columns_and_the_page_all_with_intervals(tmp_path):
-    root = write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp", "cgls"], images=4)
-    for name, shift in (("fbp", 0.0), ("cgls", 0.2)):
-        write(of(root, name, shift), root)
+    root = write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp", "cgls", "tikhonov"], images=4)
+    for name, shift in (("fbp", 0.0), ("cgls", 0.2), ("tikhonov", 0.9)):
+        write(of_small_features(name, shift), root)
     assert check(root) == []
     found = board(load(root)[0], "ct-ellipses-30")
     shown = {column.name for column in found.columns if column.kind == "small-features"} - found.hidden
     assert shown == {"recovered_low_11", "invented"}
     out = render(root, tmp_path / "site").parent
     text = html.unescape((out / "features.html").read_text())
-    best, other = (part.split("</tr>")[0] for part in text.split("<tr data-order")[1:])
+    best, other, exaggerated = (part.split("</tr>")[0] for part in text.split("<tr data-order")[1:])
     assert 'method/cgls.html"' in best and "0.85" in best and "lost & gone" in best and ">partial<" in best
+    assert 'method/tikhonov.html"' in exaggerated and ">1.55<" in exaggerated
+    bold = [line for line in (out / "board" / "ct-ellipses-30.tex").read_text().splitlines() if "mathbf{0.65}" in line]
+    assert len(bold) == 1 and "Fbp" in bold[0]
     row = found.frame.set_index("method").loc["fbp"]
     for name, digits in (("recovered_low_11", 2), ("invented", 1)):
         assert f"[{row[name + '_low']:.{digits}f}, {row[name + '_high']:.{digits}f}]" in other

@@ -99,10 +99,19 @@ def test_backward_rules_are_compared_from_seeds_of_their_own(home):
     with pytest.raises(NotApplicable, match="differ in more than their backward rule"):
         list(backward_rules.measure(cell, {}, lambda *_: None))
     train.train(method, TOY, settings=settings, steps=10, folder=home / "checkpoints", replace=True)
-    records = list(backward_rules.measure(cell, {}, lambda *_: None))
+    told, *records = list(backward_rules.measure(cell, {}, lambda *_: None))
     rules = {"psnr_anderson", "psnr_jacobian-free", "psnr_neumann"}
+    assert set(told.values.values()) == {10.0 * method.recipe.batch} and told.seed == 1 and len(told.values) == 3
     assert [record.seed for record in records] == [1, 1, 1] and all(set(r.values) == rules for r in records)
     assert len(set(records[0].values.values())) == 3
+    done = {record.key: record for record in (told, *records[:2])}
+    again = list(backward_rules.measure(cell, done, lambda *_: None))
+    assert [record.key for record in again] == [record.key for record in records[2:]]
+    for rule, start in (("anderson", "de-grad"), ("jacobian-free", "de-grad-backwardjacobian-free")):
+        started = dataclasses.replace(settings, seed=2, backward=rule, weights=f"toy/{start}-seed1")
+        train.train(method, TOY, settings=started, steps=10, folder=home / "checkpoints")
+    with pytest.raises(NotApplicable, match="trainings of seed 2 to start from the same weights"):
+        list(backward_rules.measure(cell, {}, lambda *_: None))
 
 
 def test_a_cell_fails_when_its_weights_change_under_it(home):

@@ -71,7 +71,7 @@ def test_weights_are_kept_in_the_fewest_bits_that_change_the_psnr_by_little(home
 
 def test_a_network_of_small_kernels_is_kept_in_half_precision(home):
     card = weights.card(go(home, PRIMAL_DUAL, steps=20))
-    state = weights.load("learned-primal-dual", "toy")
+    state = weights.load_named("toy/learned-primal-dual")
     assert card["bits"] == 16 and all(torch.equal(tensor, tensor.half().float()) for tensor in state.values())
 
 

@@ -21,6 +21,7 @@ from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
 from recon_bench.rules import FULL, QUICK
+from recon_bench.site.pages import index as front
 from recon_bench.site.render import render
 from recon_bench.tables import transfer
 from recon_bench.tables.board import board
@@ -274,6 +275,14 @@ def test_the_page_marks_networks_behind_tv_and_shows_scans_and_reasons(tree, tmp
     for scan in foreign.CT + foreign.MRI:
         assert scan.source in text and scan.licence in text
     assert 'href="transfer.html"' in (out / "index.html").read_text()
+
+
+def test_the_front_page_says_what_a_leader_keeps_or_that_it_was_not_measured(tree):
+    found = board(load(tree)[0], TASK_NAME)
+    text, home = front.carried_over(found, "cgls"), 40 - found.frame.set_index("method").loc["cgls", "psnr"]
+    assert text == f"28.33 dB, 1.67 dB below total variation; {home:.2f} dB below it at home"
+    assert front.carried_over(found, "tv-isotropic") == "30.00 dB"  # the one that the others are compared with
+    assert [part["text"] for part in front.kept(found, "cgls")] == [text, "not measured yet"]
 
 
 def test_without_results_the_page_says_how_to_make_them(tmp_path):

@@ -36,7 +36,7 @@ def keep(method, task="toy", seed=0, variant="", **settings):
 
 def test_what_is_saved_is_loaded_in_float32(folder):
     state = keep(UNET)
-    loaded = weights.load("unet", "toy")
+    loaded = weights.load_named("toy/unet")
     assert loaded.keys() == state.keys()
     for key, tensor in loaded.items():
         assert tensor.dtype == state[key].dtype
@@ -50,7 +50,7 @@ def test_without_weights_the_row_says_how_to_train():
     with pytest.raises(NotApplicable, match="train learned-primal-dual --task toy --seed 3 --set depth=4"):
         reconstruct(PRIMAL_DUAL, depth=4, memory=5, width=32, seed=3)
     with pytest.raises(weights.NoWeights, match="no weights toy/unet"):
-        weights.load("unet", "toy")
+        weights.load_named("toy/unet")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_kill_before_the_registry_is_written_leaves_the_old_weights(folder, mo
     monkeypatch.setattr(weights, "replace_file", killed)
     with pytest.raises(KeyboardInterrupt):
         weights.save("unet", "toy", {key: tensor + 1 for key, tensor in old.items()}, {})
-    assert torch.equal(weights.load("unet", "toy")["network.last.weight"], old["network.last.weight"].half().float())
+    assert torch.equal(weights.load_named("toy/unet")["network.last.weight"], old["network.last.weight"].half().float())
     monkeypatch.undo()
     monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(folder))
     keep(UNET)
@@ -94,6 +94,12 @@ def test_another_architecture_is_named_tensor_by_tensor():
         reconstruct(UNET, width=6, weights="toy/unet")
     with pytest.raises(WeightsError, match=r"dual.0.0.bias: expected \(4,\), found nothing"):
         reconstruct(PRIMAL_DUAL, weights="toy/unet")
+
+
+def test_with_weights_of_another_architecture_under_its_own_name_a_method_does_not_apply():
+    keep(UNET, width=6)  # as of a network that has changed since it was trained
+    with pytest.raises(NotApplicable, match=r"the weights toy/unet are of another architecture: .* train the network"):
+        reconstruct(UNET)
 
 
 def test_weights_of_another_task_are_used_only_when_named(folder):
@@ -112,7 +118,7 @@ def test_seeds_and_settings_have_weights_of_their_own():
     first, second = keep(PRIMAL_DUAL), keep(PRIMAL_DUAL, seed=1)
     deeper = dataclasses.replace(PRIMAL_DUAL.settings, depth=3)
     keep(PRIMAL_DUAL, variant=weights.variant(deeper, PRIMAL_DUAL.settings), depth=3)
-    assert weights.load("learned-primal-dual", "toy").keys() == first.keys() == second.keys()
+    assert weights.load_named("toy/learned-primal-dual").keys() == first.keys() == second.keys()
     assert not torch.equal(reconstruct(PRIMAL_DUAL), reconstruct(PRIMAL_DUAL, seed=1))
     assert not torch.equal(reconstruct(PRIMAL_DUAL), reconstruct(PRIMAL_DUAL, depth=3))
 
@@ -121,7 +127,7 @@ def test_a_damaged_registry_says_so(folder):
     keep(UNET)
     (folder / "registry.json").write_text("{")
     with pytest.raises(WeightsError, match=r"registry.json: cannot be read"):
-        weights.load("unet", "toy")
+        weights.load_named("toy/unet")
 
 
 def test_results_are_measured_again_when_weights_change():

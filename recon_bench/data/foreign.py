@@ -100,11 +100,6 @@ def for_phantoms(
     return (*scans, Foreign(*what, "MIT, made here", SPREAD, draw))
 
 
-def unchanged(image: Array) -> Array:
-    """The image as it is."""
-    return image
-
-
 def attenuation(name: str) -> Array:
     """The slices ``(n, 256, 256)`` of a CT scan relative to water, 1 + HU/1000."""
     return 1 + _read("other_ct", name) / 1000

@@ -27,6 +27,7 @@ from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
 
 AXIS = "iterations"
 REPEATS = "repeats its last block"
+DIVERGED = 1e10  # times the data range: of no image that large is it of interest how wrong it is
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Recor
         record = Record(sample=pictures.name(index), at=at, seed=cell.rules.seeds[0], error=found.error)
         if found.x is None:
             yield record
+            continue
+        if (
+            size := float(metrics.magnitude(found.x).double().square().mean().sqrt()) / cell.task.data_range
+        ) > DIVERGED:
+            yield dataclasses.replace(record, error=f"diverged: values of {size:.0e} times the data range")
             continue
         truth, x = metrics.magnitude(sample.truth[None]), metrics.magnitude(found.x[None])
         values = {

@@ -10,16 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from recon_bench.results import confirmations
-from recon_bench.results.files import (
-    Result,
-    ResultError,
-    card_files,
-    parse,
-    result_files,
-    to_result,
-    violations,
-)
+from recon_bench.results.files import ResultError, card_files, parse, result_files, to_result, violations
 from recon_bench.results.ledger import TIE, chosen_record
+from recon_bench.results.result import Result
 from recon_bench.results.traits import RANKING_KIND
 from recon_bench.rules import EXACT
 from recon_bench.storage import digest, sha256

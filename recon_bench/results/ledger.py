@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recon_bench.results.files import Result
+from recon_bench.results.result import Result
 
 TIE = 0.005  # dB: half the last digit shown; rounding must not choose twenty iterations where one does
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from recon_bench import implicit
 from recon_bench.core import Method, NotConverged, Operator, Problem, Reconstructor, Sample
+from recon_bench.fixed_point import Map
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
 from recon_bench.scoring import clock, equilibria, footprint
@@ -127,13 +128,26 @@ class Host:
             reconstruct(y.to(self.device).clone(), counting)
         return counting.pairs - before
 
-    def fixed_points(self, y: Tensor, effort: Effort) -> list[FixedPoint]:
+    def fixed_points(
+        self, y: Tensor, effort: Effort, settings: Any, double: Operator, seed: int = 0
+    ) -> list[FixedPoint]:
         """The equilibria that the reconstruction of ``y`` (batch, *range_shape) looks for, one after the other, each
         with one of its own for each image; empty where the method looks for none.
+
+        ``double`` is the operator in float64: what is exact of the ``settings`` that were set up is found with it.
         """
         with _quietly(), torch.no_grad(), implicit.watched() as found:
             self._built(y.to(self.device).clone(), self.operator)
-        return [point for each in found for point in equilibria.examine(each, effort)]
+        problem = dataclasses.replace(self.problem, operator=double)
+        exact: Sequence[Map | str]
+        try:
+            with _quietly():
+                exact = equilibria.in_double(self.method, problem, _seeded(settings, seed), y)
+            if len(exact) != len(found):
+                raise ValueError(f"expected {len(found)} equilibria in float64, as in float32, found {len(exact)}")
+        except Exception as error:  # nobody has promised that a method works in another precision
+            exact = [reason(error, self.device)] * len(found)
+        return [point for pair in zip(found, exact) for point in equilibria.examine(*pair, effort)]
 
     def gradient(self, y: Tensor, weight: Tensor) -> Tensor:
         """Gradient of Re <weight, f(y)> with respect to ``y`` (batch, *range_shape); ``weight`` (batch, *domain_shape).

@@ -11,7 +11,7 @@ import pandas as pd
 from recon_bench.site.model import records
 from recon_bench.site.text import tex
 from recon_bench.tables.board import Board
-from recon_bench.tables.columns import Column
+from recon_bench.tables.columns import Column, demerit
 from recon_bench.tables.export import board_data, images
 from recon_bench.tables.numbers import number
 
@@ -45,9 +45,9 @@ def as_latex(board: Board, title: str) -> str:
 
 
 def _best(board: Board, column: Column) -> float:
-    """The best value of a column; NaN where neither direction wins."""
-    values = board.frame[column.name]
-    return float({"higher": values.max, "lower": values.min}.get(column.better, lambda: math.nan)())
+    """The best value of a column that has one; NaN where none wins."""
+    known = board.frame[column.name].dropna() if column.better else [math.nan]
+    return min(known, key=lambda value: demerit(value, column.better))
 
 
 def _latex_value(row: dict[str, float], column: Column, best: float) -> str:

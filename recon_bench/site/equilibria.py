@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from recon_bench.results import Result, latest
+from recon_bench.results import Json, Result, latest
 from recon_bench.site.model import Site
 from recon_bench.site.text import fixed
 from recon_bench.tables.board import Board
-from recon_bench.tables.columns import scalars, summary
-from recon_bench.tables.statistics import Interval, difference
+from recon_bench.tables.columns import bootstrap, scalars, summary
+from recon_bench.tables.statistics import Interval, interval
 
 KIND, RULES = "fixed-point", "backward-rules"
 REFERENCE = "jacobian-free"  # the rule that costs least: the others are compared with it
@@ -63,25 +64,44 @@ def trainings(site: Site, board: Board) -> list[dict[str, Any]]:
 
 
 def compared(result: Result) -> Iterator[dict[str, Any]]:
-    """Mean PSNR of each rule, and how far it is from the reference; a difference is one whose interval leaves out 0."""
-    images = [record["values"] for record in result.records if not record["error"]]
-    names = [metric["name"] for metric in result.measurement["metrics"]]
-    psnr = {name: np.array([values[name] for values in images]) for name in names if all(name in v for v in images)}
-    base = psnr.get(f"psnr_{REFERENCE}")
-    for name, values in psnr.items():
+    """Mean PSNR of each rule, and how far it is from the reference on the images of the seeds that both have."""
+    records = [record for record in result.records if not record["error"]]
+    names = [metric["name"] for metric in result.measurement["metrics"] if metric["name"].startswith("psnr_")]
+    for name in names:
         rule = name.removeprefix("psnr_")
-        found = difference(values, base) if base is not None and rule != REFERENCE else None
+        psnr, samples = ([r["values"][key] for r in records if key in r["values"]] for key in (name, f"samples_{rule}"))
+        if not psnr:
+            continue
+        gaps = {} if rule == REFERENCE else differences(records, name, f"psnr_{REFERENCE}")
+        found = interval(np.array(means(gaps, 0)), **bootstrap(result)) if gaps else None
+        seeds = means(gaps, 1)
         yield {
             "title": result.method["title"],
             "rule": rule,
-            "psnr": fixed(float(values.mean()), 2),
+            "psnr": fixed(math.fsum(psnr) / len(psnr), 2),
+            "samples": fixed(math.fsum(samples) / len(samples), 0) if samples else "–",
             "difference": f"{fixed(found.value, 2)} [{fixed(found.low, 2)}, {fixed(found.high, 2)}]" if found else "–",
-            "verdict": verdict(found) if found else "",
+            "seeds": ", ".join(fixed(gap, 2) for gap in seeds) or "–",
+            "verdict": verdict(found, seeds) if found else "",
         }
 
 
-def verdict(found: Interval) -> str:
-    """In words."""
-    if found.low <= 0 <= found.high:
+def differences(records: Sequence[Json], one: str, other: str) -> dict[tuple[str, int], float]:
+    """``one`` metric minus the ``other`` by image and seed, where both are known."""
+    both = [record for record in records if {one, other} <= record["values"].keys()]
+    return {(r["sample"], r["seed"]): r["values"][one] - r["values"][other] for r in both}
+
+
+def means(values: Mapping[tuple[str, int], float], place: int) -> list[float]:
+    """Means over what has the same image (``place`` 0) or the same seed (1), in their order."""
+    groups: dict[Any, list[float]] = {}
+    for key, value in sorted(values.items()):
+        groups.setdefault(key[place], []).append(value)
+    return [math.fsum(group) / len(group) for _, group in sorted(groups.items())]
+
+
+def verdict(found: Interval, seeds: Sequence[float]) -> str:
+    """In words: a difference is one whose interval leaves out zero and that has the same sign for every seed."""
+    if found.low <= 0 <= found.high or min(seeds) < 0 < max(seeds):
         return "no difference seen"
     return f"{'better' if found.value > 0 else 'worse'} than {REFERENCE}"

@@ -24,7 +24,7 @@ REFERENCES = ("fbp", "zero-filled")  # the first of them that was timed
 class Column:
     """One measured column: its value is ``frame[name]``, its interval ``frame[name + "_low"]`` and ``"_high"``.
 
-    ``better`` is "higher" or "lower", or "" where neither wins.
+    ``better`` is "higher", "lower" or "nearest 1", or "" where none wins.
     """
 
     name: str
@@ -36,6 +36,8 @@ class Column:
 
 
 NEUTRAL = ("misfit", "noise")  # a misfit below the noise has fitted the noise: to be lower is no merit
+NEAREST = "nearest 1"
+PARTS = ("recovered_", "modulation_")  # begin names of parts of what is there: to see more of it than that is an error
 REPLACED = {"misfit": "misfit_ratio"}  # what is hidden at first where the column that says more is there
 
 
@@ -45,7 +47,7 @@ def columns(result: Result) -> list[Column]:
     These are the misfit as a multiple of what noise leaves and, where it times, the multiple of :func:`with_multiples`.
     """
     found = [Column(**metric, kind=result.kind) for metric in result.measurement["metrics"]]
-    found = [replace(column, better="") if column.name in NEUTRAL else column for column in found]
+    found = [replace(column, better=better(column.name, column.better)) for column in found]
     names = [column.name for column in found]
     if "seconds" in names:
         found.append(
@@ -55,6 +57,16 @@ def columns(result: Result) -> list[Column]:
         ratio = Column("misfit_ratio", "Data misfit over noise", "×", "", 2, result.kind)
         found.insert(names.index("misfit"), ratio)
     return found
+
+
+def better(metric: str, said: str) -> str:
+    """Which values of a metric win on a board, where its measurement has ``said`` "higher" or "lower"."""
+    return "" if metric in NEUTRAL else NEAREST if metric.startswith(PARTS) else said
+
+
+def demerit(value: float, better: str) -> float:
+    """What is the smaller the better ``value`` is; NaN where none wins."""
+    return {"higher": -value, "lower": value, NEAREST: abs(value - 1)}.get(better, math.nan)
 
 
 def summary(result: Result) -> dict[str, Interval]:

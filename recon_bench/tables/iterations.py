@@ -2,7 +2,8 @@
 
 The rule, written before any curve was seen: a method *degrades* if its mean PSNR at the last depth measured is more
 than ``MARGIN`` dB below its best at any depth, and *plateaus* otherwise. There is none where a curve has fewer than
-two places, or ends at the number of iterations that the method was trained for.
+two places, or ends at the number of iterations that the method was trained for. A place where an image has diverged
+has no mean, and is below any.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from recon_bench.tables.selection import same_machine
 KIND, AXIS = "iterations", "iterations"
 MARGIN = 0.1  # dB
 DEGRADES, PLATEAUS, UNKNOWN = "degrades", "plateaus", "none"
+DIVERGED = ("diverged: ", "values that are NaN or infinite")  # one of them is in the error of an image that did
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,17 @@ class Point:
     error: str = ""
     note: str = ""
 
+    @property
+    def diverged(self) -> bool:
+        """Whether that is why: an image grew without bounds."""
+        return any(text in self.error for text in DIVERGED)
+
 
 @dataclass(frozen=True)
 class Verdict:
     """PSNR in dB, NaN where it was not measured: the ``best``, at the ``trained`` depth, at ten times that, the last.
 
-    ``drop``: of the last below the best, 0 where that is the last.
+    ``drop``: of the last below the best, 0 where that is the last. PSNR is minus infinity where it diverged.
     """
 
     best_at: int
@@ -66,20 +73,29 @@ class Curve:
         """A metric by the number of iterations, where it was measured for every image."""
         return {p.iterations: p.values[metric] for p in self.points if metric in p.values and not p.error}
 
+    @property
+    def diverged(self) -> list[int]:
+        """Numbers of iterations after which an image had diverged."""
+        return [point.iterations for point in self.points if point.diverged]
 
-def judge(psnr: Mapping[int, float], trained: int | None = None) -> Verdict:
-    """The verdict on mean PSNR in dB by number of iterations. ValueError where there is none."""
+
+def judge(psnr: Mapping[int, float], trained: int | None = None, diverged: Iterable[int] = ()) -> Verdict:
+    """The verdict on mean PSNR in dB by number of iterations, and on those after which it ``diverged``.
+
+    ValueError where no PSNR is known.
+    """
     if not psnr:
         raise ValueError("expected the PSNR of at least one number of iterations, got none")
     best_at = max(psnr, key=lambda depth: (psnr[depth], -depth))
-    last_at = max(psnr)
-    drop = psnr[best_at] - psnr[last_at]
+    known = {**psnr, **dict.fromkeys(diverged, -math.inf)}
+    last_at = max(known)
+    drop = known[best_at] - known[last_at]
     verdict = DEGRADES if drop > MARGIN else PLATEAUS
-    if len(psnr) < 2 or (trained is not None and last_at <= trained):
+    if len(known) < 2 or (trained is not None and last_at <= trained):
         verdict = UNKNOWN
     at = {} if trained is None else {"at_trained": trained, "at_ten": 10 * trained}
-    known = {name: psnr.get(depth, math.nan) for name, depth in at.items()}
-    return Verdict(best_at, psnr[best_at], last_at, psnr[last_at], drop, verdict, trained, **known)
+    places = {name: known.get(depth, math.nan) for name, depth in at.items()}
+    return Verdict(best_at, known[best_at], last_at, known[last_at], drop, verdict, trained, **places)
 
 
 def curve(result: Result) -> Curve:

@@ -100,7 +100,7 @@ def _task(views: int) -> Task:
         phantoms=fresh.ellipses(
             ct_ellipses.LAW.draw, _to_bone, fine, geometry.size, partial(count_photons, photons=NOISE.level)
         ),
-        foreign=foreign.ct(foreign.unchanged),
+        foreign=foreign.ct(lambda image: image),
         display=(0.8, 1.4),
         error_display=(-0.15, 0.15),
     )

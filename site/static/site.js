@@ -20,14 +20,17 @@ function writeView(view, defaults) {
   history.replaceState(null, "", location.pathname + (text ? `?${text}` : "") + location.hash);
 }
 
-function compareRows(key, direction) {
+const NEAREST = "nearest 1";
+
+function compareRows(key, direction, better) {
   const sign = direction === "desc" ? -1 : 1;
+  const place = (value) => (better === NEAREST ? Math.abs(value - 1) : value);
   const raw = (row) => row.querySelector(`[data-column="${CSS.escape(key)}"]`)?.dataset.value ?? "";
   return (one, other) => {
     const [a, b] = [raw(one), raw(other)];
     // A failure has no value and stays below, whichever way the column is sorted.
     if (a === "" || b === "") return (a === "") - (b === "") || one.dataset.order - other.dataset.order;
-    const difference = isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
+    const difference = isNaN(a) || isNaN(b) ? a.localeCompare(b) : place(a) - place(b);
     return sign * difference || one.dataset.order - other.dataset.order;
   };
 }
@@ -52,7 +55,8 @@ function board(root) {
       if (sorted) head.setAttribute("aria-sort", view.direction === "desc" ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     }
-    body.append(...rows.sort(compareRows(view.key, view.direction)));
+    const chosen = heads.find((head) => head.dataset.column === view.key);
+    body.append(...rows.sort(compareRows(view.key, view.direction, chosen.dataset.better)));
     const words = view.text.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
@@ -73,9 +77,9 @@ function board(root) {
     for (const box of boxes("columns")) box.checked = view.columns.includes(box.value);
     for (const box of boxes("family")) box.checked = view.families.includes(box.value);
     if (search.value !== view.text) search.value = view.text;
-    const sorted = heads.find((head) => head.dataset.column === view.key).querySelector("button").textContent;
-    const order = view.direction === "desc" ? "from high to low" : "from low to high";
-    count.textContent = `${shown} of ${rows.length} methods shown, sorted by ${sorted} ${order}`;
+    const ends = chosen.dataset.better === NEAREST ? ["nearest to 1", "farthest from 1"] : ["low", "high"];
+    const [from, to] = view.direction === "desc" ? ends.reverse() : ends;
+    count.textContent = `${shown} of ${rows.length} methods shown, sorted by ${chosen.querySelector("button").textContent} from ${from} to ${to}`;
     writeView(view, defaults);
   }
 

@@ -14,12 +14,11 @@ from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
-from recon_bench.tables.columns import summary
+from recon_bench.tables.columns import NEAREST, demerit, summary
 from recon_bench.tables.statistics import Interval
 
 KIND = MEASUREMENT.name
 HEADLINE, INVENTED = SHOWN
-UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -33,11 +32,11 @@ def of_kind(board: Board) -> list[Result]:
 
 
 def section(site: Site, here: str, board: Board) -> dict[str, Any]:
-    """The table of one task, the best of the headline first, and what was not measured."""
+    """The table of one task, the nearest to 1 of the headline first, and what was not measured."""
     card = site.card(board)
     told, data_range = scale(card["card"], card["data_range"]), card["data_range"]
     found = [(cell, summary(cell)) for cell in of_kind(board) if cell.status in ("ok", "partial")]
-    found.sort(key=lambda pair: -pair[1].get(HEADLINE, UNKNOWN).value if HEADLINE in pair[1] else math.inf)
+    found.sort(key=lambda pair: demerit(pair[1][HEADLINE].value, NEAREST) if HEADLINE in pair[1] else math.inf)
     in_percent = told.unit == "%"
     return task_header(site, board) | {
         "href": link(here, "board", site.stem(board)),
@@ -54,9 +53,9 @@ def columns(told: Scale) -> Iterator[dict[str, str]]:
     for level, contrast in zip(LEVELS, told.contrasts):
         for size in PROTOCOL.diameters:
             title = f"{significant(told.units * contrast)} {told.unit}, {size} {told.length}"
-            yield {"name": f"recovered_{level}_{size}", "title": title, "unit": "", "better": "higher"}
+            yield {"name": f"recovered_{level}_{size}", "title": title, "unit": "", "better": NEAREST}
     for metric, spacing in zip(LINES, PROTOCOL.spacings):
-        yield {"name": metric.name, "title": f"Lines, {spacing} px", "unit": "", "better": "higher"}
+        yield {"name": metric.name, "title": f"Lines, {spacing} px", "unit": "", "better": NEAREST}
     yield {"name": "text", "title": "Letters", "unit": "", "better": "higher"}
 
 

@@ -1,12 +1,16 @@
-"""The front page: a card for each task with its leaders, and how to take part."""
+"""The front page: a card for each task with its leaders, what these keep elsewhere, and how to take part."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from recon_bench.results import Result
 from recon_bench.site.model import SOURCE, Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import card_pictures, leader
+from recon_bench.site.text import fixed
+from recon_bench.tables import robustness, transfer
 from recon_bench.tables.board import Board
 
 
@@ -18,17 +22,61 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
 
 def card(site: Site, board: Board) -> dict[str, Any]:
     """A task with its leaders."""
-    ranked = int(board.frame["rank"].notna().sum())
+    ranked, first = int(board.frame["rank"].notna().sum()), leader(board)
     return {
         "name": board.task,
         "title": site.title(board),
-        "leader": leader(board),
+        "leader": first,
+        "kept": [{"title": title, "parts": kept(board, name)} for name, title in first["methods"]],
         "description": site.card(board).get("description", ""),
         "board": site.stem(board),
         "pictures": card_pictures(site, board),
         "count": f"{len(board.frame)} methods, {ranked} ranked, {board.frame['images'].max()} images",
         "quick": board.rules["name"] != "full",
     }
+
+
+def kept(board: Board, method: str) -> list[dict[str, str]]:
+    """What is left of a leader's lead on other people's scans and under attack, with the page that says more."""
+    return [
+        {"page": "transfer", "title": "Other people’s scans", "text": carried_over(board, method)},
+        {"page": "robustness", "title": "Under attack", "text": attacked(board, method)},
+    ]
+
+
+def carried_over(board: Board, method: str) -> str:
+    """Its PSNR there, and how far it is from total variation there and on the task's own images."""
+    measured = [row for row in transfer.rows(board) if row.total.images]
+    row = next((row for row in measured if row.result.method["name"] == method), None)
+    if row is None:
+        return missing(board.cells.get((method, transfer.KIND)))
+    psnr = f"{fixed(row.total.psnr.value, 2)} dB"
+    if method == transfer.rival(board) or math.isnan(row.total.gain.value):
+        return psnr
+    return f"{psnr}, {gap(row.total.gain.value)} total variation; {gap(row.home_gain)} it at home"
+
+
+def attacked(board: Board, method: str) -> str:
+    """Its PSNR before and after the worst perturbation of the reported size."""
+    cell = board.cells.get((method, robustness.KIND))
+    row = robustness.row(cell) if cell else None
+    if row is None or not row.images.get(row.reported):
+        return missing(cell)
+    before, after = (fixed(row.mean("psnr", level).value, 2) for level in (0.0, row.reported))
+    flags = "".join(f", {flag}" for flag in row.flags)
+    return f"{before} dB falls to {after} dB at {100 * row.reported:g} % of the data{flags}"
+
+
+def gap(decibels: float) -> str:
+    """How far above or below."""
+    return f"{abs(decibels):.2f} dB {'above' if decibels >= 0 else 'below'}"
+
+
+def missing(cell: Result | None) -> str:
+    """Why there is no figure."""
+    if cell is None or cell.status in ("ok", "partial"):
+        return "not measured yet"
+    return f"{cell.status.replace('-', ' ')}: {cell.reason}"
 
 
 PAGE = Page("index", "index.html", content, menu="Tasks", menu_part="tasks", order=1)

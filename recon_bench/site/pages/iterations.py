@@ -16,9 +16,21 @@ from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
-from recon_bench.tables.iterations import DEGRADES, KIND, MARGIN, PLATEAUS, UNKNOWN, Curve, Verdict, curves, judge
+from recon_bench.tables.iterations import (
+    DEGRADES,
+    KIND,
+    MARGIN,
+    PLATEAUS,
+    UNKNOWN,
+    Curve,
+    Point,
+    Verdict,
+    curves,
+    judge,
+)
 
 TONES = {DEGRADES: "bad", PLATEAUS: "good", UNKNOWN: ""}
+LOST = "diverged"
 DEEP = 15.0  # dB below the best of a task: what diverges farther would leave nothing to see of the others
 AXES = (
     ("iterations", "Iterations", ""),
@@ -41,7 +53,7 @@ def of_board(site: Site, board: Board) -> list[Curve]:
 
 def section(site: Site, board: Board, found: Sequence[Curve]) -> dict[str, Any]:
     """Charts, verdicts, pictures, equilibria and absences of one task; the method with the best PSNR first."""
-    known = [(curve, judge(psnr, curve.trained)) for curve in found if (psnr := curve.of("psnr"))]
+    known = [(curve, judge(psnr, curve.trained, curve.diverged)) for curve in found if (psnr := curve.of("psnr"))]
     known.sort(key=lambda pair: -pair[1].best)
     made = [curve for curve, _ in known]
     pages = site.methods()
@@ -74,6 +86,7 @@ def figure(task: str, made: Sequence[Curve], axis: str, title: str, unit: str) -
             [named[depth], f"{depth}", fixed(x, 0, unit) if unit else significant(x), fixed(y, 2)]
             for x, y, depth in places
         ]
+        rows += [[noted.get(depth, name), f"{depth}", "–", LOST] for depth in curve.diverged]
     x = {"title": title, "unit": unit, "log": True}
     spec = {"kind": "curve", "x": x, "y": {"title": "PSNR", "unit": "dB", "log": False}, "series": series}
     caption = (
@@ -108,7 +121,7 @@ def row(curve: Curve, verdict: Verdict, pages: Any) -> dict[str, Any]:
         "at_ten": _decibels(verdict.at_ten),
         "last": _decibels(verdict.last),
         "last_at": verdict.last_at,
-        "drop": _decibels(verdict.drop),
+        "drop": "–" if math.isinf(verdict.drop) else _decibels(verdict.drop),
         "verdict": {UNKNOWN: "not iterated further"}.get(verdict.verdict, verdict.verdict),
         "tone": TONES[verdict.verdict],
     }
@@ -124,19 +137,18 @@ def strip(site: Site, curve: Curve) -> dict[str, Any]:
 
 
 def absent(found: Sequence[Curve]) -> Iterator[dict[str, str]]:
-    """Methods, or places of their curves, that could not be measured, with the reason."""
+    """Methods, or places of their curves, that could not be measured, with the reason: one for each kind of reason."""
     for curve in found:
-        method, failed = curve.result.method, [p for p in curve.points if p.error]
-        if curve.result.status in ("ok", "partial") and not failed:
-            continue
-        where = ", ".join(str(p.iterations) for p in failed)
-        reason = failed[0].error if failed else curve.result.reason or ""
-        status = curve.result.status
-        yield {
-            "title": method["title"],
-            "status": status,
-            "reason": f"{where} iterations: {reason}" if where else reason,
-        }
+        title, status = curve.result.method["title"], curve.result.status
+        failed: dict[str, list[Point]] = {}
+        for point in curve.points:
+            if point.error:
+                failed.setdefault(LOST if point.diverged else point.error.partition(":")[0], []).append(point)
+        if not failed and status not in ("ok", "partial"):
+            yield {"title": title, "status": status, "reason": curve.result.reason or ""}
+        for points in failed.values():
+            where = ", ".join(str(point.iterations) for point in points)
+            yield {"title": title, "status": status, "reason": f"{where} iterations: {points[0].error}"}
 
 
 def machine(result: Result) -> str:
@@ -146,7 +158,7 @@ def machine(result: Result) -> str:
 
 
 def _decibels(value: float) -> str:
-    return "–" if math.isnan(value) else fixed(value, 2)
+    return LOST if math.isinf(value) else "–" if math.isnan(value) else fixed(value, 2)
 
 
 PAGE = Page("iterations", "iterations.html", content, section="iterations", menu="Iterate more", order=4)

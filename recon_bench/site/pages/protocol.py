@@ -9,6 +9,7 @@ from typing import Any
 from recon_bench.results import Result
 from recon_bench.site.model import Site, commit
 from recon_bench.site.page import Page
+from recon_bench.tables.columns import better
 from recon_bench.tables.export import MEANINGS
 
 
@@ -17,14 +18,20 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
     cells = [cell for board in site.boards for cell in board.cells.values()]
     cells += [result for found in site.aside.values() for result in found]
     rules = {board.rules["hash"]: board.rules for board in site.boards}
-    kinds = {cell.measurement["hash"]: {**cell.measurement, "kind": cell.kind} for cell in cells}
+    kinds = {cell.measurement["hash"]: cell for cell in cells}
     return {
         "rules": list(rules.values()),
         "rule_names": [(name, text) for name, text in MEANINGS.items() if any(name in r for r in rules.values())],
-        "measurements": sorted(kinds.values(), key=lambda m: (m["kind"], m["version"])),
+        "measurements": sorted(map(measurement, kinds.values()), key=lambda m: (m["kind"], m["version"])),
         "machines": machines(cells),
         "problems": site.problems,
     }
+
+
+def measurement(cell: Result) -> dict[str, Any]:
+    """What the header of a result says of its measurement, with which values win on a board."""
+    metrics = [{**metric, "better": better(metric["name"], metric["better"])} for metric in cell.measurement["metrics"]]
+    return {**cell.measurement, "kind": cell.kind, "metrics": metrics}
 
 
 def machines(cells: Iterable[Result]) -> list[dict[str, Any]]:
