@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from recon_bench import registry, results
+from recon_bench import processes, registry, results
 from recon_bench.core import Method
 from recon_bench.measurement import Cell, Record
 from recon_bench.measurements import accuracy
 from recon_bench.results import DiskFull
 from recon_bench.results.check import check
 from recon_bench.rules import EXACT, Rules
-from recon_bench.run import journal, local, outcome, runner, worker
+from recon_bench.run import journal, outcome, runner, worker
 from recon_bench.task import Truth
 from tests.helpers_training import TOY
 
@@ -159,9 +159,9 @@ def test_what_a_process_leaves_cannot_end_a_run(tmp_path):
 
 
 def test_a_value_that_is_no_number_is_refused_by_the_journal(tmp_path):
-    with journal.appending(tmp_path / "journal.jsonl") as add:
+    with journal.appending(tmp_path / "journal.jsonl") as pen:
         entries = [{"record": {"values": {"psnr": value}}} for value in (1.0, float("inf"), 2.0)]
-        worker._note(entries, add, worker.Job(TASK, ONE, "accuracy", {}, RULES, "cpu", 1, tmp_path, {}))
+        worker._note(entries, pen, worker.Job(TASK, ONE, "accuracy", {}, RULES, "cpu", 1, tmp_path, {}))
     assert journal.read(tmp_path / "journal.jsonl").end({})["reason"].startswith("what was measured cannot be written")
 
 
@@ -256,5 +256,5 @@ def test_sockets_have_short_paths_whatever_the_temporary_folder(tmp_path, monkey
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     monkeypatch.delitem(multiprocessing.current_process()._config, "tempdir", raising=False)
-    local._short_folder()
+    processes.server()
     assert len(arbitrary_address("AF_UNIX")) < 100 and tempfile.gettempdir() == str(long)
