@@ -183,7 +183,7 @@ class Guest:
         if settings is None:
             return None
         known = {field.name for field in dataclasses.fields(settings)}
-        return dataclasses.replace(settings, **(values or {}), **({"seed": seed} if "seed" in known else {}))
+        return dataclasses.replace(settings, **{**(values or {}), **({"seed": seed} if "seed" in known else {})})
 
     def _watched(self, call: Callable[[], T]) -> T:
         """What ``call()`` gives; what it did to the process is noted, and put back."""

@@ -33,11 +33,15 @@ class MethodError(RuntimeError):
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """An image ``x`` (*domain_shape) on the CPU, or the ``error`` that it ended in; ``note`` warns."""
+    """An image ``x`` (*domain_shape) on the CPU, or the ``error`` that it ended in; ``note`` warns.
+
+    ``seen``: what the method did meanwhile that it may not, which the note says as well.
+    """
 
     x: Tensor | None = None
     error: str | None = None
     note: str | None = None
+    seen: tuple[str, ...] = ()
 
 
 class Way(Protocol):
@@ -121,7 +125,8 @@ class Host:
             return [self.reconstruct(each[None])[0] for each in y]
         where = "" if len(y) == 1 else f" (at least one of {len(y)} images together)"
         notes = [*(f"{text}{where}" for text in said[-1:]), *(f"it {what}" for what in seen)]
-        return self._each(x, len(y), "; ".join(notes) or None)
+        found = self._each(x, len(y), "; ".join(notes) or None)
+        return [dataclasses.replace(each, seen=tuple(seen)) for each in found]
 
     def seconds(self, y: Tensor) -> tuple[float, list[Reconstruction]]:
         """Seconds of one call for the batch ``y`` (batch, *range_shape), and what it gave for each of the data.
