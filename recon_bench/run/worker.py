@@ -70,7 +70,7 @@ def work(job: Job) -> None:
     known = journal.read(job.journal)
     if known.end(job.at) is not None:  # finished before, but the runner died before it wrote the result
         return
-    home = _home(job)
+    home = home_of(job)
     torch.set_num_threads(job.threads)
     try:
         with journal.appending(job.journal) as pen:
@@ -84,7 +84,8 @@ def work(job: Job) -> None:
         os._exit(DISK_ERROR if isinstance(error, CannotWrite) or full(error) else 1)
 
 
-def _home(job: Job) -> Home:
+def home_of(job: Job) -> Home:
+    """A process for the method of a job; to be made before this one has threads."""
     find, task = partial(registry.imported, job.method), partial(registry.task, job.task)
     return Home(find, task, torch.device(job.device), job.threads, job.memory or processes.free_memory())
 
@@ -129,7 +130,7 @@ def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry
     backends: set[str] = set()
     finished = 0
     try:
-        cell = _cell(job, home, backends)
+        cell = cell_of(job, home, backends)
         if changed := _changed(job, cell):
             yield journal.end("failed", changed, job.at)
             return
@@ -151,7 +152,8 @@ def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry
         yield journal.end("failed", host.reason(error, torch.device(job.device)), job.at)
 
 
-def _cell(job: Job, home: Home, backends: set[str]) -> Cell:
+def cell_of(job: Job, home: Home, backends: set[str]) -> Cell:
+    """The cell of a job, whose method is in its home; names of what computes operators are left in ``backends``."""
     path = job.method.partition(":")[0] if registry.is_path(job.method) else registry.method(job.method).path
     method = dataclasses.replace(home.header(), path=path)
     settings = registry.with_settings(method, job.settings)
