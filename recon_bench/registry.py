@@ -32,7 +32,11 @@ Header = TypeVar("Header", Method, Method | Broken)
 
 
 class BrokenFile(UnknownName):
-    """A file that was to hold a method and does not; the text names it and says why."""
+    """A file that was to hold a method and does not; the text names it and says why. ``name``: the method's, if any."""
+
+    def __init__(self, text: str, name: str = "") -> None:
+        super().__init__(text)
+        self.name = name
 
 
 def _modules(package: str, group: str) -> list[ModuleType]:
@@ -118,7 +122,7 @@ def method(name: str) -> Method:
     except ValueError as error:
         raise error if isinstance(error, UnknownName) else BrokenFile(f"{path}: {error}") from None
     if isinstance(chosen, Broken):
-        raise BrokenFile(f"{path}: {chosen.reason}")
+        raise BrokenFile(f"{path}: {chosen.reason}", chosen.name)
     return chosen
 
 

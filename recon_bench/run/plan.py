@@ -209,16 +209,17 @@ def _methods(asked: Sequence[str]) -> dict[str, tuple[Method, str, str]]:
         except (registry.BrokenFile, SyntaxError, ValueError, OSError, RecursionError) as error:
             if isinstance(error, registry.UnknownName) and not isinstance(error, registry.BrokenFile):
                 raise
-            method, code = _unreadable(name, taken)
+            method, code = _unreadable(name, getattr(error, "name", ""), taken)
             found[name] = (method, code, str(error))
     return found
 
 
-def _unreadable(asked: str, taken: dict[str, str]) -> tuple[Method, str]:
-    """A method without code for the row of a file, with a name of its own made of the file's, and the file's digest."""
+def _unreadable(asked: str, own: str, taken: dict[str, str]) -> tuple[Method, str]:
+    """A method without code for the row of a file, and the file's digest: by its own name, or one of the file's."""
     path = Path(asked.partition(":")[0])
     stem = re.sub("[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "file"
-    names = (f"file-{stem}" + f"-{number}" * (number > 1) for number in itertools.count(1))
+    numbered = (f"file-{stem}" + f"-{number}" * (number > 1) for number in itertools.count(1))
+    names = itertools.chain([own] if headers.NAME.fullmatch(own) else [], numbered)
     name = next(name for name in names if name not in taken and name not in registry.methods())
     taken[name] = str(path)
     told: dict[str, Any] = {

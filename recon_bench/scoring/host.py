@@ -9,6 +9,7 @@ figures are its process's word.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,7 +25,7 @@ from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Cost, Footprint
 from recon_bench.scoring.guest import Guest
 
-SLACK, SPEED = 0.005, 1e8  # seconds, and bytes in a second, that data and image of a timed call may take on their way
+SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, of a processor that a timed call may take on its way
 
 
 class MethodError(RuntimeError):
@@ -53,6 +54,9 @@ class Way(Protocol):
     def timed(self, name: str, *args: Any) -> tuple[float, Any]:
         """As :meth:`call`, after the seconds until it was done, by a clock that is not the method's."""
 
+    def busy(self) -> float:
+        """Seconds that the processors have spent on the guest's process; 0 where the system does not tell."""
+
     def repeating(self, weights: str) -> Way:
         """To another guest, see :meth:`.guest.Guest.repeating`."""
 
@@ -70,6 +74,10 @@ class Inside:
     def timed(self, name: str, *args: Any) -> tuple[float, Any]:
         """As of :class:`Way`."""
         return clock.seconds(lambda: self.call(name, *args), self.guest.device)
+
+    def busy(self) -> float:
+        """As of :class:`Way`."""
+        return time.process_time()
 
     def repeating(self, weights: str) -> Inside:
         """As of :class:`Way`."""
@@ -131,18 +139,18 @@ class Host:
     def seconds(self, y: Tensor) -> tuple[float, list[Reconstruction]]:
         """Seconds of one call for the batch ``y`` (batch, *range_shape), and what it gave for each of the data.
 
-        Time on the way there and back that the bytes do not explain counts as the method's. Raises what the method
-        raises, RuntimeError before :meth:`set_up`.
+        What the method's process computes on the way there and back, beyond what the bytes explain, counts as well.
+        Raises what the method raises, RuntimeError before :meth:`set_up`.
         """
-
-        def ask() -> tuple[float, Any]:
-            self._way.call("take", y)
-            taken, _ = self._way.timed("run")
-            return taken, self._way.call("give")
-
-        whole, (taken, x) = clock.seconds(ask, torch.device("cpu"))
+        times = [self._way.busy()]
+        self._way.call("take", y)
+        times.append(self._way.busy())
+        taken, _ = self._way.timed("run")
+        times.append(self._way.busy())
+        x = self._way.call("give")
+        aside = times[1] - times[0] + self._way.busy() - times[2]
         moved = y.nbytes + (x.nbytes if isinstance(x, Tensor) else 0)
-        return max(taken, whole - SLACK - moved / SPEED), self._each(x, len(y))
+        return taken + max(0.0, aside - SLACK - moved / SPEED), self._each(x, len(y))
 
     def changed_operator(self) -> list[str]:
         """Whether the method has changed its operator since this was first asked, in a few words."""
