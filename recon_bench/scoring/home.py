@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -27,7 +27,8 @@ from recon_bench.task import Task
 from recon_bench.weights import WeightsError
 
 RAISED = {each.__name__: each for each in (NotApplicable, WeightsError)}  # that measurements tell apart
-DONE = b"done"
+TOKEN = b"."  # that a process stands ready, may begin, has done
+T = TypeVar("T")
 
 
 class Gone(BaseException):
@@ -70,14 +71,16 @@ class Home:
         return self.answer()
 
     def timed(self, request: list[Any]) -> tuple[float, Any]:
-        """As :meth:`ask`, after the seconds until it was done."""
+        """As :meth:`ask`, after the seconds until it was done, counted from when the process stood ready."""
+        self._send(request)
+        self._token()
 
-        def ask() -> None:
-            self._send(request)
+        def run() -> None:
+            self._line(self._child.line.send_bytes, TOKEN)
             self._wait()
 
-        taken, _ = clock.seconds(ask, torch.device("cpu"))
-        self._child.line.recv_bytes()
+        taken, _ = clock.seconds(run, torch.device("cpu"))
+        self._token()
         return taken, self.answer()
 
     def busy(self) -> float:
@@ -89,24 +92,28 @@ class Home:
     def answer(self) -> Any:
         """The answer to what was sent."""
         self._wait()
-        try:
-            kind, value = wire.receive(self._child.line)
-        except (EOFError, OSError):
-            raise self._gone() from None
+        kind, value = self._line(wire.receive, self._child.line)
         if kind is None:
             return value
         raise RAISED[kind](value) if kind in RAISED else MethodError(value)
 
     def _send(self, request: list[Any]) -> None:
-        try:
-            wire.send(self._child.line, request)
-        except OSError:
-            raise self._gone() from None
+        self._line(wire.send, self._child.line, request)
+
+    def _token(self) -> None:
+        self._wait()
+        self._line(self._child.line.recv_bytes)
 
     def _wait(self) -> None:
-        self._ends.poll()
-        if not self._child.line.poll():
+        """Wait for something to read."""
+        if self._child.line.fileno() not in dict(self._ends.poll()):
             raise self._gone()
+
+    def _line(self, use: Callable[..., T], *args: Any) -> T:
+        try:
+            return use(*args)
+        except (EOFError, OSError):
+            raise self._gone() from None
 
     def _gone(self) -> Gone:
         self._end = self._end or f"the process {self._child.ended()}"
@@ -172,9 +179,12 @@ def _serve(
     with contextlib.suppress(EOFError, OSError):
         while True:
             request = wire.receive(line)
+            if timed := request[0] == "timed":
+                line.send_bytes(TOKEN)
+                line.recv_bytes()
             answer = _answered(act, request, device)
-            if request[0] == "timed":
-                line.send_bytes(DONE)
+            if timed:
+                line.send_bytes(TOKEN)
             try:
                 wire.send(line, answer)
             except Exception as error:  # what it gave cannot cross
