@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import traceback
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def apart(task: str, method: str, settings: dict[str, Any], ask: Callable[[Cell]
     process.start()
     theirs.close()
     try:
-        found, problem = ours.recv()
+        found, problem = pickle.loads(ours.recv_bytes())  # of our own process, not the method's
     except EOFError:
         found, problem = None, "the process that asked it has ended"
     finally:
@@ -66,4 +67,4 @@ def _work(job: Job, ask: Callable[[Cell], Any], answer: Connection) -> None:
         traceback.print_exc()
         said = None, reason(error, torch.device(job.device))
     processes.end_descendants()
-    answer.send(said)
+    answer.send_bytes(pickle.dumps(said))
