@@ -141,15 +141,22 @@ def adopt_orphans() -> None:
 def end_descendants() -> None:
     """End all that this process has started and adopted, whatever sessions it made for itself."""
     until = time.monotonic() + PATIENCE
-    while (found := descendants(os.getpid())) and time.monotonic() < until:
+    while _has_children() and time.monotonic() < until:
+        found = descendants(os.getpid())
         for sign in (signal.SIGSTOP, signal.SIGKILL):  # what is stopped starts no more
             for pid in found:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, sign)
         time.sleep(0.001)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+
+
+def _has_children() -> bool:
+    """Whether there are children, after those that have ended are forgotten."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
 
 
 def descendants(root: int) -> set[int]:

@@ -60,7 +60,7 @@ def _work(job: Job, ask: Callable[[Cell], Any], answer: Connection) -> None:
     torch.set_num_threads(job.threads)
     processes.on_end_of_starter(processes.end_descendants)
     try:
-        said: tuple[Any, str] = ask(cell_of(job, home, set())), ""
+        said: tuple[Any, str] = ask(cell_of(job, home)), ""
     except Gone as gone:
         said = None, str(gone)
     except Exception as error:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from recon_bench import identity, processes, registry, weights
-from recon_bench.core import NotApplicable, Operator
+from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Record
 from recon_bench.rules import Rules
 from recon_bench.run import journal
@@ -27,7 +27,6 @@ from recon_bench.run.journal import Pen
 from recon_bench.scoring import host, pictures
 from recon_bench.scoring.home import Gone, Home
 from recon_bench.storage import full
-from recon_bench.task import Task
 
 Entry = Mapping[str, Any]
 DISK_ERROR = 74  # exit status of a worker that had no room for what it found (EX_IOERR)
@@ -104,8 +103,7 @@ def _farewell(pen: Pen) -> None:
 def _note(entries: Iterable[Entry], pen: Pen, job: Job) -> None:
     """Add the entries to the journal, up to one that cannot be written; an end when nothing can follow it."""
     for entry in entries:
-        last = "end" in entry
-        if last and _close(pen):
+        if "end" in entry and _close(pen):
             entry = journal.end("failed", FORGED, job.at)
         try:
             pen.add(entry)
@@ -127,10 +125,9 @@ def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry
             raise
         saved.append({"name": name, "sha256": seal, "caption": caption})
 
-    backends: set[str] = set()
     finished = 0
     try:
-        cell = cell_of(job, home, backends)
+        cell = cell_of(job, home)
         if changed := _changed(job, cell):
             yield journal.end("failed", changed, job.at)
             return
@@ -140,7 +137,7 @@ def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry
                 finished += not record.error
                 yield journal.record(record)
             yield from ({"picture": picture} for picture in saved)
-            yield from ({"backend": name} for name in backends)
+            yield from ({"backend": name} for name in home.backends)
         except NotApplicable as reason:
             end = journal.end("not-applicable", str(reason), job.at)
         changed = _changed(job, cell)
@@ -152,24 +149,12 @@ def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry
         yield journal.end("failed", host.reason(error, torch.device(job.device)), job.at)
 
 
-def cell_of(job: Job, home: Home, backends: set[str]) -> Cell:
-    """The cell of a job, whose method is in its home; names of what computes operators are left in ``backends``."""
+def cell_of(job: Job, home: Home) -> Cell:
+    """The cell of a job, whose method is in its home."""
     path = job.method.partition(":")[0] if registry.is_path(job.method) else registry.method(job.method).path
     method = dataclasses.replace(home.header(), path=path)
     settings = registry.with_settings(method, job.settings)
-    task = _noting(registry.task(job.task), backends)
-    return Cell(task, method, settings, job.rules, torch.device(job.device), job.at, home.guest)
-
-
-def _noting(task: Task, backends: set[str]) -> Task:
-    """The task, whose operators leave the name of what computes them in ``backends``."""
-
-    def make_operator(device: torch.device, dtype: torch.dtype) -> Operator:
-        operator = task.make_operator(device, dtype)
-        backends.update(filter(None, [getattr(operator, "backend", None)]))
-        return operator
-
-    return dataclasses.replace(task, make_operator=make_operator)
+    return Cell(registry.task(job.task), method, settings, job.rules, torch.device(job.device), job.at, home.guest)
 
 
 def _changed(job: Job, cell: Cell) -> str | None:

@@ -51,6 +51,7 @@ class Home:
     ) -> None:
         self._device = device
         self._child = processes.fork(partial(_serve, method, task, device, threads), memory)
+        self.backends = set[str]()  # names of what computes the operators there
         self._end = ""
         self._ends = select.poll()
         self._ends.register(self._child.line, select.POLLIN)
@@ -63,7 +64,9 @@ class Home:
 
     def guest(self, size: int | None) -> Way:
         """The way to the method on the problem of the task, at another ``size`` of image if one is given."""
-        return _Far(self, self.ask(["guest", size]))
+        number, backend = self.ask(["guest", size])
+        self.backends |= {backend} if isinstance(backend, str) else set()
+        return _Far(self, number)
 
     def ask(self, request: list[Any]) -> Any:
         """What the process answers; errors as of :meth:`.host.Way.call`."""
@@ -168,8 +171,9 @@ def _serve(
         if what == "header":
             return headers.told(method())
         if what == "guest":
-            guests.append(Guest(method(), problem_of(task(), device, args[0])))
-            return len(guests) - 1
+            problem = problem_of(task(), device, args[0])
+            guests.append(Guest(method(), problem))
+            return len(guests) - 1, getattr(problem.operator, "backend", None)
         if what == "repeating":
             guests.append(guests[args[0]].repeating(args[1]))
             return len(guests) - 1
