@@ -86,7 +86,9 @@ def work(job: Job) -> None:
 def home_of(job: Job) -> Home:
     """A process for the method of a job; to be made before this one has threads."""
     find, task = partial(registry.imported, job.method), partial(registry.task, job.task)
-    return Home(find, task, torch.device(job.device), job.threads, job.memory or processes.free_memory())
+    device = torch.device(job.device)
+    free = processes.free_memory() if device.type == "cpu" else 0  # drivers of others map what they never take
+    return Home(find, task, device, job.threads, job.memory or free)
 
 
 def _close(pen: Pen) -> bool:
