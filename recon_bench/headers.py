@@ -26,6 +26,7 @@ from recon_bench.recipe import Recipe
 
 SECONDS = 30.0  # that an import may take
 LONGEST = 1_000_000  # bytes of a header
+TEXT = 10_000  # characters of what an import raised
 NAME = re.compile(r"[a-z][a-z0-9-]{0,79}")
 TEXTS = ("title", "summary", "reference")
 FAMILIES = get_args(get_type_hints(Method)["family"])
@@ -127,7 +128,7 @@ def _tell(path: str, line: Connection) -> None:
     except UnknownName as error:
         said = str(error).removeprefix(f"{path} ")
     except BaseException as error:  # SystemExit, too
-        said = f"its import raised {type(error).__name__}: {error}"
+        said = f"its import raised {type(error).__name__}: {error}"[:TEXT]
     line.send_bytes(json.dumps(said).encode())
 
 

@@ -16,6 +16,7 @@ from recon_bench.cli.main import main
 from recon_bench.results.check import check
 from recon_bench.rules import Rules
 from recon_bench.run import runner
+from recon_bench.tables.board import board
 
 FOLDER = Path(__file__).parent / "attacks"
 TASK, HONEST = str(FOLDER / "task.py"), str(FOLDER / "honest.py")
@@ -87,6 +88,14 @@ def test_an_attack_gains_nothing(found, name):
     assert values(found[f"{name}.py"]["accuracy"]) == values(found["honest.py"]["accuracy"])
 
 
+def test_the_board_says_what_was_seen(folder, found):
+    frame = board(results.load(folder / "all")[0], "discs", "test").frame.set_index("method")
+    assert "conduct, 1 of 4 records: it gives another image for data changed" in frame["notes"]["remembers"]
+    assert (
+        "findings" in frame and frame["notes"]["honest"] == "" and frame["status"]["file-exits-at-import"] == "failed"
+    )
+
+
 def test_results_beside_attacks_are_sound(folder, found):
     assert check(folder / "all") == []
 
@@ -132,6 +141,7 @@ GO = """
 import sys
 from pathlib import Path
 from recon_bench.run import runner
+from recon_bench.tables.board import board
 from tests.test_attacks import FOLDER, RULES, TASK
 if __name__ == "__main__":
     overrides = {"outlives": {"tally": sys.argv[2]}}
