@@ -32,6 +32,7 @@ SHORT = "/tmp"
 FILES = 1024  # descriptors that foreign code may have open
 PATIENCE = 5.0  # seconds in which processes that were killed have to be gone
 PROC = Path("/proc")
+_FORKED: list[int] = []  # children of this process that :func:`fork` made and nobody has waited for
 _DEATH_OF_PARENT, _ADOPT = 1, 36  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
 
 
@@ -68,6 +69,7 @@ class Child:
     def ended(self) -> str:
         """Waits until it has ended; how it did, for a reader."""
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        _FORKED.remove(self.pid)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
         return how + " (out of memory?)" * (code == -signal.SIGKILL)
 
@@ -84,10 +86,12 @@ def fork(work: Callable[[Connection], None], memory: int = 0) -> Child:
     sys.stderr.flush()
     pid = os.fork()
     if pid:
+        _FORKED.append(pid)
         theirs.close()
         return Child(pid, ours)
     status = 1
     try:
+        _FORKED.clear()
         ours.close()
         _confine(parent, theirs.fileno(), memory)
         work(theirs)
@@ -141,6 +145,9 @@ def adopt_orphans() -> None:
 def end_descendants() -> None:
     """End all that this process has started and adopted, whatever sessions it made for itself."""
     until = time.monotonic() + PATIENCE
+    while _FORKED:
+        os.kill(_FORKED[-1], signal.SIGKILL)
+        os.waitpid(_FORKED.pop(), 0)  # what it leaves behind is a child of this process by then
     while _has_children() and time.monotonic() < until:
         found = descendants(os.getpid())
         for sign in (signal.SIGSTOP, signal.SIGKILL):  # what is stopped starts no more

@@ -56,11 +56,11 @@ def _work(job: Job, ask: Callable[[Cell], Any], answer: Connection) -> None:
     processes.adopt_orphans()
     sys.stdout.flush()
     os.dup2(2, 1)  # what a method prints is no answer
-    home = home_of(job)
+    home, whole = home_of(job)
     torch.set_num_threads(job.threads)
     processes.on_end_of_starter(processes.end_descendants)
     try:
-        said: tuple[Any, str] = ask(cell_of(job, home)), ""
+        said: tuple[Any, str] = ask(cell_of(job, home, whole)), ""
     except Gone as gone:
         said = None, str(gone)
     except Exception as error:

@@ -6,13 +6,14 @@ truth, the score, the clock and the journal.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from recon_bench.run.journal import Pen
 from recon_bench.scoring import host, pictures
 from recon_bench.scoring.home import Gone, Home
 from recon_bench.storage import full
+from recon_bench.task import Task
 
 Entry = Mapping[str, Any]
 DISK_ERROR = 74  # exit status of a worker that had no room for what it found (EX_IOERR)
@@ -69,12 +71,12 @@ def work(job: Job) -> None:
     known = journal.read(job.journal)
     if known.end(job.at) is not None:  # finished before, but the runner died before it wrote the result
         return
-    home = home_of(job)
+    home, task = home_of(job)
     torch.set_num_threads(job.threads)
     try:
         with journal.appending(job.journal) as pen:
-            processes.on_end_of_starter(partial(_farewell, pen))
-            _note(_entries(job, home, {record.key: record for record in known.records}), pen, job)
+            processes.on_end_of_starter(functools.partial(_farewell, pen))
+            _note(_entries(job, home, task, {record.key: record for record in known.records}), pen, job)
             processes.end_descendants()
     except (OSError, CannotWrite) as error:  # what the method itself raises never comes here
         traceback.print_exc()
@@ -83,12 +85,20 @@ def work(job: Job) -> None:
         os._exit(DISK_ERROR if isinstance(error, CannotWrite) or full(error) else 1)
 
 
-def home_of(job: Job) -> Home:
-    """A process for the method of a job; to be made before this one has threads."""
-    find, task = partial(registry.imported, job.method), partial(registry.task, job.task)
+def home_of(job: Job) -> tuple[Home, Task]:
+    """A process for the method of a job, and the task; to be made before this process has threads.
+
+    Both processes have the operator, which is made once, here; where that fails, the measurement says why.
+    """
+    task = registry.task(job.task)
+    task = dataclasses.replace(task, make_operator=functools.cache(task.make_operator))
+    torch.set_num_threads(1)
+    with contextlib.suppress(Exception):
+        task.problem()
     device = torch.device(job.device)
     free = processes.free_memory() if device.type == "cpu" else 0  # drivers of others map what they never take
-    return Home(find, task, device, job.threads, job.memory or free)
+    find = functools.partial(registry.imported, job.method)
+    return Home(find, task, device, job.threads, job.memory or free), task
 
 
 def _close(pen: Pen) -> bool:
@@ -114,7 +124,7 @@ def _note(entries: Iterable[Entry], pen: Pen, job: Job) -> None:
             return
 
 
-def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry]:
+def _entries(job: Job, home: Home, task: Task, done: Mapping[str, Record]) -> Iterator[Entry]:
     """Journal entries as they come; pictures are written when the measurement hands them over."""
     saved: list[dict[str, str]] = []
 
@@ -129,7 +139,7 @@ def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry
 
     finished = 0
     try:
-        cell = cell_of(job, home)
+        cell = cell_of(job, home, task)
         if changed := _changed(job, cell):
             yield journal.end("failed", changed, job.at)
             return
@@ -151,12 +161,12 @@ def _entries(job: Job, home: Home, done: Mapping[str, Record]) -> Iterator[Entry
         yield journal.end("failed", host.reason(error, torch.device(job.device)), job.at)
 
 
-def cell_of(job: Job, home: Home) -> Cell:
+def cell_of(job: Job, home: Home, task: Task) -> Cell:
     """The cell of a job, whose method is in its home."""
     path = job.method.partition(":")[0] if registry.is_path(job.method) else registry.method(job.method).path
     method = dataclasses.replace(home.header(), path=path)
     settings = registry.with_settings(method, job.settings)
-    return Cell(registry.task(job.task), method, settings, job.rules, torch.device(job.device), job.at, home.guest)
+    return Cell(task, method, settings, job.rules, torch.device(job.device), job.at, home.guest)
 
 
 def _changed(job: Job, cell: Cell) -> str | None:

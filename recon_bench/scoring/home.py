@@ -44,7 +44,7 @@ class Home:
     def __init__(
         self,
         method: Callable[[], Method],
-        task: Callable[[], Task],
+        task: Task,
         device: torch.device,
         threads: int,
         memory: int = 0,
@@ -153,7 +153,7 @@ def _cpu_clock(pid: int) -> int:
 
 def _serve(
     find: Callable[[], Method],
-    task: Callable[[], Task],
+    task: Task,
     device: torch.device,
     threads: int,
     line: Connection,
@@ -171,7 +171,7 @@ def _serve(
         if what == "header":
             return headers.told(method())
         if what == "guest":
-            problem = problem_of(task(), device, args[0])
+            problem = problem_of(task, device, args[0])
             guests.append(Guest(method(), problem))
             return len(guests) - 1, getattr(problem.operator, "backend", None)
         if what == "repeating":
