@@ -6,7 +6,6 @@ import re
 import secrets
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from recon_bench.results.check import check
 from recon_bench.rules import Rules
 from recon_bench.run import runner
 from recon_bench.tables.board import board
+from tests.helpers_processes import left_over
 
 FOLDER = Path(__file__).parent / "attacks"
 TASK, HONEST = str(FOLDER / "task.py"), str(FOLDER / "honest.py")
@@ -142,6 +142,7 @@ import sys
 from pathlib import Path
 from recon_bench.run import runner
 from recon_bench.tables.board import board
+from tests.helpers_processes import left_over
 from tests.test_attacks import FOLDER, RULES, TASK
 if __name__ == "__main__":
     overrides = {"outlives": {"tally": sys.argv[2]}}
@@ -159,19 +160,4 @@ def test_a_run_into_a_pipe_ends_and_leaves_nothing(tmp_path):
     command = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "results"), str(tmp_path / "tally")]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=120, check=True)
     assert b"1 cells to run" in done.stdout and len(list((tmp_path / "tally").iterdir())) > 1
-    until = time.monotonic() + 10
-    while (left := marked(mark)) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert left == []
-
-
-def marked(mark):
-    """Processes with this in their environment."""
-    found = []
-    for path in processes.PROC.glob("[0-9]*/environ"):
-        try:
-            if mark.encode() in path.read_bytes().split(b"\0"):
-                found.append(path.parent.name)
-        except OSError:
-            continue
-    return found
+    assert left_over(mark) == []
