@@ -55,7 +55,7 @@ run: .venv/run  ## quick suite: a few images of every task, then the site, then 
 	@echo "Open $(CURDIR)/$(QUICK)/site/index.html; make site renders the committed full results."
 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
-	$(BIN)/recon-bench run --measurements tuning accuracy transfer small-features pictures training seeds data-efficiency --jobs $(JOBS)
+	$(BIN)/recon-bench run --measurements tuning accuracy conduct transfer small-features pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations fixed-point memory memory-size
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --methods $(UNTRAINED) --measurements memory memory-size

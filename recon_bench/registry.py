@@ -11,27 +11,32 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import importlib.util
 import pkgutil
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from recon_bench import weights
+from recon_bench import headers, weights
 from recon_bench.core import Method
+from recon_bench.headers import Broken
+from recon_bench.loading import check_file, load_file
 from recon_bench.measurement import Measurement
-from recon_bench.names import hint
+from recon_bench.names import UnknownName, hint
 from recon_bench.storage import sha256
 from recon_bench.task import Task
 
-Noun = TypeVar("Noun", Task, Method, Measurement)
+Noun = TypeVar("Noun", Task, Method, Measurement, Method | Broken)
+Header = TypeVar("Header", Method, Method | Broken)
 
 
-class UnknownName(ValueError):
-    """A name that is not registered; the text suggests the nearest and says how to list them."""
+class BrokenFile(UnknownName):
+    """A file that was to hold a method and does not; the text names it and says why. ``name``: the method's, if any."""
+
+    def __init__(self, text: str, name: str = "") -> None:
+        super().__init__(text)
+        self.name = name
 
 
 def _modules(package: str, group: str) -> list[ModuleType]:
@@ -81,7 +86,9 @@ def task(name: str) -> Task:
 
     UnknownName where there is none, or where the name in the file is taken.
     """
-    return _in_file(name, "task", "TASKS", tasks()) if is_path(name) else _get(tasks(), name, "task")
+    if not is_path(name):
+        return _get(tasks(), name, "task")
+    return _one(name, "task", _by_name(load_file(Path(name.partition(":")[0]), "TASKS").TASKS), tasks())
 
 
 def measurement(name: str) -> Measurement:
@@ -91,7 +98,7 @@ def measurement(name: str) -> Measurement:
     """
     if not is_path(name):
         return _get(measurements(), name, "measurement")
-    found = _load_file(Path(name), "MEASUREMENT").MEASUREMENT
+    found = load_file(Path(name), "MEASUREMENT").MEASUREMENT
     if found.name in measurements():
         raise UnknownName(f"{name}: the name {found.name!r} is taken: choose another")
     return found
@@ -100,13 +107,47 @@ def measurement(name: str) -> Measurement:
 def method(name: str) -> Method:
     """The method called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several).
 
-    UnknownName where there is none, or where the name in the file is taken.
+    That of a file comes without its code, which is not run here: see :mod:`recon_bench.headers`. UnknownName where
+    there is none; BrokenFile, which is one, where the file cannot be read or the name in it is taken.
     """
     if not is_path(name):
         return _get(methods(), name, "method")
     path = Path(name.partition(":")[0])
+    check_file(path, "METHODS")
+    found = _headers(path.resolve(), sha256(path.read_bytes()))
+    if isinstance(found, str):
+        raise BrokenFile(f"{path}: {found}")
+    try:
+        chosen = _chosen(name, _by_name(found))
+    except ValueError as error:
+        raise error if isinstance(error, UnknownName) else BrokenFile(f"{path}: {error}") from None
+    if isinstance(chosen, Broken):
+        raise BrokenFile(f"{path}: {chosen.reason}", chosen.name)
+    return chosen
+
+
+def imported(name: str) -> Method:
+    """As :func:`method`, with its code, which runs here: for the process that a method lives in, and for training."""
+    if not is_path(name):
+        return method(name)
+    return _chosen(name, _by_name(load_file(Path(name.partition(":")[0]), "METHODS").METHODS))
+
+
+def _chosen(name: str, found: Mapping[str, Header]) -> Header:
+    """The one of a file's methods that ``path/to/file.py[:name]`` means, of a name that nothing registered has."""
+    path = Path(name.partition(":")[0])
     others = {key: known for key, known in methods().items() if Path(known.path).resolve() != path.resolve()}
-    return dataclasses.replace(_in_file(name, "method", "METHODS", others), path=str(path.resolve()))
+    item = _one(name, "method", found, others)
+    return item if isinstance(item, Broken) else dataclasses.replace(item, path=str(path.resolve()))
+
+
+@functools.lru_cache
+def _headers(path: Path, content: str) -> Sequence[Method | Broken] | str:
+    """The methods of a file, without their code, or why there are none; of each ``content`` (its sha256) once."""
+    try:
+        return headers.read(path)
+    except headers.HeaderError as error:
+        return str(error)
 
 
 def is_path(name: str) -> bool:
@@ -120,16 +161,15 @@ def absolute(name: str) -> str:
     return f"{Path(path).absolute()}{colon}{inside}" if is_path(name) else name
 
 
-def _in_file(name: str, noun: str, exported: str, others: Mapping[str, Noun]) -> Noun:
-    """The task or method of ``path/to/file.py[:name]``, which must not have the name of one of the ``others``."""
+def _one(name: str, noun: str, found: Mapping[str, Noun], others: Mapping[str, Noun]) -> Noun:
+    """The task or method that ``path/to/file.py[:name]`` means, which must not have the name of one of the others."""
     path, _, inside = name.partition(":")
-    found = _by_name(getattr(_load_file(Path(path), exported), exported))
     if not inside and len(found) != 1:
-        raise UnknownName(f"{path} has the {noun}s {', '.join(found)}: choose one as {path}:NAME")
+        raise BrokenFile(f"{path} has the {noun}s {', '.join(found)}: choose one as {path}:NAME")
     item = _get(found, inside, f"{noun} of {path}") if inside else next(iter(found.values()))
     if item.name in others:
         where = getattr(others[item.name], "path", "") or "another"
-        raise UnknownName(f"{path}: the name {item.name!r} is taken by {where}: choose another")
+        raise BrokenFile(f"{path}: the name {item.name!r} is taken by {where}: choose another")
     return item
 
 
@@ -175,30 +215,6 @@ def _convert(text: Any, default: Any, name: str) -> Any:
 
 def _methods_of(module: ModuleType) -> list[Method]:
     return [dataclasses.replace(item, path=str(module.__file__)) for item in _exported(module, "METHODS")]
-
-
-def _load_file(path: Path, exported: str) -> ModuleType:
-    if not path.is_file():
-        raise UnknownName(f"no file {path}: expected a Python file that exports {exported}")
-    module = _imported(path.resolve(), sha256(path.read_bytes()))
-    if not getattr(module, exported, None):
-        raise UnknownName(f"{path} exports no {exported}: end it with {exported} = ...; see CONTRIBUTING.md")
-    return module
-
-
-@functools.lru_cache
-def _imported(path: Path, content: str) -> ModuleType:
-    """The module of a file, run once for each ``content`` (its sha256)."""
-    name = f"recon_bench_submission_{path.stem}_{sha256(str(path).encode())[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _get(found: Mapping[str, Any], name: str, what: str) -> Any:

@@ -91,7 +91,8 @@ class Task:
     ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors. ``pictured`` are the
     test images whose reconstructions are shown, the same of every method: in the tasks with committed results those
     where FBP (MRI: zero-filling) is at the 10th, 50th and 90th percentile of PSNR. ``foreign`` are groups of truths
-    that the task's law would not draw, to see what carries over to them. Both are no part of the hash.
+    that the task's law would not draw, to see what carries over to them. ``unseen(rng)`` draws one more truth of the
+    law of the test split; None where that is a list, of scans. All three are no part of the hash.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Task:
     phantoms: Fresh | None = None
     pictured: tuple[int, ...] = (0, 1, 2)
     foreign: tuple[Foreign, ...] = ()
+    unseen: Callable[[np.random.Generator], Truth] | None = None
 
     def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         """What a method is handed. ``dtype``: float32 or float64, the precision of the operator."""
@@ -145,6 +147,12 @@ class Task:
         name = group.name_of(index)
         image, noise = np.random.default_rng([self.seed, *name.encode()]).spawn(2)
         return self._observed(name, change(group.draw(index, image)), noise)
+
+    def observe_unseen(self, rng: np.random.Generator) -> Sample:
+        """As :meth:`observe` of a truth that ``unseen`` draws."""
+        assert self.unseen is not None
+        image, noise = rng.spawn(2)
+        return self._observed("unseen", self.unseen(image), noise)
 
     def _observed(self, name: str, truth: Truth, noise: np.random.Generator) -> Sample:
         data = self.measure(truth, noise)

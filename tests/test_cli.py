@@ -180,6 +180,7 @@ def test_show_a_measurement(ask):
         (["show", "ct-elipses-30"], f"did you mean '{TASK}'"),
         (["show", "fpb"], "did you mean 'fbp'"),
         (["show", "nowhere.py"], "nowhere.py"),
+        (["run", "--memory", "0"], "expected a --memory above 0, in GiB, got 0"),
         (["run", "--set", "weight=3"], "METHOD.SETTING=VALUE"),
         (["run", "--set", "fbp.filter"], "METHOD.SETTING=VALUE"),
         (["run", "--jobs", "0"], "at least 1"),

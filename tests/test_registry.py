@@ -34,8 +34,10 @@ def test_a_method_comes_from_any_file(tmp_path):
 def test_an_error_in_a_file_is_not_swallowed(tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("import a_package_that_is_not_there\n")
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
+    with pytest.raises(registry.BrokenFile, match=r"broken.py: its import raised ModuleNotFoundError: .*_not_there"):
         registry.method(str(broken))
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
+        registry.imported(str(broken))
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path):

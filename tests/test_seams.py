@@ -80,7 +80,7 @@ def test_a_shifted_task_is_run_from_its_file(tmp_path):
 
 def test_a_host_gives_the_gradient_of_a_scalar_with_respect_to_the_data():
     task = registry.task("ct-ellipses-30")
-    host = Host(registry.method(STEPS), task.problem(dtype=torch.float64))
+    host = Host(registry.imported(STEPS), task.problem(dtype=torch.float64))
     host.set_up(host.method.settings)
     y = task.samples("test")[0].data[None].double()
     weight = torch.ones(1, *host.operator.domain_shape, dtype=torch.float64)

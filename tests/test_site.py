@@ -492,7 +492,7 @@ def test_an_interruption_leaves_the_old_site(tmp_path, monkeypatch):
 def test_the_example_of_a_method_runs(tmp_path):
     path = tmp_path / "my_method.py"
     path.write_text((SOURCE / "templates" / "method.py.txt").read_text())
-    method = registry.method(str(path))
+    method = registry.imported(str(path))
     matrix = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32))
     operator = Matrix(matrix, (2, 2), (12,))
     none = Samples(0, lambda index: None)

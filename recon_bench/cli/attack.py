@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recon_bench.cli import options, printing
 from recon_bench.cli.command import Command
 from recon_bench.results import RANKING_KIND, Result, started
+
+if TYPE_CHECKING:
+    from recon_bench.measurement import Cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,38 +28,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print one row for each image of the file; raises ValueError where it is not what it should be."""
     from recon_bench import registry
+    from recon_bench.run.apart import apart
     from recon_bench.scoring import submitted
 
     task, method = registry.task(arguments.task), registry.method(arguments.method)
     given = submitted.read(arguments.perturbation, task)
     known = options.results_in(arguments.results) if arguments.results.is_dir() else []
     own = [r for r in known if (r.task["hash"], r.method["name"]) == (task.hash, method.name)]
-    rows = list(effects(task, method, given, own))
+    ranked = [result for result in own if result.kind == RANKING_KIND]
+    settings = max(ranked, key=started).method["settings"] if ranked else {}
+    asked = registry.absolute(arguments.task), registry.absolute(arguments.method)
+    rows = apart(*asked, settings, partial(effects, given=given, own=own))
     printing.print_rows(rows if arguments.json else [_formatted(row) for row in rows], arguments.json)
     if not arguments.json:
         print(f"To have it count, put the file into attacks/{task.name}/{method.name} and measure robustness again.")
     return 0
 
 
-def effects(task: Any, method: Any, given: Mapping[str, Any], own: Sequence[Result]) -> Iterator[dict[str, Any]]:
-    """Errors with and without each perturbation, with the settings of the board, and the worst found so far."""
+def effects(cell: Cell, given: Mapping[str, Any], own: Sequence[Result]) -> list[dict[str, Any]]:
+    """Errors with and without each perturbation, and the worst found so far."""
     import torch
 
-    from recon_bench import registry
-    from recon_bench.measurement import Cell
-    from recon_bench.rules import FULL
     from recon_bench.scoring import targets
 
-    ranked = [result for result in own if result.kind == RANKING_KIND]
-    changes = max(ranked, key=started).method["settings"] if ranked else {}
-    cell = Cell(task, method, registry.with_settings(method, changes), FULL, torch.device("cpu"))
-    target = targets.build(cell, FULL.seeds, unrolled=1)
+    target, rows = targets.build(cell, cell.rules.seeds, unrolled=1), list[dict[str, Any]]()
     for name, e in given.items():
-        sample = task.observe("test", int(name.removeprefix("test-")))
+        sample = cell.task.observe("test", int(name.removeprefix("test-")))
         size = float(torch.linalg.vector_norm(e) / torch.linalg.vector_norm(sample.data))
         clean, attacked = (targets.score(target, sample, y).error for y in (sample.data, sample.data + e))
         row = {"image": name, "size": size, "error": clean, "with it": attacked}
-        yield row | {"found before": found_before(own, name, size)}
+        rows.append(row | {"found before": found_before(own, name, size)})
+    return rows
 
 
 def found_before(own: Sequence[Result], name: str, size: float) -> float | None:

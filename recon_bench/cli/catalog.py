@@ -126,12 +126,12 @@ def _training(method: Method) -> dict[str, Any]:
     """Of a learned method: its recipe, the layers of its live network with their parameters, its weights by task."""
     if method.network is None:
         return {}
-    layers = _layers(method)
     kept = [name for name, facts in weights.registry().items() if facts["method"] == method.name]
+    registered = method.name in registry.methods()  # a network in a file is not built here
+    layers = _layers(method) if registered else {}
     return {
         "recipe": dataclasses.asdict(method.recipe) if method.recipe else {},
-        "parameters": sum(layers.values()),
-        "layers": layers,
+        **({"parameters": sum(layers.values()), "layers": layers} if registered else {}),
         "weights": {name: {key: weights.card(name)[key] for key in ("best", "steps", "finished")} for name in kept},
     }
 

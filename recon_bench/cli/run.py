@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
     threads = "CPU threads of each process; default: the cores shared by the jobs"
     parser.add_argument("--threads", type=int, help=threads)
+    memory = "memory of the method in a cell; default: what is free"
+    parser.add_argument("--memory", type=float, metavar="GIB", help=memory)
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time; timings are taken alone. Default: 1")
     parser.add_argument("--set", action="append", default=[], metavar="METHOD.SETTING=VALUE", help="may be repeated")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="leave out what does not fit in this time")
@@ -35,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     threads = shared if arguments.threads is None else arguments.threads
     if threads < 1 or arguments.jobs < 1:
         raise ValueError(f"expected at least 1 thread and 1 job, got {threads} and {arguments.jobs}")
+    if arguments.memory is not None and not arguments.memory > 0:
+        raise ValueError(f"expected a --memory above 0, in GiB, got {arguments.memory:g}")
     overrides = _overrides(arguments.set)
     options.check_device(arguments.device)
     from recon_bench.run import runner
@@ -52,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         budget=arguments.budget,
         force=arguments.force,
         dry_run=arguments.dry_run,
+        memory=int((arguments.memory or 0) * 2**30),
         command=shlex.join(["recon-bench", *arguments.argv]),
     )
     if bad:

@@ -67,7 +67,7 @@ def _what(arguments: argparse.Namespace) -> dict[str, Any]:
     """The method with its settings, the task, and the changes of the recipe."""
     from recon_bench import registry
 
-    method, task = registry.method(arguments.method), registry.task(arguments.task)
+    method, task = registry.imported(arguments.method), registry.task(arguments.task)
     if reason := task.missing():
         raise ValueError(reason)
     changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from recon_bench.core import NotApplicable
@@ -53,8 +52,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     """
     method, test, seed = host(cell), cell.task.samples("test"), cell.rules.seeds[0]
     method.set_up(cell.settings, seed)
-    double = cell.task.make_operator(cell.device, torch.float64)
-    examined = partial(method.fixed_points, effort=PROTOCOL.effort, settings=cell.settings, double=double, seed=seed)
+    examined = partial(method.fixed_points, effort=PROTOCOL.effort, settings=cell.settings, seed=seed)
     for index in range(min(PROTOCOL.images, cell.rules.images, len(test))):
         empty = Record(sample=pictures.name(index), seed=seed)
         if empty.key not in done:

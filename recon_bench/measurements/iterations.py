@@ -21,9 +21,8 @@ from torch import Tensor
 from recon_bench import weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.repeating import repeating
 from recon_bench.scoring import metrics, pictures, quality
-from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
+from recon_bench.scoring.host import Host, Reconstruction, host, reason, reconstructed
 
 AXIS = "iterations"
 REPEATS = "repeats its last block"
@@ -105,7 +104,7 @@ def point(cell: Cell, method: Host, depth: int, save: SavePicture) -> Iterator[R
     except weights.WeightsError:
         yield Record(at=at, seed=seed, error="not applicable: no weights for this number of iterations")
     except Exception as error:  # a method may raise anything; the other depths go on
-        yield Record(at=at, seed=seed, error=f"{type(error).__name__}: {error}")
+        yield Record(at=at, seed=seed, error=reason(error, cell.device))
 
 
 def _set_up(cell: Cell, method: Host, settings: Any) -> tuple[Host, str | None]:
@@ -115,7 +114,7 @@ def _set_up(cell: Cell, method: Host, settings: Any) -> tuple[Host, str | None]:
     try:
         method.set_up(settings, cell.rules.seeds[0])
     except weights.WeightsError:
-        deeper = Host(repeating(cell.method, settings.weights), method.problem)
+        deeper = method.repeating(settings.weights)
         deeper.set_up(settings, cell.rules.seeds[0])
         return deeper, REPEATS
     return method, None

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Record, SavePicture
 from recon_bench.measurements import memory
-from recon_bench.scoring import sizes
-from recon_bench.scoring.host import Host
+from recon_bench.scoring.host import host
 
 LOOK = (64, 96)  # sizes that are measured where one process is to measure all, as to see whether values still hold
 
@@ -56,9 +55,9 @@ def at_size(cell: Cell, size: int) -> Record:
     NotApplicable where the operator has no other sizes, or the method cannot run at the smallest.
     """
     at = {"size": float(size)}
-    problem = sizes.resized(cell.task.problem(cell.device), size)
+    method = host(cell, size)
     try:
-        return memory.footprints(cell, Host(cell.method, problem), PROTOCOL.depth, at, PROTOCOL)
+        return memory.footprints(cell, method, PROTOCOL.depth, at, PROTOCOL)
     except NotApplicable as why:
         if size == min(PROTOCOL.sizes):
             raise

@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recon_bench.measurement import Record
+from recon_bench.storage import replace_file
 
 PICTURE = ("name", "sha256", "caption")
 END = ("end", "reason", "at")
@@ -69,26 +71,57 @@ def end(status: str, reason: str | None, at: Mapping[str, float]) -> dict[str, A
 
 def append(path: Path, *entries: Mapping[str, Any]) -> None:
     """Add entries. Errors as of :func:`appending`."""
-    with appending(path) as add:
+    with appending(path) as pen:
         for entry in entries:
-            add(entry)
+            pen.add(entry)
+
+
+class Pen:
+    """Adds to a journal, on lines of its own, and knows what belongs there, whoever else writes into it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("a", encoding="utf-8")
+        self._content = path.read_bytes()
+        self._busy = threading.Lock()
+        self._write("\n" if self._content else "")  # a kill may have cut the last line short
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Add an entry. ValueError or TypeError for what is not JSON, of which nothing is written; OSError where the
+        disk refuses it.
+        """
+        self._write(json.dumps(legible(entry), allow_nan=False) + "\n")
+
+    def stop(self) -> None:
+        """Let nothing be added any more: who tries to waits for ever, as for the end of its process."""
+        self._busy.acquire()
+
+    def is_forged(self) -> bool:
+        """Whether something else was written into the journal; it then holds what belongs there, and no more."""
+        with contextlib.suppress(OSError):
+            if self._path.read_bytes() == self._content:
+                return False
+        self._file.close()
+        replace_file(self._path, self._content)
+        self._file = self._path.open("a", encoding="utf-8")
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, text: str) -> None:
+        with self._busy:
+            self._file.write(text)
+            self._file.flush()
+            self._content += text.encode()
 
 
 @contextlib.contextmanager
-def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that adds an entry, on a line of its own even where a kill cut the last one short.
-
-    The file stays open meanwhile: a method may use up all others, or change the working directory. The function raises
-    ValueError or TypeError for what is not JSON, of which nothing is written, and OSError where the disk refuses it.
-    """
-    with path.open("a", encoding="utf-8") as file:
-        file.write("\n" if file.tell() else "")
-
-        def add(entry: Mapping[str, Any]) -> None:
-            file.write(json.dumps(legible(entry), allow_nan=False) + "\n")
-            file.flush()
-
-        yield add
+def appending(path: Path) -> Iterator[Pen]:
+    """A pen, which keeps the file open meanwhile. OSError where it cannot be opened."""
+    with contextlib.closing(Pen(path)) as pen:
+        yield pen
 
 
 def legible(data: Any, longest: int = TEXT) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,13 +13,14 @@ from typing import Any
 
 import torch
 
-from recon_bench import identity, registry, weights
+from recon_bench import headers, identity, registry, weights
 from recon_bench.core import Method
 from recon_bench.measurement import Cell, Measurement
 from recon_bench.results import Result, started
 from recon_bench.rules import Rules
 from recon_bench.run import provenance
 from recon_bench.run.worker import Job
+from recon_bench.storage import digest, sha256
 from recon_bench.task import Task
 
 UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run
@@ -31,6 +34,7 @@ class RunSetup:
     device: str
     threads: int
     overrides: Mapping[str, Mapping[str, str]]
+    memory: int = 0  # bytes that a method may take; 0 for what is free
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Planned:
     setup: RunSetup
     identity: str  # of its code, taken when the run is planned: the code that runs is imported then
     weights: Mapping[str, str]  # of a learned method: name to sha256 of what is measured
+    broken: str = ""  # why nothing can be known of its method, which then has but a name
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.name} · {self.kind.name}"
@@ -158,19 +163,27 @@ class Planned:
             weights=dict(self.weights),
             code=self.identity if registry.is_path(method) else "",
             at=at,
+            memory=setup.memory,
         )
 
 
 def cells(tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup) -> list[Planned]:
-    """Every cell that is asked for, by names or files: task by task, and within a task in the order of the kinds."""
+    """Every cell that is asked for, by names or files: task by task, and within a task in the order of the kinds.
+
+    A file of which nothing can be known has one cell in each task, and the reason.
+    """
     found = []
-    known_methods = {name: registry.method(name) for name in methods}
-    codes = {name: identity.of_file(Path(method.path)) for name, method in known_methods.items()}
+    known = _methods(methods)
     known_kinds = {name: registry.measurement(name) for name in kinds}
     ordered = sorted(known_kinds.items(), key=lambda item: item[1].order)
-    for (asked_task, task), (asked_kind, kind), (asked, method) in product(
-        [(name, registry.task(name)) for name in tasks], ordered, known_methods.items()
+    plain = [name for name, kind in ordered if not kind.ledger and not kind.weights]
+    for (asked_task, task), (asked_kind, kind), (asked, (method, code, broken)) in product(
+        [(name, registry.task(name)) for name in tasks], ordered, known.items()
     ):
+        names = (asked_task, asked, asked_kind)
+        if broken:
+            found += [Planned(task, method, kind, names, setup, code, {}, broken)] * (asked_kind in plain[:1])
+            continue
         if kind.ledger and not (method.search and setup.rules.tuning_evaluations):
             continue
         changes = setup.overrides.get(method.name, {})
@@ -178,6 +191,42 @@ def cells(tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], se
         if kind.weights:  # those of the method as it comes
             used = [] if changes else list(kind.weights(method, task.name))
         if kind.weights is None or used:
-            names = (asked_task, asked, asked_kind)
-            found.append(Planned(task, method, kind, names, setup, codes[asked], weights.seals(used)))
+            found.append(Planned(task, method, kind, names, setup, code, weights.seals(used)))
     return found
+
+
+def _methods(asked: Sequence[str]) -> dict[str, tuple[Method, str, str]]:
+    """By name or file: the method, the identity of its code, and why nothing can be known of it, if so."""
+    found: dict[str, tuple[Method, str, str]] = {}
+    taken: dict[str, str] = {}  # by its own name, the path of a method
+    for name in asked:
+        try:
+            method = registry.method(name)
+            code = identity.of_file(Path(method.path))
+            if taken.setdefault(method.name, method.path) != method.path:
+                raise registry.BrokenFile(f"{name}: the name {method.name!r} is taken by {taken[method.name]}")
+            found[name] = (method, code, "")
+        except (registry.BrokenFile, SyntaxError, ValueError, OSError, RecursionError) as error:
+            if isinstance(error, registry.UnknownName) and not isinstance(error, registry.BrokenFile):
+                raise
+            method, code = _unreadable(name, getattr(error, "name", ""), taken)
+            found[name] = (method, code, str(error))
+    return found
+
+
+def _unreadable(asked: str, own: str, taken: dict[str, str]) -> tuple[Method, str]:
+    """A method without code for the row of a file, and the file's digest: by its own name, or one of the file's."""
+    path = Path(asked.partition(":")[0])
+    stem = re.sub("[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "file"
+    numbered = (f"file-{stem}" + f"-{number}" * (number > 1) for number in itertools.count(1))
+    names = itertools.chain([own] if headers.NAME.fullmatch(own) else [], numbered)
+    name = next(name for name in names if name not in taken and name not in registry.methods())
+    taken[name] = str(path)
+    told: dict[str, Any] = {
+        "name": name,
+        "title": path.name,
+        "family": "outside",
+        "summary": "A file that cannot be used.",
+    }
+    told |= {"reference": "none", "depth": None, "settings": None, "search": {}, "learned": False, "recipe": None}
+    return dataclasses.replace(headers.heard(told), path=str(path)), digest(sha256(path.read_bytes()))

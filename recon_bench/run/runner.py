@@ -45,13 +45,15 @@ def run(
     budget: float | None = None,
     force: bool = False,
     dry_run: bool = False,
+    memory: int = 0,
     command: str = "",
     executor: Executor | None = None,
 ) -> int:
     """Run what is asked for and not done yet; gives the number of cells that ended badly.
 
     Empty lists mean everything, but for learned methods that have no weights yet. ``budget``: seconds of estimated
-    work after which the costliest cells are left out. Raises UnknownName, also for a setting, ValueError for a task
+    work after which the costliest cells are left out; ``memory``: bytes that a method may take, 0 for what is free. A
+    file that holds no method is a row. Raises UnknownName, also for a setting, ValueError for a task
     without its data, and ResultError where results cannot be written.
     """
     if overrides and results_folder.resolve() == SHIPPED.resolve():
@@ -60,7 +62,7 @@ def run(
     results_folder = results_folder.absolute()
     tasks, methods, kinds = ([*map(registry.absolute, names)] for names in (tasks, methods, kinds))
     provenance.commit()  # of the code that is imported now, whatever is edited while it runs
-    setup = RunSetup(rules, device, threads, overrides or {})
+    setup = RunSetup(rules, device, threads, overrides or {}, memory)
     _check_overrides(setup, methods)
     available, absent = _available(tasks)
     if tasks and absent:
@@ -122,7 +124,10 @@ def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
 
 
 def _check_overrides(setup: RunSetup, methods: Sequence[str]) -> None:
-    known = {registry.method(name).name: registry.method(name) for name in methods} or registry.methods()
+    known = dict(registry.methods() if not methods else {})
+    for name in methods:
+        with contextlib.suppress(registry.BrokenFile):  # its row says so
+            known[registry.method(name).name] = registry.method(name)
     for name, changes in setup.overrides.items():
         registry.with_settings(known[name] if name in known else registry.method(name), changes)
 
@@ -241,6 +246,10 @@ class _Run:
     def _start(self, cell: Planned) -> None:
         settings, tuned = cell.settings([*self.known, *self.shipped])
         item = Running(cell, settings, tuned, self.root / PARTIAL)
+        if cell.broken:
+            self._failed(item, cell.broken)
+            self.bar.update()
+            return
         try:
             item.folder = self._folder(cell, settings)
             item.points = cell.points(settings)

@@ -40,6 +40,17 @@ class Footprint:
     gpu: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What forward and backward through a reconstruction cost.
+
+    ``seconds`` for both; ``saved_bytes`` that autograd keeps from one for the other, each storage counted once.
+    """
+
+    seconds: float
+    saved_bytes: int
+
+
 def of(call: Callable[[], object], given: Iterable[Tensor], device: torch.device) -> Footprint:
     """The footprint of ``call()``, which may take a backward pass. ``given``: its input and parameters.
 

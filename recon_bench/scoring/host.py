@@ -1,61 +1,99 @@
-"""Where a method lives while it is measured, and the only way to it: data go in, reconstructions and costs come out.
+"""A method as a measurement sees it, and the only way to it: data go in, reconstructions and costs come out.
 
-A measurement keeps the truth, the score and the record; :class:`Host` keeps the problem and the method. Only tensors
-and plain data cross, so that a method may live in a process of its own without a change to any measurement.
+A measurement keeps the truth, the score, the clock and the record. The method lives behind a :class:`Way`, in a process
+of its own where a run measures it (:mod:`.home`), else in this one; only tensors and plain data cross. What it answers
+is looked at here, where its code does not run. What needs its gradient or counts its memory runs beside it: these
+figures are its process's word.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
-import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from recon_bench import implicit
-from recon_bench.core import Method, NotConverged, Operator, Problem, Reconstructor, Sample
-from recon_bench.fixed_point import Map
+from recon_bench.core import Method, Operator, Problem, Sample
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
-from recon_bench.scoring import clock, equilibria, footprint
+from recon_bench.scoring import clock, sizes
 from recon_bench.scoring.equilibria import Effort, FixedPoint
-from recon_bench.scoring.footprint import Footprint
+from recon_bench.scoring.footprint import Cost, Footprint
+from recon_bench.scoring.guest import Guest
+
+SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, of a processor that a timed call may take on its way
+
+
+class MethodError(RuntimeError):
+    """What a method raised in a process of its own, as ``ValueError: its text``."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """An image ``x`` (*domain_shape) on the CPU, or the ``error`` that it ended in; ``note`` warns."""
+    """An image ``x`` (*domain_shape) on the CPU, or the ``error`` that it ended in; ``note`` warns.
+
+    ``seen``: what the method did meanwhile that it may not, which the note says as well.
+    """
 
     x: Tensor | None = None
     error: str | None = None
     note: str | None = None
+    seen: tuple[str, ...] = ()
+
+
+class Way(Protocol):
+    """Where a :class:`.guest.Guest` is asked."""
+
+    def call(self, name: str, *args: Any) -> Any:
+        """What it answers. Raises NotApplicable and WeightsError as it does, else MethodError or what it raises."""
+
+    def timed(self, name: str, *args: Any) -> tuple[float, Any]:
+        """As :meth:`call`, after the seconds until it was done, by a clock that is not the method's."""
+
+    def busy(self) -> float:
+        """Seconds that the processors have spent on the guest's process; 0 where the system does not tell."""
+
+    def repeating(self, weights: str) -> Way:
+        """To another guest, see :meth:`.guest.Guest.repeating`."""
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What forward and backward through a reconstruction cost.
+class Inside:
+    """The way to a guest in this process."""
 
-    ``seconds`` for both; ``saved_bytes`` that autograd keeps from one for the other, each storage counted once.
-    """
+    guest: Guest
 
-    seconds: float
-    saved_bytes: int
+    def call(self, name: str, *args: Any) -> Any:
+        """As of :class:`Way`."""
+        return getattr(self.guest, name)(*args)
+
+    def timed(self, name: str, *args: Any) -> tuple[float, Any]:
+        """As of :class:`Way`."""
+        return clock.seconds(lambda: self.call(name, *args), self.guest.device)
+
+    def busy(self) -> float:
+        """As of :class:`Way`."""
+        return time.process_time()
+
+    def repeating(self, weights: str) -> Inside:
+        """As of :class:`Way`."""
+        return Inside(self.guest.repeating(weights))
 
 
 class Host:
-    """A ``method`` on a ``problem``. It is set up first, as often as other settings are wanted; then it is asked."""
+    """A ``method`` on a ``problem``. It is set up first, as often as other settings are wanted; then it is asked.
 
-    def __init__(self, method: Method, problem: Problem) -> None:
+    ``problem`` is for shapes and data consistency; the method has its own, and ``way`` leads to it.
+    """
+
+    def __init__(self, method: Method, problem: Problem, way: Way | None = None) -> None:
         self.method, self.problem = method, problem
-        self._reconstruct: Reconstructor | None = None
-        self._network: nn.Module | None = None
-        self._graph: tuple[Tensor, Tensor] | None = None
+        self._way: Way = way or Inside(Guest(method, problem))
 
     @property
     def operator(self) -> Operator:
@@ -64,8 +102,12 @@ class Host:
 
     @property
     def device(self) -> torch.device:
-        """Where the method computes; data may come from anywhere, images come back to the CPU."""
+        """Where data consistency is computed; data may come from anywhere, images come back to the CPU."""
         return self.problem.operator.device
+
+    def repeating(self, weights: str) -> Host:
+        """Another host: the same network with the weights of this name, of which the last block is repeated."""
+        return Host(self.method, self.problem, self._way.repeating(weights))
 
     def set_up(self, settings: Any, seed: int = 0, cached: bool = True) -> float:
         """Build the method with ``settings``, a field ``seed`` of which is set; the seconds that it took.
@@ -73,81 +115,62 @@ class Host:
         ``cached=False``: as on a first use, what the method keeps in the cache is built again. Raises what the method
         raises, :class:`recon_bench.core.NotApplicable` where it cannot run.
         """
-        settings = _seeded(settings, seed)
-        with contextlib.nullcontext() if cached else _empty_cache():
-            taken, self._reconstruct = clock.seconds(lambda: self.method.build(self.problem, settings), self.device)
-        self._network = None
-        return taken
+        return self._way.timed("set_up", _values(settings), seed, cached)[0]
 
     def set_up_untrained(self, settings: Any, seed: int = 0) -> None:
         """As :meth:`set_up`, a learned method with its first weights, to be trained, and without need of any others."""
-        if self.method.network is None:
-            self.set_up(settings, seed)
-            return
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            made = self.method.network(self.problem, _seeded(settings, seed))
-        made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network = self._network = made.to(self.device)
-        scale = self.problem.data_range
-        self._reconstruct = lambda y, A: network(y / scale, A) * scale
+        self._way.call("set_up_untrained", _values(settings), seed)
 
-    def reconstruct(self, y: Tensor, operator: Operator | None = None) -> list[Reconstruction]:
+    def reconstruct(self, y: Tensor) -> list[Reconstruction]:
         """One reconstruction for each of the data ``y`` (batch, *range_shape), made as one batch.
 
-        ``operator`` is what the method is told that measured them, A0 unless given. If the batch raises, one by one, so
-        that only the guilty fail.
+        If the batch raises, one by one, so that only the guilty fail.
         """
         try:
-            return self._batch(y, operator or self.operator)
+            x, said, seen = self._way.call("reconstruct", y)
         except Exception as error:  # a method may raise anything; the reason becomes its row
             if len(y) == 1:
                 return [Reconstruction(error=reason(error, self.device))]
-        return [self.reconstruct(each[None], operator)[0] for each in y]
+            return [self.reconstruct(each[None])[0] for each in y]
+        where = "" if len(y) == 1 else f" (at least one of {len(y)} images together)"
+        notes = [*(f"{text}{where}" for text in said[-1:]), *(f"it {what}" for what in seen)]
+        found = self._each(x, len(y), "; ".join(notes) or None)
+        return [dataclasses.replace(each, seen=tuple(seen)) for each in found]
 
     def seconds(self, y: Tensor) -> tuple[float, list[Reconstruction]]:
         """Seconds of one call for the batch ``y`` (batch, *range_shape), and what it gave for each of the data.
 
+        What the method's process computes on the way there and back, beyond what the bytes explain, counts as well.
         Raises what the method raises, RuntimeError before :meth:`set_up`.
         """
-        data = y.to(self.device).clone()  # a method may work in place
-        with _quietly(), torch.no_grad():
-            taken, x = clock.seconds(lambda: self._built(data, self.operator), self.device)
-        return taken, _each(x, (len(y), *self.operator.domain_shape))
+        times = [self._way.busy()]
+        self._way.call("take", y)
+        times.append(self._way.busy())
+        taken, _ = self._way.timed("run")
+        times.append(self._way.busy())
+        x = self._way.call("give")
+        aside = times[1] - times[0] + self._way.busy() - times[2]
+        moved = y.nbytes + (x.nbytes if isinstance(x, Tensor) else 0)
+        return taken + max(0.0, aside - SLACK - moved / SPEED), self._each(x, len(y))
+
+    def changed_operator(self) -> list[str]:
+        """Whether the method has changed its operator since this was first asked, in a few words."""
+        return list(self._way.call("ask_operator"))
 
     def applications(self, y: Tensor, settings: Any, seed: int = 0) -> float:
         """Pairs (A, adjoint) that the reconstruction of ``y`` takes, on an operator of its own; one of either is half.
 
         0 where the method does not use our operator.
         """
-        counting = Counting(self.operator)
-        told = dataclasses.replace(self.problem, operator=counting)
-        reconstruct = self.method.build(told, _seeded(settings, seed))
-        before = counting.pairs
-        with _quietly(), torch.no_grad():
-            reconstruct(y.to(self.device).clone(), counting)
-        return counting.pairs - before
+        return float(self._way.call("applications", y, _values(settings), seed))
 
-    def fixed_points(
-        self, y: Tensor, effort: Effort, settings: Any, double: Operator, seed: int = 0
-    ) -> list[FixedPoint]:
+    def fixed_points(self, y: Tensor, effort: Effort, settings: Any, seed: int = 0) -> list[FixedPoint]:
         """The equilibria that the reconstruction of ``y`` (batch, *range_shape) looks for, one after the other, each
         with one of its own for each image; empty where the method looks for none.
 
-        ``double`` is the operator in float64: what is exact of the ``settings`` that were set up is found with it.
+        What is exact is found by the method with the same ``settings`` and the operator in float64.
         """
-        with _quietly(), torch.no_grad(), implicit.watched() as found:
-            self._built(y.to(self.device).clone(), self.operator)
-        problem = dataclasses.replace(self.problem, operator=double)
-        exact: Sequence[Map | str]
-        try:
-            with _quietly():
-                exact = equilibria.in_double(self.method, problem, _seeded(settings, seed), y)
-            if len(exact) != len(found):
-                raise ValueError(f"expected {len(found)} equilibria in float64, as in float32, found {len(exact)}")
-        except Exception as error:  # nobody has promised that a method works in another precision
-            exact = [reason(error, self.device)] * len(found)
-        return [point for pair in zip(found, exact) for point in equilibria.examine(*pair, effort)]
+        return list(self._way.call("fixed_points", y, effort, _values(settings), seed))
 
     def gradient(self, y: Tensor, weight: Tensor) -> Tensor:
         """Gradient of Re <weight, f(y)> with respect to ``y`` (batch, *range_shape); ``weight`` (batch, *domain_shape).
@@ -155,8 +178,7 @@ class Host:
         With the gradient of a scalar of the image as ``weight`` this is the gradient of that scalar. RuntimeError where
         the method is not differentiable.
         """
-        with _quietly():
-            return self._pull(y, weight)
+        return self._tensor("gradient", y, weight)
 
     def linearise(self, y: Tensor) -> Tensor:
         """The images f(y) (batch, *domain_shape), on the CPU; their graph is kept for the next :meth:`pull_back`.
@@ -164,34 +186,18 @@ class Host:
         So one forward pass serves who must see the images to know of which scalar the gradient is wanted. RuntimeError
         where the method is not differentiable.
         """
-        with _quietly():
-            self._graph = self._followed(y)
-        return self._graph[1].detach().cpu()
+        return self._tensor("linearise", y)
 
     def pull_back(self, weight: Tensor) -> Tensor:
         """As :meth:`gradient`, on the CPU, at the data of the last :meth:`linearise`, once for each of these.
 
         RuntimeError without it, or where the backward pass fails.
         """
-        if self._graph is None:
-            raise RuntimeError("expected a graph to go back through: call linearise first")
-        (data, x), self._graph = self._graph, None
-        with _quietly():
-            (gradient,) = torch.autograd.grad(x, data, weight.to(x))
-        return gradient.cpu()
+        return self._tensor("pull_back", weight)
 
     def step(self, y: Tensor, weight: Tensor) -> Cost:
         """What :meth:`gradient` of the same ``y`` and ``weight`` costs: a forward and a backward pass."""
-        kept: dict[int, int] = {}
-
-        def note(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with _quietly(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            taken, _ = clock.seconds(lambda: self._pull(y, weight), self.device)
-        return Cost(taken, sum(kept.values()))
+        return self._known("step", Cost, y, weight)
 
     def training_memory(self, y: Tensor, weight: Tensor) -> Footprint:
         """The memory of a training step, forward and backward, with ``weight`` (batch, *domain_shape) as the gradient
@@ -199,62 +205,54 @@ class Host:
 
         RuntimeError where the method is not differentiable.
         """
-        weights = self._parameters()
-        data = y.to(self.device).clone().requires_grad_(not weights)
-        gradient = weight.to(self.device, self.operator.dtype)
-        if self._network is not None:
-            self._network.train().zero_grad(set_to_none=True)
-
-        def step() -> None:
-            self._differentiable(self._built(data, self.operator)).backward(gradient)
-
-        with _quietly():
-            return footprint.of(step, [data, gradient, *weights], self.device)
+        return self._known("training_memory", Footprint, y, weight)
 
     def inference_memory(self, y: Tensor) -> Footprint:
         """The memory of one reconstruction of the batch ``y``."""
-        data = y.to(self.device).clone()
-        if self._network is not None:
-            self._network.eval()
-        with _quietly(), torch.no_grad():
-            call = lambda: self._built(data, self.operator)  # noqa: E731
-            return footprint.of(call, [data, *self._parameters()], self.device)
+        return self._known("inference_memory", Footprint, y)
 
-    def _parameters(self) -> list[Tensor]:
-        return [] if self._network is None else [*self._network.parameters(), *self._network.buffers()]
+    def _tensor(self, name: str, *args: Tensor) -> Tensor:
+        return self._known(name, Tensor, *args)
 
-    def _differentiable(self, x: Tensor) -> Tensor:
-        if not x.requires_grad:
-            raise RuntimeError(f"{self.method.name} is not differentiable: its reconstruction has no gradient")
-        return x
+    def _known(self, name: str, expected: type, *args: Tensor) -> Any:
+        found = self._way.call(name, *args)
+        if not isinstance(found, expected):
+            raise TypeError(f"expected {expected.__name__} of {name}, got {type(found).__name__}")
+        return found
 
-    def _followed(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The data and the images, between which autograd keeps the way."""
-        data = y.to(self.device).clone().requires_grad_()
-        return data, self._differentiable(self._built(data, self.operator))
-
-    def _pull(self, y: Tensor, weight: Tensor) -> Tensor:
-        data, x = self._followed(y)
-        (gradient,) = torch.autograd.grad(x, data, weight.to(x))
-        return gradient
-
-    def _built(self, y: Tensor, operator: Operator) -> Tensor:
-        if self._reconstruct is None:
-            raise RuntimeError("expected a method that was set up: call set_up first")
-        return self._reconstruct(y, operator)
-
-    def _batch(self, y: Tensor, operator: Operator) -> list[Reconstruction]:
-        with warnings.catch_warnings(record=True) as caught, torch.no_grad():
-            warnings.simplefilter("always", NotConverged)
-            x = self._built(y.to(self.device).clone(), operator)
-        where = "" if len(y) == 1 else f" (at least one of {len(y)} images together)"
-        notes = [f"{w.message}{where}" for w in caught if issubclass(w.category, NotConverged)]
-        return _each(x, (len(y), *operator.domain_shape), notes[-1] if notes else None)
+    def _each(self, x: Any, count: int, note: str | None = None) -> list[Reconstruction]:
+        """What a method gave for a batch, as one reconstruction each; of a wrong shape or type they are errors."""
+        expected, dtype = (count, *self.operator.domain_shape), self.operator.dtype
+        if not isinstance(x, Tensor) or tuple(x.shape) != expected:
+            got = tuple(x.shape) if isinstance(x, Tensor) else x
+            error = f"the reconstruction should be a tensor of shape {expected}, got {got}"
+            return [Reconstruction(error=error)] * count
+        if x.dtype != dtype:
+            error = f"the reconstruction should be of type {_name(dtype)}, got {_name(x.dtype)}"
+            return [Reconstruction(error=error)] * count
+        return [_checked(image, note) for image in x]
 
 
-def host(cell: Cell) -> Host:
-    """The method of a cell on the problem of its task, not set up yet."""
-    return Host(cell.method, cell.task.problem(cell.device))
+def host(cell: Cell, size: int | None = None) -> Host:
+    """The method of a cell on the problem of its task, or on that of another ``size`` of image; not set up yet.
+
+    NotApplicable where the operator of the task is not known at other sizes.
+    """
+    if cell.home is None:
+        problem = problem_of(cell.task, cell.device, size)
+        return Host(cell.method, problem, Inside(Guest(cell.method, problem, in_double(cell.task, cell.device))))
+    return Host(cell.method, problem_of(cell.task, torch.device("cpu"), size), cell.home(size))
+
+
+def problem_of(task: Any, device: torch.device, size: int | None) -> Problem:
+    """The problem of a task, at another ``size`` of image if one is given."""
+    problem: Problem = task.problem(device)
+    return problem if size is None else sizes.resized(problem, size)
+
+
+def in_double(task: Any, device: torch.device) -> Callable[[], Operator]:
+    """What makes the operator of a task in float64."""
+    return partial(task.make_operator, device, torch.float64)
 
 
 def reconstructed(
@@ -268,15 +266,6 @@ def reconstructed(
         yield from zip(part, found, method.reconstruct(torch.stack([sample.data for sample in found])))
 
 
-def _each(x: Any, expected: tuple[int, ...], note: str | None = None) -> list[Reconstruction]:
-    """What a method gave for a batch, as one reconstruction each; of a wrong shape they are errors."""
-    if not isinstance(x, Tensor) or tuple(x.shape) != expected:
-        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        error = f"the reconstruction should be a tensor of shape {expected}, got {got}"
-        return [Reconstruction(error=error)] * expected[0]
-    return [_checked(image, note) for image in x.detach().to("cpu", copy=True)]  # it may be the method's own buffer
-
-
 def _checked(image: Tensor, note: str | None) -> Reconstruction:
     bad = int((~torch.isfinite(torch.view_as_real(image) if image.is_complex() else image)).sum())
     if bad:
@@ -286,69 +275,19 @@ def _checked(image: Tensor, note: str | None) -> Reconstruction:
 
 def reason(error: Exception, device: torch.device) -> str:
     """Why a method failed, for its row."""
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)  # torch has no class for it
-    if on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return f"out of memory on {device}: {error}"
-    return f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, MethodError) else f"{type(error).__name__}: {error}"
+    on_cpu = text.startswith("RuntimeError") and "DefaultCPUAllocator" in text  # torch has no class for it
+    if on_cpu or text.startswith(("OutOfMemoryError", "MemoryError")):
+        return f"out of memory on {device}: {text.partition(': ')[2]}"
+    return text
 
 
-def _seeded(settings: Any, seed: int) -> Any:
-    """The settings with their ``seed`` field, where they have one, set to ``seed``."""
-    fields = {field.name for field in dataclasses.fields(settings)} if settings is not None else set()
-    return dataclasses.replace(settings, seed=seed) if "seed" in fields else settings
+def _values(settings: Any) -> Mapping[str, Any] | None:
+    """Values of the fields of settings, by name."""
+    if settings is None:
+        return None
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without warnings of :class:`NotConverged`, which the reconstruction that is scored has given."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotConverged)
-        yield
-
-
-@contextlib.contextmanager
-def _empty_cache() -> Iterator[None]:
-    before = os.environ.get("RECON_BENCH_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["RECON_BENCH_CACHE"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["RECON_BENCH_CACHE"]
-            if before is not None:
-                os.environ["RECON_BENCH_CACHE"] = before
-
-
-@dataclass
-class Counting:
-    """An operator that counts its applications; everything else is the operator's own.
-
-    ``weight`` is the part of the whole that one application is: the parts of ``split(n)`` weigh 1/n.
-    """
-
-    operator: Any
-    weight: float = 1.0
-    tally: list[float] = dataclasses.field(default_factory=lambda: [0.0])
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Images ``(..., *domain_shape)`` to data ``(..., *range_shape)``, which counts as half a pair."""
-        self.tally[0] += self.weight / 2
-        return self.operator(x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Data ``(..., *range_shape)`` to images ``(..., *domain_shape)``, which counts as half a pair."""
-        self.tally[0] += self.weight / 2
-        return self.operator.adjoint(y)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "operator":  # not set yet, as while unpickling
-            raise AttributeError(name)
-        value = getattr(self.operator, name)
-        if name == "split":  # of operators that can be
-            return lambda n: [Counting(part, self.weight / n, self.tally) for part in value(n)]
-        return value
-
-    @property
-    def pairs(self) -> float:
-        """Applications of the pair (A, adjoint) so far; one of either counts half."""
-        return self.tally[0]
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

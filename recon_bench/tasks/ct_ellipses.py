@@ -70,6 +70,7 @@ TASKS = (
         ),
         make_operator=partial(RayTransform, GEOMETRY),
         draw=_draw,
+        unseen=lambda rng: Truth(normalised(sampled(LAW.draw(rng), GEOMETRY.size))),
         measure=_measure,
         seed=SEED,
         sizes={"train": 32000, "validation": 3200, "test": 100},

@@ -77,6 +77,7 @@ def _task(every: int) -> Task:
         ),
         make_operator=partial(RayTransform, geometry),
         draw=_draw,
+        unseen=lambda rng: _truth(LAW.draw(rng)),
         measure=partial(_measure, geometry),
         seed=SEED,
         sizes={"train": 475, "validation": 25, "test": 100},

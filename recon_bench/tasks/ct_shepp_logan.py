@@ -75,6 +75,7 @@ TASKS = (
         ),
         make_operator=partial(RayTransform, GEOMETRY),
         draw=_draw,
+        unseen=lambda rng: _draw("test", 0),
         measure=_measure,
         seed=SEED,
         sizes={"train": 50000, "validation": 100, "test": 100},

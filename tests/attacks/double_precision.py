@@ -1,0 +1,13 @@
+"""Gives images of another type."""
+
+import torch
+
+from tests.attacks.making import honest, method
+
+
+def reconstruct(y, A):
+    return honest(y, A).to(torch.float64)
+
+
+METHODS = (method("double-precision", reconstruct),)
+ROW = ("failed", "the reconstruction should be of type float32, got float64", "")

@@ -1,0 +1,126 @@
+"""The process that a method lives in: the same answers as in this one, and the time of a call from outside."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from recon_bench import processes, registry
+from recon_bench.core import NotApplicable
+from recon_bench.fixed_point import Limits
+from recon_bench.measurement import Cell
+from recon_bench.rules import FULL
+from recon_bench.run.apart import ApartError, apart
+from recon_bench.scoring import wire
+from recon_bench.scoring.equilibria import Effort
+from recon_bench.scoring.host import host
+from tests.methods.clocked import ASIDE
+
+TESTS = Path(__file__).parent
+TASK = str(TESTS / "attacks" / "task.py")
+CLOCKED, STEPS = str(TESTS / "methods" / "clocked.py"), str(TESTS / "plugins" / "steps.py")
+OVERHEAD = 0.3e-3  # seconds of a call beyond the method's own
+
+
+def differences(cell):
+    """Of the times of calls by the clock outside and by the method's own."""
+    method, y = host(cell), cell.task.samples("test")[0].data[None]
+    method.set_up(cell.settings)
+    timed = [method.seconds(y) for _ in range(40)]
+    return [taken - float(found.x[0, 0]) for taken, (found,) in timed]
+
+
+def test_times_inside_and_outside_agree():
+    found = apart(TASK, f"{CLOCKED}:clocked", {}, differences)
+    assert min(found) >= 0  # whoever shares the processors adds to some of them
+    assert min(found) <= OVERHEAD
+
+
+def seconds(cell):
+    method, y = host(cell), cell.task.samples("test")[0].data[None]
+    method.set_up(cell.settings)
+    return [method.seconds(y)[0] for _ in range(3)]
+
+
+def test_what_is_computed_beside_a_timed_call_counts():
+    assert min(apart(TASK, f"{CLOCKED}:aside", {}, seconds)) >= 0.8 * ASIDE
+
+
+def answers(cell):
+    """All that a measurement can ask."""
+    method, size = host(cell), host(cell, 24)
+    y = torch.stack([sample.data for sample in cell.task.samples("test")])
+    weight = torch.linspace(0, 1, 3 * 32 * 32).reshape(3, 32, 32)
+    found = {"operator": method.changed_operator()}
+    method.set_up(cell.settings)
+    found["images"] = [each.x for each in method.reconstruct(y)]
+    found["timed"] = [each.x for each in method.seconds(y)[1]]
+    found["gradient"] = method.gradient(y, weight)
+    found["linearised"] = method.linearise(y), method.pull_back(weight)
+    found["applications"] = method.applications(y, cell.settings)
+    found["equilibria"] = method.fixed_points(y, Effort(3, Limits()))
+    found["saved"] = method.step(y, weight).saved_bytes
+    size.set_up_untrained(dataclasses.replace(cell.settings, depth=2))
+    data = torch.ones(1, *size.operator.range_shape)
+    found["memory"] = size.training_memory(data, torch.ones(1, 24, 24)), size.inference_memory(data)
+    return found
+
+
+def test_another_process_gives_the_same_answers_to_the_last_bit():
+    method = registry.imported(STEPS)
+    threads = torch.get_num_threads()
+    here = answers(Cell(registry.task(TASK), method, method.settings, FULL, torch.device("cpu")))
+    there = apart(TASK, STEPS, {}, answers)
+    assert torch.get_num_threads() == threads and here.keys() == there.keys()
+    for name, value in here.items():
+        assert same(value, there[name]), name
+
+
+def same(one, other):
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def where(cell):
+    """Processes: of the method's caller, and those that are its descendants while the method is there."""
+    method = host(cell)
+    method.set_up(cell.settings)
+    return os.getpid(), processes.descendants(os.getpid())
+
+
+@pytest.mark.skipif(not processes.PROC.is_dir(), reason="needs /proc")
+def test_a_method_lives_in_a_process_of_its_own_that_ends_with_its_use():
+    pid, below = apart(TASK, STEPS, {}, where)
+    assert pid != os.getpid() and len(below) == 1
+    assert not [each for each in (pid, *below) if os.path.exists(f"/proc/{each}")]  # noqa: PTH110
+
+
+def test_what_a_method_raises_is_told_apart():
+    with pytest.raises(ApartError, match="RuntimeError: expected a method that was set up: call set_up first"):
+        apart(TASK, STEPS, {}, not_set_up)
+    with pytest.raises(ApartError, match="NotApplicable: needs Fourier data"):
+        apart(TASK, "zero-filled", {}, seconds)
+
+
+def not_set_up(cell):
+    host(cell).gradient(torch.zeros(1), torch.zeros(1))
+
+
+def test_tensors_of_any_type_and_plain_data_cross_and_nothing_else():
+    context = processes.server()
+    one, other = context.Pipe()
+    tensors = [torch.ones(2, 3, dtype=dtype) for dtype in (torch.bfloat16, torch.complex64, torch.bool, torch.int8)]
+    tensors += [torch.empty(0, 4), torch.tensor(2.5), torch.arange(6.0).reshape(2, 3).T, torch.tensor([1j]).conj()]
+    value = {"tensors": tensors, "limits": Limits(3), "plain": [None, True, 1, float("inf"), "\udcff"]}
+    wire.send(one, value)
+    got = wire.receive(other)
+    assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(tensors, got["tensors"], strict=True))
+    assert got["limits"] == Limits(3) and got["plain"] == value["plain"]
+    with pytest.raises(TypeError, match="expected tensors and plain data, got NotApplicable"):
+        wire.send(one, [NotApplicable("no data")])
+    assert not other.poll()
