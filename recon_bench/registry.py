@@ -1,8 +1,9 @@
-"""Finds tasks, methods and measurements: built in, by entry point, or (methods) from any file path.
+"""Finds tasks, methods and measurements: built in, by entry point, from any file path, or (methods) from any module.
 
 A module in ``recon_bench/tasks`` exports ``TASKS``, a file in ``baselines`` exports ``METHODS``, a module in
 ``recon_bench/measurements`` exports ``MEASUREMENT``; adding one is adding that file. Installed packages add to them by
-the entry points ``recon_bench.tasks``, ``recon_bench.methods`` and ``recon_bench.measurements``, each naming a module.
+the entry points ``recon_bench.tasks``, ``recon_bench.methods`` and ``recon_bench.measurements``, each naming a module;
+one of methods may also name what a module has that is or gives methods, ``module:factory``.
 An import error in one of them is raised, not swallowed, and a module that exports nothing is an error as well.
 """
 
@@ -35,10 +36,13 @@ class UnknownName(ValueError):
 
 
 def _modules(package: str, group: str) -> list[ModuleType]:
-    home = importlib.import_module(package)
-    names = [f"{package}.{module.name}" for module in pkgutil.iter_modules(home.__path__)]
-    names += [point.value for point in entry_points(group=group)]
+    names = [*_names(package), *(point.value for point in entry_points(group=group))]
     return [importlib.import_module(name) for name in names]
+
+
+def _names(package: str) -> list[str]:
+    home = importlib.import_module(package)
+    return [f"{package}.{module.name}" for module in pkgutil.iter_modules(home.__path__)]
 
 
 def _exported(module: ModuleType, name: str) -> Any:
@@ -66,7 +70,9 @@ def tasks() -> Mapping[str, Task]:
 @functools.cache
 def methods() -> Mapping[str, Method]:
     """Every registered method by name."""
-    return _by_name(x for module in _modules("baselines", "recon_bench.methods") for x in _methods_of(module))
+    installed = (point.value for point in entry_points(group="recon_bench.methods"))
+    places = [*_names("baselines"), *installed]
+    return _by_name(item for place in places for item in _of_module(place))
 
 
 @functools.cache
@@ -98,15 +104,59 @@ def measurement(name: str) -> Measurement:
 
 
 def method(name: str) -> Method:
-    """The method called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several).
+    """The one method that a name stands for: as :func:`given`; UnknownName also where it stands for several."""
+    found = given(name)
+    if len(found) != 1:
+        raise UnknownName(f"{name} has the methods {', '.join(found)}: choose one as {name}:NAME")
+    return next(iter(found.values()))
 
-    UnknownName where there is none, or where the name in the file is taken.
+
+def given(name: str) -> dict[str, Method]:
+    """The methods that a name stands for, by their own names.
+
+    One that is registered; those that ``path/to/file.py`` exports as METHODS; those of ``package.module:factory``, what
+    an importable module has under that name: a method, several, or a function that gives some (METHODS where it is not
+    said). A further ``:NAME`` chooses one of several. UnknownName where there is none, or where its name is taken.
     """
-    if not is_path(name):
-        return _get(methods(), name, "method")
-    path = Path(name.partition(":")[0])
-    others = {key: known for key, known in methods().items() if Path(known.path).resolve() != path.resolve()}
-    return dataclasses.replace(_in_file(name, "method", "METHODS", others), path=str(path.resolve()))
+    if is_path(name):
+        path, _, inside = name.partition(":")
+        file = _load_file(Path(path), "METHODS")
+        return _free(_chosen(_by_name(_methods_of(file)), inside, path), name)
+    if ":" in name or "." in name:
+        place, inside = ":".join(name.split(":")[:2]), ":".join(name.split(":")[2:])
+        return _free(_chosen(_by_name(_of_module(place)), inside, place), name)
+    return {name: _get(methods(), name, "method")}
+
+
+def _chosen(found: dict[str, Method], inside: str, place: str) -> dict[str, Method]:
+    return {inside: _get(found, inside, f"method of {place}")} if inside else found
+
+
+def _free(found: dict[str, Method], asked: str) -> dict[str, Method]:
+    """The methods themselves; UnknownName where one has the name of a registered one from elsewhere."""
+    for item in found.values():
+        known = methods().get(item.name)
+        if known and Path(known.path).resolve() != Path(item.path).resolve():
+            raise UnknownName(f"{asked}: the name {item.name!r} is taken by {known.path}: choose another")
+    return found
+
+
+def _of_module(place: str) -> list[Method]:
+    """The methods of ``package.module[:name]``; UnknownName where module or name are not there or give none."""
+    name, _, attribute = place.partition(":")
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise UnknownName(f"no module {error.name}: is it installed here, or its folder in PYTHONPATH?") from error
+    made = getattr(module, attribute, None) if attribute else _exported(module, "METHODS")
+    made = made() if callable(made) else made
+    found = [made] if isinstance(made, Method) else made
+    if not found or not isinstance(found, list | tuple) or not all(isinstance(item, Method) for item in found):
+        wanted = "a Method, several of them, or a function that gives some"
+        raise UnknownName(f"{place}: expected {wanted}; found {made!r:.80}")
+    return [_placed(item, module) for item in found]
 
 
 def is_path(name: str) -> bool:
@@ -174,7 +224,11 @@ def _convert(text: Any, default: Any, name: str) -> Any:
 
 
 def _methods_of(module: ModuleType) -> list[Method]:
-    return [dataclasses.replace(item, path=str(module.__file__)) for item in _exported(module, "METHODS")]
+    return [_placed(item, module) for item in _exported(module, "METHODS")]
+
+
+def _placed(item: Method, module: ModuleType) -> Method:
+    return dataclasses.replace(item, path=str(module.__file__))
 
 
 def _load_file(path: Path, exported: str) -> ModuleType:

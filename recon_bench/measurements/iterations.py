@@ -22,7 +22,7 @@ from recon_bench import weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.repeating import repeating
-from recon_bench.scoring import metrics, pictures, quality
+from recon_bench.scoring import pictures, quality
 from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
 
 AXIS = "iterations"
@@ -128,12 +128,8 @@ def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Recor
         if found.x is None:
             yield record
             continue
-        truth, x = metrics.magnitude(sample.truth[None]), metrics.magnitude(found.x[None])
-        values = {
-            "psnr": quality.psnr(cell.task, sample.truth, found.x),
-            "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
-            "misfit": quality.misfit(method, found.x, sample.data),
-        }
+        values = quality.similarity(cell.task, sample.truth, found.x)
+        values |= {"misfit": quality.misfit(method, found.x, sample.data)}
         yield dataclasses.replace(record, values=quality.finite(values))
 
 

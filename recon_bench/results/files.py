@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from jsonschema import Draft202012Validator
 
-from recon_bench.results import confirmations
+from recon_bench.results import confirmations, marks
 from recon_bench.results.traits import BEFORE, TRAITS
 from recon_bench.storage import full, replace_file, sha256
 
@@ -44,7 +44,8 @@ class DiskFull(ResultError):
 class Result:
     """One result file; fields and nesting are those of schema.json, ``path`` is where it was read.
 
-    ``confirmed``: what the folder it was read from says of code and weights that it also stands for.
+    ``confirmed``: what the folder it was read from says of code and weights that it also stands for; ``mark``: what that
+    says of who vouches for it.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Result:
     schema: int = 1
     path: Path | None = field(default=None, compare=False)
     confirmed: Sequence[confirmations.Entry] = field(default=(), compare=False, repr=False)
+    mark: str = field(default=marks.REPORTED, compare=False)
 
     @cached_property
     def stem(self) -> str:
@@ -111,7 +113,7 @@ class Result:
         return {"schema": self.schema, **{name: getattr(self, name) for name in CONTENT}}
 
 
-CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path", "confirmed"))
+CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path", "confirmed", "mark"))
 
 
 def unused(result: Result, root: Path) -> Result:
@@ -153,11 +155,15 @@ def load(root: Path) -> tuple[list[Result], list[str]]:
     confirmed: dict[str, list[confirmations.Entry]] = {}
     for entry in confirmations.read(root):
         confirmed.setdefault(entry.method, []).append(entry)
+    marked = marks.read(root)
     with _no_collection():
         for path in result_files(root):
             try:
-                result = to_result(parse(path), path)
-                results.append(dataclasses.replace(result, confirmed=confirmed.get(result.method["name"], ())))
+                data = parse(path)
+                result = to_result(data, path)
+                name, file = result.method["name"], path.relative_to(root).as_posix()
+                mark = marked.of(name, file, data["seal"])
+                results.append(dataclasses.replace(result, confirmed=confirmed.get(name, ()), mark=mark))
             except ResultError as error:
                 problems.append(str(error))
     return results, problems
