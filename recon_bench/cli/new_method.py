@@ -19,7 +19,8 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench import registry, templates
     from recon_bench.scoring import header
 
-    name, kind = arguments.name, "learned" if arguments.learned else "iterative"
+    name = arguments.name
+    kind: templates.Kind = "learned" if arguments.learned else "iterative"
     if not header.NAME.fullmatch(name):
         raise ValueError(f"expected a name of small letters, digits and hyphens, as in my-method; got {name!r}")
     if name in registry.methods():

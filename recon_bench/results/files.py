@@ -44,7 +44,7 @@ class DiskFull(ResultError):
 class Result:
     """One result file; fields and nesting are those of schema.json, ``path`` is where it was read.
 
-    ``confirmed``: what the folder it was read from says of code and weights that it also stands for; ``mark``: what that
+    ``confirmed``: what the folder it was read from says of code and weights that it also stands for; ``mark``: what it
     says of who vouches for it.
     """
 

@@ -44,9 +44,9 @@ def settings(method: Method) -> str | None:
     given = method.settings
     if given is None:
         return None
-    if isinstance(given, type) or not dataclasses.is_dataclass(given):
+    if not _is_instance(given):
         return f"expected an instance of a frozen dataclass, such as Settings(); got {given!r}"
-    if not type(given).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if not type(given).__dataclass_params__.frozen:
         return f"expected a frozen dataclass: write @dataclass(frozen=True) above {type(given).__name__}"
     for field, value in fields(method).items():
         try:
@@ -91,9 +91,12 @@ def depth(method: Method) -> str | None:
 def fields(method: Method) -> dict[str, Any]:
     """The settings by name; empty where they are no dataclass."""
     given = method.settings
-    if isinstance(given, type) or not dataclasses.is_dataclass(given):
-        return {}
-    return {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    return {f.name: getattr(given, f.name) for f in dataclasses.fields(given)} if _is_instance(given) else {}
+
+
+def _is_instance(given: Any) -> bool:
+    """Whether it is an instance of a dataclass, and not the class."""
+    return dataclasses.is_dataclass(given) and not isinstance(given, type)
 
 
 CHECKS: Mapping[str, Callable[[Method], str | None]] = {

@@ -44,8 +44,8 @@ def score(
 
 def similarity(task: Task, truth: Tensor, x: Tensor) -> dict[str, float]:
     """``psnr`` in dB and ``ssim`` of one image ``x`` (*domain_shape), compared by magnitude, as the task wants them."""
-    pair = (metrics.magnitude(each[None]) for each in (truth, x))
-    return {"psnr": psnr(task, truth, x), "ssim": float(metrics.ssim(*pair, task.data_range, task.ssim))}
+    both = metrics.magnitude(truth[None]), metrics.magnitude(x[None])
+    return {"psnr": psnr(task, truth, x), "ssim": float(metrics.ssim(*both, task.data_range, task.ssim))}
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from recon_bench.core import Method, Operator, Problem, Reconstructor
 
 CHECKS = ("shape", "dtype", "device", "finite", "data untouched", "operator untouched", "global state")
-Note = Callable[[str, str], None]  # which of CHECKS, and what was seen
+Noted = dict[str, str]  # what was seen first against each of CHECKS
 
 
 def _nothing(_: Any) -> None:
@@ -39,22 +39,24 @@ GLOBAL: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {  # how 
 }
 
 
-def watched(method: Method, note: Note) -> Method:
-    """``method`` as it is, but for ``note(check, what was seen)`` where a call breaks one of CHECKS."""
+def watched(method: Method, noted: Noted) -> Method:
+    """``method`` as it is, but that ``noted`` holds afterwards which of CHECKS its calls broke, and what was seen."""
 
     def build(problem: Problem, settings: Any) -> Reconstructor:
-        with _state_kept(note):
+        with _state_kept(noted):
             reconstruct = method.build(problem, settings)
 
         def call(y: Tensor, A: Operator) -> Tensor:
             data, does = y.clone(), _behaviour(A)
-            with _state_kept(note):
+            with _state_kept(noted):
                 x = reconstruct(y, A)
             if not torch.equal(y, data):
-                note("data untouched", "y was changed in place: work on y.clone()")
+                noted.setdefault("data untouched", "y was changed in place: work on y.clone()")
             if not all(torch.equal(*pair) for pair in zip(_behaviour(A), does)):
-                note("operator untouched", "A gives something else after the call: leave its tensors as they are")
-            _look_at(x, (len(y), *A.domain_shape), A, note)
+                noted.setdefault(
+                    "operator untouched", "A gives something else after the call: leave its tensors as they are"
+                )
+            _look_at(x, (len(y), *A.domain_shape), A, noted)
             return x
 
         return call
@@ -62,17 +64,17 @@ def watched(method: Method, note: Note) -> Method:
     return dataclasses.replace(method, build=build)
 
 
-def _look_at(x: Any, expected: tuple[int, ...], A: Operator, note: Note) -> None:
+def _look_at(x: Any, expected: tuple[int, ...], A: Operator, noted: Noted) -> None:
     """What a reconstruction must be; the first that it is not makes the others meaningless."""
     if not isinstance(x, Tensor) or tuple(x.shape) != expected:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        note("shape", f"expected a tensor of shape (batch, *A.domain_shape) = {expected}, got {got}")
+        noted.setdefault("shape", f"expected a tensor of shape (batch, *A.domain_shape) = {expected}, got {got}")
     elif x.dtype != A.dtype:
-        note("dtype", f"expected images of A.dtype = {A.dtype}, got {x.dtype}: give back x.to(A.dtype)")
+        noted.setdefault("dtype", f"expected images of A.dtype = {A.dtype}, got {x.dtype}: give back x.to(A.dtype)")
     elif x.device != A.device:
-        note("device", f"expected images on {A.device}, where y is, got {x.device}")
+        noted.setdefault("device", f"expected images on {A.device}, where y is, got {x.device}")
     elif bad := int((~torch.isfinite(x)).sum()):
-        note("finite", f"{bad} of {x.numel()} values are NaN or infinite")
+        noted.setdefault("finite", f"{bad} of {x.numel()} values are NaN or infinite")
 
 
 def _behaviour(A: Operator) -> tuple[Tensor, Tensor]:
@@ -85,11 +87,13 @@ def _behaviour(A: Operator) -> tuple[Tensor, Tensor]:
 
 
 @contextlib.contextmanager
-def _state_kept(note: Note) -> Iterator[None]:
+def _state_kept(noted: Noted) -> Iterator[None]:
     """Notes what is no longer as it was, and puts it back where later calls depend on it."""
     before = {what: read() for what, (read, _) in GLOBAL.items()}
     yield
     for what, (read, put_back) in GLOBAL.items():
         if read() != before[what]:
-            note("global state", f"{what} changed: draw from a torch.Generator of your own, and leave settings alone")
+            noted.setdefault(
+                "global state", f"{what} changed: draw from a torch.Generator of your own, and leave settings alone"
+            )
             put_back(before[what])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from recon_bench.core import Method, NotApplicable, Problem, Reconstructor
 from recon_bench.scoring import contract, header, watching
 from recon_bench.scoring.contract import Case
 from recon_bench.scoring.host import Host, reason
+from recon_bench.submission.small import small
+from recon_bench.task import Task
 
 COUNT = 2  # images
 
@@ -56,7 +59,7 @@ def look(method: Method, problem: Problem, settings: Any = None) -> Iterator[Fin
         return
     first, noted = untrained(method), dict[str, str]()
     used = method if is_trained(method, problem.task) else first
-    host = Host(watching.watched(used, noted.setdefault), problem)
+    host = Host(watching.watched(used, noted), problem)
     given = [problem.validation[index] for index in range(COUNT)]
     case = Case(settings or method.settings, torch.stack([sample.data for sample in given]))
     failed, answers = None, None
@@ -76,6 +79,15 @@ def look(method: Method, problem: Problem, settings: Any = None) -> Iterator[Fin
     if method.network is None:
         yield Finding("beats zero", contract.beats_zero(answers, torch.stack([sample.truth for sample in given])))
     yield _depth(Host(first, problem), case)
+
+
+def broken(method: Method, tasks: Iterable[Task]) -> list[str]:
+    """What is broken on the small version of the first of the ``tasks`` that a method applies to."""
+    for task in tasks:
+        with contextlib.suppress(NotApplicable):
+            found = list(look(method, small(task.problem())))
+            return [f"{finding.check}: {finding.failed}" for finding in found if finding.failed]
+    return ["it applies to no task"]
 
 
 def _depth(host: Host, case: Case) -> Finding:

@@ -35,9 +35,14 @@ def small(problem: Problem) -> Problem:
     def drawn(draw: Any, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
         return measured(draw(rng, n)[0], A, 0)
 
-    laws = {name: partial(drawn, law) for name in ("fresh", "phantoms") if (law := getattr(problem, name))}
-    splits = {name: samples(getattr(problem, name)) for name in ("train", "validation")}
-    return replace(problem, operator=A, **splits, **laws)
+    return replace(
+        problem,
+        operator=A,
+        train=samples(problem.train),
+        validation=samples(problem.validation),
+        fresh=problem.fresh and partial(drawn, problem.fresh),
+        phantoms=problem.phantoms and partial(drawn, problem.phantoms),
+    )
 
 
 def measured(truth: Tensor, A: Operator, seed: int) -> tuple[Tensor, Tensor]:

@@ -84,7 +84,6 @@ def standing(method: Method, task: Task, scored: Score, known: Sequence[Result])
     """Where a method of this score would stand on the task's board of ``known`` results."""
     values, names = scored.values, sorted(scored.values)
     own = np.array([values[name][RANKING_METRIC] for name in names])
-    rules = {"confidence": FULL.confidence, "draws": FULL.bootstrap}
     above, better, worse, others = 0, 0, 0, 0
     for theirs in rivals(method, task, known):
         found = scalars(theirs, RANKING_METRIC)
@@ -93,9 +92,9 @@ def standing(method: Method, task: Task, scored: Score, known: Sequence[Result])
         gap = difference(np.array([found[name] for name in names]), own, **bootstrap(theirs))
         others, above = others + 1, above + (gap.value > 0)
         better, worse = better + (gap.low > 0), worse + (gap.high < 0)
-    ssim = interval(np.array([values[name]["ssim"] for name in names]), **rules)
-    ranks = 1 + above, 1 + better, 1 + others - worse
-    return Standing(len(names), interval(own, **rules), ssim, *ranks, others, scored.seconds)
+    ssim = np.array([values[name]["ssim"] for name in names])
+    told = [interval(each, confidence=FULL.confidence, draws=FULL.bootstrap) for each in (own, ssim)]
+    return Standing(len(names), *told, 1 + above, 1 + better, 1 + others - worse, others, scored.seconds)
 
 
 def rivals(method: Method, task: Task, known: Sequence[Result]) -> list[Result]:

@@ -7,12 +7,13 @@ from typing import Literal
 
 NAME = "my-method"  # what the templates call it
 
-Kind = Literal["iterative", "learned"]
+Kind = Literal["iterative", "learned", "card"]
 
 
 def text(kind: Kind, name: str = NAME) -> str:
-    """A whole file with a method called ``name``, which runs as it is."""
-    template = (files(__name__) / f"{kind}.py.txt").read_text(encoding="utf-8")
+    """A whole file with a method called ``name``, which runs as it is; or the card of one, to be filled in."""
+    ending = "toml" if kind == "card" else "py"
+    template = (files(__name__) / f"{kind}.{ending}.txt").read_text(encoding="utf-8")
     return template.replace(NAME, name).replace(_title(NAME), _title(name))
 
 
