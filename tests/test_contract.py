@@ -35,7 +35,7 @@ def own_cache(tmp_path, monkeypatch):
 def findings(method):
     """On the first of the tasks that it applies to."""
     settings = method.settings
-    if method.depth and getattr(settings, method.depth) > DEPTH:
+    if method.depth and method.network is None and getattr(settings, method.depth) > DEPTH:
         settings = dataclasses.replace(settings, **{method.depth: DEPTH})
     for task in TASKS:
         try:

@@ -53,9 +53,7 @@ def watched(method: Method, noted: Noted) -> Method:
             if not torch.equal(y, data):
                 noted.setdefault("data untouched", "y was changed in place: work on y.clone()")
             if not all(torch.equal(*pair) for pair in zip(_behaviour(A), does)):
-                noted.setdefault(
-                    "operator untouched", "A gives something else after the call: leave its tensors as they are"
-                )
+                noted.setdefault("operator untouched", "A gives something else after a call: do not change its tensors")
             _look_at(x, (len(y), *A.domain_shape), A, noted)
             return x
 

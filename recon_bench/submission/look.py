@@ -75,10 +75,22 @@ def look(method: Method, problem: Problem, settings: Any = None) -> Iterator[Fin
     yield from (Finding(name, noted.get(name)) for name in watching.CHECKS if answers or name in noted)
     if answers is None:
         return
-    yield from (Finding(name, check(answers)) for name, check in contract.CHECKS.items())
+    yield from _answered(answers)
     if method.network is None:
         yield Finding("beats zero", contract.beats_zero(answers, torch.stack([sample.truth for sample in given])))
-    yield _depth(Host(first, problem), case)
+    if not noted:  # what is wrong there would be wrong here
+        yield _depth(Host(first, problem), case)
+
+
+def _answered(answers: contract.Answers) -> Iterator[Finding]:
+    """What the answers tell, up to what makes the rest meaningless: an image that changes does so in a batch, too."""
+    wrong = ""
+    for name, check in contract.CHECKS.items():
+        if wrong:
+            yield Finding(name, skipped=f"{wrong} comes first")
+            continue
+        yield (found := Finding(name, check(answers)))
+        wrong = name if found.failed else ""
 
 
 def broken(method: Method, tasks: Iterable[Task]) -> list[str]:

@@ -93,8 +93,8 @@ def standing(method: Method, task: Task, scored: Score, known: Sequence[Result])
         others, above = others + 1, above + (gap.value > 0)
         better, worse = better + (gap.low > 0), worse + (gap.high < 0)
     ssim = np.array([values[name]["ssim"] for name in names])
-    told = [interval(each, confidence=FULL.confidence, draws=FULL.bootstrap) for each in (own, ssim)]
-    return Standing(len(names), *told, 1 + above, 1 + better, 1 + others - worse, others, scored.seconds)
+    first, second = (interval(each, confidence=FULL.confidence, draws=FULL.bootstrap) for each in (own, ssim))
+    return Standing(len(names), first, second, 1 + above, 1 + better, 1 + others - worse, others, scored.seconds)
 
 
 def rivals(method: Method, task: Task, known: Sequence[Result]) -> list[Result]:

@@ -114,8 +114,8 @@ def _whole(place: Place, result: Result, text: str, gone: bool) -> Iterator[Chan
     shown = {column.name: column for column in columns(result) if column.name not in result.traits["hidden"]}
     values = {name: value for name, value in summary(result).items() if name in shown}
     for name, value in values.items():
-        sides = {"before": value} if gone else {"after": value}
-        yield Change(*place, text, shown[name], **sides)
+        before, after = (value, None) if gone else (None, value)
+        yield Change(*place, text, shown[name], before, after)
     if not values:
         yield Change(*place, f"{text}: {_status(result)}, {len(result.records)} records")
 
@@ -146,8 +146,8 @@ def _gap(old: Result, new: Result, name: str, first: Interval, second: Interval)
     """After minus before, paired by image where both have the same ones; else without an interval."""
     ours, theirs = scalars(old, name), scalars(new, name)
     if ours.keys() == theirs.keys() and len(ours) > 1:
-        pair = (np.array(list(values.values())) for values in (theirs, ours))
-        return difference(*pair, **bootstrap(new))
+        before, after = (np.array([*values.values()]) for values in (ours, theirs))
+        return difference(after, before, **bootstrap(new))
     return Interval(second.value - first.value, math.nan, math.nan)
 
 
