@@ -1,4 +1,4 @@
-"""From results to a pull request: what is missing, cards and tracks, reproduction, and marks of who vouches for a row."""
+"""From results to a pull request: what is missing, cards and tracks, reproduction, and who vouches for a row."""
 
 import dataclasses
 import json
@@ -109,7 +109,7 @@ def test_a_network_applies_where_it_only_lacks_training(method, tmp_path):
     measured(method, root, TASK, "accuracy", "not-applicable", "no weights for this task: recon-bench train")
     network = dataclasses.replace(method, network=lambda problem, settings: None)
     lacks = gather.missing(network, load(root)[0])
-    assert [str(lack) for lack in lacks][0] == f"{TASK}: weights"
+    assert str(lacks[0]) == f"{TASK}: weights"
     assert gather.commands("mine.py", lacks, root)[0].startswith(f"recon-bench train mine.py --task {TASK}")
     assert [lack.task for lack in gather.missing(method, load(root)[0])] == ["mri-brain-4x"]
 

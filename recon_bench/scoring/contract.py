@@ -39,8 +39,8 @@ class Answers:
     """Images (n, *domain_shape) of the data of a case; NaN where one failed.
 
     ``alone``: of all data one by one, after the method was set up; ``again``: of the first once more after these;
-    ``batch``: of all at once; ``near``: of the first data, changed by a millionth. ``anew``: of the first and of the last
-    data, each as the first of all after the method was set up again.
+    ``batch``: of all at once; ``near``: of the first data, changed by a millionth; ``anew``: of the first and of the
+    last data, each as the first of all after the method was set up again.
     """
 
     alone: Tensor
