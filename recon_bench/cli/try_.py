@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", metavar="FILE", help=what)
     parser.add_argument("--task", metavar="NAME", help=f"default: the first of {', '.join(TASKS)} that it applies to")
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
-    beside = "results to stand beside; default: the committed ones"
+    beside = "own results to stand beside as well as the committed ones"
     parser.add_argument("--results", type=Path, default=options.COMMITTED, metavar="DIR", help=beside)
 
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_device(arguments.device)
     from recon_bench import registry
 
-    known = options.results_in(arguments.results) if arguments.results.is_dir() else []
+    known = options.with_committed(arguments.results) if arguments.results.is_dir() else []
     tasks = [arguments.task] if arguments.task else list(TASKS)
     broken, found = 0, []
     for method in registry.given(arguments.method).values():

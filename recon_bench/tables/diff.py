@@ -133,8 +133,8 @@ def _scores(place: Place, old: Result, new: Result) -> Iterator[Change]:
             continue
         gap = _gap(old, new, column.name, first, second)
         if column.unit == "s":
-            beyond = not first.low <= second.value <= first.high
-            told = "beyond the interval of the first" if beyond else "within the interval of the first"
+            beyond = second.value < first.low or second.value > first.high  # never without an interval
+            told = "beyond the interval of the first" if beyond else "not beyond the interval of the first"
             yield Change(*place, told, column, first, second, gap, counts=beyond)
         else:
             significant = gap.low > 0 or gap.high < 0
