@@ -121,7 +121,7 @@ def given(name: str) -> dict[str, Method]:
     if is_path(name):
         path, _, inside = name.partition(":")
         file = _load_file(Path(path), "METHODS")
-        return _free(_chosen(_by_name(_methods_of(file)), inside, path), name)
+        return _free(_chosen(_by_name(_methods_of(file, file.METHODS, path)), inside, path), name)
     if ":" in name or "." in name:
         place, inside = ":".join(name.split(":")[:2]), ":".join(name.split(":")[2:])
         return _free(_chosen(_by_name(_of_module(place)), inside, place), name)
@@ -150,13 +150,19 @@ def _of_module(place: str) -> list[Method]:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise UnknownName(f"no module {error.name}: is it installed here, or its folder in PYTHONPATH?") from error
-    made = getattr(module, attribute, None) if attribute else _exported(module, "METHODS")
-    made = made() if callable(made) else made
+    if not attribute:
+        return _methods_of(module, _exported(module, "METHODS"), place)
+    made = getattr(module, attribute, None)
+    return _methods_of(module, made() if callable(made) else made, place)
+
+
+def _methods_of(module: ModuleType, made: Any, place: str) -> list[Method]:
+    """The methods of a module that ``made`` is or holds, with their path; UnknownName where it is something else."""
     found = [made] if isinstance(made, Method) else made
     if not found or not isinstance(found, list | tuple) or not all(isinstance(item, Method) for item in found):
         wanted = "a Method, several of them, or a function that gives some"
         raise UnknownName(f"{place}: expected {wanted}; found {made!r:.80}")
-    return [_placed(item, module) for item in found]
+    return [dataclasses.replace(item, path=str(module.__file__)) for item in found]
 
 
 def is_path(name: str) -> bool:
@@ -221,14 +227,6 @@ def _convert(text: Any, default: Any, name: str) -> Any:
         return type(default)(text)
     except ValueError:
         raise ValueError(f"{name} takes {type(default).__name__} values such as {default}, got {text!r}") from None
-
-
-def _methods_of(module: ModuleType) -> list[Method]:
-    return [_placed(item, module) for item in _exported(module, "METHODS")]
-
-
-def _placed(item: Method, module: ModuleType) -> Method:
-    return dataclasses.replace(item, path=str(module.__file__))
 
 
 def _load_file(path: Path, exported: str) -> ModuleType:

@@ -91,6 +91,9 @@ def test_a_whole_suite_is_gathered_as_the_repository_is_laid_out(method, tmp_pat
     assert tomllib.loads((out / "baselines" / "cards" / "my-method.toml").read_text())["licence"] == "MIT"
     assert len(list((out / "results" / TASK / method.name).glob("*.json"))) == len(gather.SUITE)
     assert main(["submit", "my_method.py"]) == 2  # nothing is overwritten
+    capsys.readouterr()
+    assert main(["show", "my_method.py", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["submission"]["authors"] == ["A. Author"]
 
 
 def test_results_of_other_code_or_quick_rules_do_not_count(method, tmp_path):

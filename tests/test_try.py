@@ -57,6 +57,21 @@ def test_what_is_broken_is_an_exit_status(here, capsys):
     assert "expected images of A.dtype = torch.float32, got torch.float64" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import no_such_package", "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("def broken(:", "cannot be imported: SyntaxError"),
+        ("raise SystemExit(0)", "cannot be imported: SystemExit"),
+        ("METHODS = ('fbp',)", "expected a Method, several of them, or a function that gives some; found ('fbp',)"),
+    ],
+)
+def test_a_file_that_gives_no_method_is_told_in_a_line(here, capsys, text, told):
+    (here / "careless.py").write_text(text)
+    assert main(["try", "careless.py"]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_where_it_does_not_apply_the_other_task_is_tried(here, capsys):
     assert main(["try", "zero-filled", "--json", "--results", str(here / "nowhere")]) == 0
     [trial] = json.loads(capsys.readouterr().out)

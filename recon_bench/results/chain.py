@@ -37,8 +37,8 @@ def lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None, str | None]]
         try:
             data = json.loads(line)
             content = json.dumps(data["entry"], sort_keys=True, allow_nan=False)
-            expected, seal, entry = sha256((seal + content).encode()), data["seal"], dict(data["entry"])
-        except (ValueError, TypeError, KeyError) as error:
+            expected, seal, entry = sha256((seal + content).encode()), data["seal"], dict(data["entry"].items())
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             yield number, None, no_entry(error)
             return
         yield number, entry, None if seal == expected else CHANGED

@@ -21,8 +21,9 @@ Card = Mapping[str, Any]
 
 
 def path(method: Method) -> Path:
-    """Where the card of a method is kept: beside its file."""
-    return Path(method.path).with_name(f"{method.name}.toml")
+    """Where the card of a method is kept: in the folder of cards, once it is there, or else beside the file."""
+    folder, name = Path(method.path).parent, f"{method.name}.toml"
+    return kept if (kept := folder / "cards" / name).exists() else folder / name
 
 
 def write_blank(method: Method) -> Path:
@@ -30,6 +31,12 @@ def write_blank(method: Method) -> Path:
     with path(method).open("x", encoding="utf-8") as file:
         file.write(templates.text("card", method.name))
     return path(method)
+
+
+def read(method: Method) -> Card:
+    """The card of a method; empty where it has none. ValueError where it cannot be read."""
+    file = path(method)
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def problems(file: Path, method: Method) -> tuple[Card, list[str]]:
