@@ -52,8 +52,8 @@ class Score:
     seconds: float
 
 
-def score(method: Method, task: Task, device: str = "cpu", seconds: float = SECONDS) -> Score:
-    """Of as many test images as can be reconstructed in so many ``seconds``, of one batch at least.
+def score(method: Method, task: Task, device: str = "cpu") -> Score:
+    """Of as many test images as can be reconstructed in SECONDS, of one batch at least.
 
     With the settings as they come. Raises what setting the method up raises; ValueError where an image fails.
     """
@@ -70,7 +70,7 @@ def score(method: Method, task: Task, device: str = "cpu", seconds: float = SECO
             zero += quality.psnr(task, sample.truth, torch.zeros_like(made.x))
         last = time.monotonic() - begun
         spent += last
-        if spent + last > seconds:
+        if spent + last > SECONDS:
             break
     mean, zero = sum(each[RANKING_METRIC] for each in values.values()) / len(values), zero / len(values)
     worse = f"{mean:.2f} dB, an image of zeros has {zero:.2f} dB" if mean <= zero else None
