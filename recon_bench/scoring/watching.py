@@ -88,10 +88,11 @@ def _behaviour(A: Operator) -> tuple[Tensor, Tensor]:
 def _state_kept(noted: Noted) -> Iterator[None]:
     """Notes what is no longer as it was, and puts it back where later calls depend on it."""
     before = {what: read() for what, (read, _) in GLOBAL.items()}
-    yield
-    for what, (read, put_back) in GLOBAL.items():
-        if read() != before[what]:
-            noted.setdefault(
-                "global state", f"{what} changed: draw from a torch.Generator of your own, and leave settings alone"
-            )
-            put_back(before[what])
+    try:
+        yield
+    finally:
+        for what, (read, put_back) in GLOBAL.items():
+            if read() != before[what]:
+                told = f"{what} changed: draw from a torch.Generator of your own, and leave settings alone"
+                noted.setdefault("global state", told)
+                put_back(before[what])
