@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     for text in [*held.broken[:SHOWN], *(f"not compared: {text}" for text in held.skipped)]:
         print(text)
     if held.broken:
-        print(f"It does not hold: {len(held.broken)} of {held.values} values differ.")
+        differ = f": {len(held.broken)} of {held.values} values differ" if held.values else ""
+        print(f"It does not hold{differ}.")
     elif held.values:
         print(f"It holds: {held.values} values agree.")
     if arguments.note and held.holds:
