@@ -5,6 +5,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 BUDGET ?= 600
 QUICK := build/quick
 DEVICE ?= cpu
+BASE ?= origin/main
 MINUTES ?=
 RECIPE ?=
 
@@ -82,6 +83,18 @@ test: .venv/dev browser check  ## lint, types and all tests
 test-weights: .venv/dev  ## compare all weights that come with the project with what their cards say (slow)
 	$(BIN)/pytest tests/test_weights.py -m slow
 
+pr: .venv/run  ## what a pull request is judged by, of methods that changed since BASE: try, a quick run, diff
+	@mkdir -p build/pr
+	@set -e; base=$$(git merge-base $(BASE) HEAD); \
+	files=$$(git diff --name-only --diff-filter=d $$base -- 'baselines/*.py' ':!baselines/__init__.py'; \
+	  git ls-files --others --exclude-standard -- 'baselines/*.py'); \
+	for file in $$files; do $(BIN)/recon-bench try $$file; done; \
+	if test -n "$$files"; then \
+	  names=$$($(BIN)/python -c 'import sys; from recon_bench import registry; print(*(n for f in sys.argv[1:] for n in registry.given(f)))' $$files); \
+	  $(BIN)/recon-bench run --rules quick --methods $$names --measurements accuracy --jobs $(JOBS) --results build/pr/results; \
+	fi; \
+	$(BIN)/recon-bench diff $$base results > build/pr/diff.md || status=1; cat build/pr/diff.md; exit $${status:-0}
+
 check: .venv/dev  ## lint, types, and every committed result file against the schema
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -101,4 +114,4 @@ asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv
 
-.PHONY: help browser run run-all train-all site picture test test-weights check perf asv clean
+.PHONY: help browser run run-all train-all site picture test test-weights pr check perf asv clean

@@ -11,16 +11,15 @@ import keyword
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
 
 from recon_bench import processes
 from recon_bench.core import Choice, Log, Method
-from recon_bench.loading import load_file
+from recon_bench.loading import methods_at
 from recon_bench.names import UnknownName
 from recon_bench.recipe import Recipe
 
@@ -66,14 +65,14 @@ def heard(header: Any) -> Method:
         raise error if isinstance(error, HeaderError) else HeaderError(f"its header cannot be used: {error}") from error
 
 
-def read(path: Path) -> list[Method | Broken]:
-    """The methods of a file, without their code; HeaderError with the reason where it cannot be read.
+def read(place: str) -> list[Method | Broken]:
+    """The methods of a file or a module, without their code; HeaderError with the reason where it cannot be read.
 
-    Anything may be in the file: it is imported elsewhere, within SECONDS.
+    Anything may be in it: it is imported elsewhere, within SECONDS.
     """
     context = processes.server()
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_look, args=(str(path), SECONDS, theirs), daemon=False)
+    process = context.Process(target=_look, args=(place, SECONDS, theirs), daemon=False)
     process.start()
     theirs.close()
     try:
@@ -96,11 +95,11 @@ def _heard(header: Any) -> Method | Broken:
         return Broken(str(header.get("name")) if isinstance(header, dict) else "", str(error))
 
 
-def _look(path: str, seconds: float, answer: Connection) -> None:
-    """Sends the headers of the file, or why there are none, and leaves nothing running."""
+def _look(place: str, seconds: float, answer: Connection) -> None:
+    """Sends the headers of the place, or why there are none, and leaves nothing running."""
     os.setsid()
     processes.adopt_orphans()
-    child = processes.fork(partial(_tell, path))
+    child = processes.fork(partial(_tell, place))
     processes.on_end_of_starter(processes.end_descendants)
     content = b""
     try:
@@ -114,19 +113,17 @@ def _look(path: str, seconds: float, answer: Connection) -> None:
     answer.send_bytes(content)
 
 
-def _tell(path: str, line: Connection) -> None:
+def _tell(place: str, line: Connection) -> None:
     silent = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(silent, number)
     try:
-        found = load_file(Path(path), "METHODS").METHODS
-        if not isinstance(found, Sequence) or isinstance(found, str):
-            raise HeaderError(f"expected METHODS to be a tuple of Method(...), got {type(found).__name__}")
-        said: Any = [_told(method) for method in found]
+        found, path = methods_at(place)
+        said: Any = [_told(method) | {"path": path} for method in found]
     except HeaderError as error:
         said = str(error)
     except UnknownName as error:
-        said = str(error).removeprefix(f"{path} ")
+        said = str(error).removeprefix(place).lstrip(": ")
     except BaseException as error:  # SystemExit, too
         said = f"its import raised {type(error).__name__}: {error}"[:TEXT]
     line.send_bytes(json.dumps(said).encode())
@@ -163,6 +160,7 @@ def _method(header: Mapping[str, Any]) -> Method:
         settings=None if settings is None else _made(settings),
         search={key: _searched(axis) for key, axis in header["search"].items()},
         recipe=None if header["recipe"] is None else Recipe(**header["recipe"]),
+        path=str(header.get("path", "")),
         **{key: header[key] for key in TEXTS},
     )
 

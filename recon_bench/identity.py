@@ -1,10 +1,11 @@
 """Which code a result belongs to: a digest of what a method's code means, not of its bytes.
 
-From METHODS of a method's file every definition is followed that it names, through whatever form of import, into the
-modules of ``baselines``, into the numerical ones of this package (NUMERICAL) and into files beside a submitted one. A
-definition is digested as its syntax tree, in which each name of another definition is replaced by the digest of that.
-So comments, docstrings, layout, annotations of functions, the order and form of imports, the order of definitions and
-the module that a helper is in do not count, and code that is never named does not either; a constant in a solver does.
+From METHODS of a method's file (from all that it defines and imports, where it defines no METHODS) every definition is
+followed that it names, through whatever form of import, into the modules of ``baselines``, into the numerical ones of
+this package (NUMERICAL) and into files beside a submitted one or of its package. A definition is digested as its syntax
+tree, in which each name of another definition is replaced by the digest of that. So comments, docstrings, layout,
+annotations of functions, the order and form of imports, the order of definitions and the module that a helper is in do
+not count, and code that is never named does not either; a constant in a solver does.
 
 Other packages count by the names that are used of them; their versions stand in the provenance of a result. The rest
 of this package counts by name as well: what it computes is held by tests of contents.
@@ -32,13 +33,21 @@ def of_file(path: Path) -> str:
     path = path.resolve()
     read, found = _KNOWN.get(path, ({}, ""))
     if not found or not all(file.is_file() and file.read_bytes() == content for file, content in read.items()):
-        reader = _Reader(path.parent)
+        reader = _Reader(_home(path))
         found = reader.identity(path)
         _KNOWN[path] = reader.read, found
     return found
 
 
 _KNOWN: dict[Path, tuple[dict[Path, bytes], str]] = {}  # by file, what was read of which files and what came out
+
+
+def _home(path: Path) -> Path:
+    """The folder whose files are a method's own: that of its file, or the outermost package that it is in."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and (folder.parent / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
 
 
 @dataclass
@@ -119,7 +128,7 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 class _Reader:
-    """Digests definitions; ``folder`` is that of the method's file, whose neighbours count as its own."""
+    """Digests definitions; files in ``folder`` count as the method's own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -132,7 +141,8 @@ class _Reader:
         return _parsed(path, self.read[path])
 
     def identity(self, path: Path) -> str:
-        methods = self._definition(self._module(path), "METHODS")
+        module = self._module(path)
+        methods = self._definition(module, "METHODS") if "METHODS" in module.definitions else self._all(module)
         acts: dict[Path, Any] = {}
         while missing := {file for file, _ in self.known} - acts.keys():  # what acts may name more
             for module in map(self._module, missing):
@@ -149,6 +159,11 @@ class _Reader:
 
     def _whole(self, module: _Module) -> str:
         return digest([self._definition(module, name) for name in sorted(module.definitions)])
+
+    def _all(self, module: _Module) -> str:
+        """As of a module whose methods some function makes, or that has them from elsewhere."""
+        imported = [self._reference(module, [name]) for name in sorted(module.imports)]
+        return digest([self._whole(module), imported])
 
     def _tree(self, node: Any, module: _Module, local: set[str]) -> Any:
         """``node`` as JSON: the name of its class and its fields, but for what does not change what it does."""
@@ -207,7 +222,7 @@ def _find(base: Path | None, parts: list[str], folder: Path) -> tuple[Path | Non
     """
     for length in range(len(parts), 0, -1):
         head, inside = parts[:length], parts[length:]
-        for root in [base] if base else [REPOSITORY, folder]:
+        for root in [base] if base else [REPOSITORY, folder, folder.parent]:
             place = root.joinpath(*head)
             for file in (place.with_suffix(".py"), place / "__init__.py"):
                 if file.is_file():

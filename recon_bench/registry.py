@@ -1,8 +1,9 @@
-"""Finds tasks, methods and measurements: built in, by entry point, or (methods) from any file path.
+"""Finds tasks, methods and measurements: built in, by entry point, from any file path, or (methods) from any module.
 
 A module in ``recon_bench/tasks`` exports ``TASKS``, a file in ``baselines`` exports ``METHODS``, a module in
 ``recon_bench/measurements`` exports ``MEASUREMENT``; adding one is adding that file. Installed packages add to them by
-the entry points ``recon_bench.tasks``, ``recon_bench.methods`` and ``recon_bench.measurements``, each naming a module.
+the entry points ``recon_bench.tasks``, ``recon_bench.methods`` and ``recon_bench.measurements``, each naming a module;
+one of methods may also name what a module has that is or gives methods, ``module:factory``.
 An import error in one of them is raised, not swallowed, and a module that exports nothing is an error as well.
 """
 
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 from recon_bench import headers, weights
 from recon_bench.core import Method
 from recon_bench.headers import Broken
-from recon_bench.loading import check_file, load_file
+from recon_bench.loading import check_file, load_file, methods_at
 from recon_bench.measurement import Measurement
 from recon_bench.names import UnknownName, hint
 from recon_bench.storage import sha256
@@ -40,10 +41,13 @@ class BrokenFile(UnknownName):
 
 
 def _modules(package: str, group: str) -> list[ModuleType]:
-    home = importlib.import_module(package)
-    names = [f"{package}.{module.name}" for module in pkgutil.iter_modules(home.__path__)]
-    names += [point.value for point in entry_points(group=group)]
+    names = [*_names(package), *(point.value for point in entry_points(group=group))]
     return [importlib.import_module(name) for name in names]
+
+
+def _names(package: str) -> list[str]:
+    home = importlib.import_module(package)
+    return [f"{package}.{module.name}" for module in pkgutil.iter_modules(home.__path__)]
 
 
 def _exported(module: ModuleType, name: str) -> Any:
@@ -71,7 +75,9 @@ def tasks() -> Mapping[str, Task]:
 @functools.cache
 def methods() -> Mapping[str, Method]:
     """Every registered method by name."""
-    return _by_name(x for module in _modules("baselines", "recon_bench.methods") for x in _methods_of(module))
+    installed = (point.value for point in entry_points(group="recon_bench.methods"))
+    places = [*_names("baselines"), *installed]
+    return _by_name(item for place in places for item in _with_code(place))
 
 
 @functools.cache
@@ -105,49 +111,100 @@ def measurement(name: str) -> Measurement:
 
 
 def method(name: str) -> Method:
-    """The method called ``name``, or the one of ``path/to/file.py`` (``path/to/file.py:name`` where it has several).
+    """The one method that a name stands for, as :func:`given` has it.
 
-    That of a file comes without its code, which is not run here: see :mod:`recon_bench.headers`. UnknownName where
-    there is none; BrokenFile, which is one, where the file cannot be read or the name in it is taken.
+    That of a file or a module comes without its code, which is not run here: see :mod:`recon_bench.headers`.
+    UnknownName where there is none, or several; BrokenFile, which is one, where the place cannot be read or the name in
+    it is taken.
     """
-    if not is_path(name):
+    if not _is_place(name):
         return _get(methods(), name, "method")
-    path = Path(name.partition(":")[0])
-    check_file(path, "METHODS")
-    found = _headers(path.resolve(), sha256(path.read_bytes()))
+    place, inside = _split(name)
+    content = ""
+    if is_path(place):
+        check_file(Path(place), "METHODS")
+        content = sha256(Path(place).read_bytes())
+    found = _headers(absolute(place), content)
     if isinstance(found, str):
-        raise BrokenFile(f"{path}: {found}")
+        raise BrokenFile(f"{place}: {found}")
     try:
-        chosen = _chosen(name, _by_name(found))
+        chosen = _one_of(_by_name(found), name, place, inside)
     except ValueError as error:
-        raise error if isinstance(error, UnknownName) else BrokenFile(f"{path}: {error}") from None
+        raise error if isinstance(error, UnknownName) else BrokenFile(f"{place}: {error}") from None
     if isinstance(chosen, Broken):
-        raise BrokenFile(f"{path}: {chosen.reason}", chosen.name)
+        raise BrokenFile(f"{place}: {chosen.reason}", chosen.name)
     return chosen
 
 
 def imported(name: str) -> Method:
     """As :func:`method`, with its code, which runs here: for the process that a method lives in, and for training."""
-    if not is_path(name):
+    if not _is_place(name):
         return method(name)
-    return _chosen(name, _by_name(load_file(Path(name.partition(":")[0]), "METHODS").METHODS))
+    place, inside = _split(name)
+    return _one_of(_by_name(_with_code(place)), name, place, inside)
 
 
-def _chosen(name: str, found: Mapping[str, Header]) -> Header:
-    """The one of a file's methods that ``path/to/file.py[:name]`` means, of a name that nothing registered has."""
-    path = Path(name.partition(":")[0])
-    others = {key: known for key, known in methods().items() if Path(known.path).resolve() != path.resolve()}
-    item = _one(name, "method", found, others)
-    return item if isinstance(item, Broken) else dataclasses.replace(item, path=str(path.resolve()))
+def given(name: str) -> dict[str, Method]:
+    """The methods that a name stands for, by their own names, with their code, which runs here.
+
+    One that is registered; those that ``path/to/file.py`` exports as METHODS; those of ``package.module:factory``, what
+    an importable module has under that name: a method, several, or a function that gives some (METHODS where it is not
+    said). A further ``:NAME`` chooses one of several. UnknownName where there is none, or where its name is taken.
+    """
+    if not _is_place(name):
+        return {name: _get(methods(), name, "method")}
+    place, inside = _split(name)
+    found = _by_name(_with_code(place))
+    if inside:
+        return {inside: _one_of(found, name, place, inside)}
+    return {key: _free(item, name) for key, item in found.items()}
+
+
+def _with_code(place: str) -> list[Method]:
+    """The methods of a file or a module; UnknownName where it has something else."""
+    made, path = methods_at(place)
+    if not all(isinstance(item, Method) for item in made):
+        wanted = "a Method, several of them, or a function that gives some"
+        raise UnknownName(f"{place}: expected {wanted}; found {made!r:.80}")
+    return [dataclasses.replace(item, path=path) for item in made]
+
+
+def _one_of(found: Mapping[str, Header], name: str, place: str, inside: str) -> Header:
+    """The one of these methods that is meant, of a name that nothing registered from elsewhere has."""
+    if inside:
+        return _free(_get(found, inside, f"method of {place}"), name)
+    if len(found) != 1:
+        raise UnknownName(f"{place} has the methods {', '.join(found)}: choose one as {place}:NAME")
+    return _free(next(iter(found.values())), name)
+
+
+def _free(item: Header, asked: str) -> Header:
+    """The method itself; UnknownName where it has the name of a registered one from elsewhere."""
+    known = methods().get(item.name)
+    if known and isinstance(item, Method) and Path(known.path).resolve() != Path(item.path).resolve():
+        raise UnknownName(f"{asked}: the name {item.name!r} is taken by {known.path}: choose another")
+    return item
 
 
 @functools.lru_cache
-def _headers(path: Path, content: str) -> Sequence[Method | Broken] | str:
-    """The methods of a file, without their code, or why there are none; of each ``content`` (its sha256) once."""
+def _headers(place: str, content: str) -> Sequence[Method | Broken] | str:
+    """The methods of a place, without their code, or why there are none; of each ``content`` (its sha256) once."""
     try:
-        return headers.read(path)
+        return headers.read(place)
     except headers.HeaderError as error:
         return str(error)
+
+
+def _is_place(name: str) -> bool:
+    """Whether a name is a file or a module, not one that is registered."""
+    return is_path(name) or ":" in name or "." in name
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The place and the method of it, if one is chosen: of ``path.py:NAME`` or ``package.module:factory:NAME``."""
+    parts = name.split(":")
+    count = 1 if is_path(name) else 2
+    return ":".join(parts[:count]), ":".join(parts[count:])
 
 
 def is_path(name: str) -> bool:
@@ -211,10 +268,6 @@ def _convert(text: Any, default: Any, name: str) -> Any:
         return type(default)(text)
     except ValueError:
         raise ValueError(f"{name} takes {type(default).__name__} values such as {default}, got {text!r}") from None
-
-
-def _methods_of(module: ModuleType) -> list[Method]:
-    return [dataclasses.replace(item, path=str(module.__file__)) for item in _exported(module, "METHODS")]
 
 
 def _get(found: Mapping[str, Any], name: str, what: str) -> Any:

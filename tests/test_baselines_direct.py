@@ -1,6 +1,5 @@
 """Filtered backprojection, truncated SVD and zero-filling: scale, alignment, linearity, limits."""
 
-import dataclasses
 import math
 
 import pytest
@@ -158,10 +157,3 @@ def test_zero_filling_keeps_the_data_and_refuses_ray_transforms():
     assert torch.allclose(A(x), y, atol=1e-5)
     with pytest.raises(NotApplicable, match="needs Fourier data"):
         zero_filled.build(problem(operators()["ray"][1]), zero_filled.Settings())
-
-
-def test_search_spaces_name_settings_and_hold_the_defaults():
-    for module in (fbp, tsvd, zero_filled):
-        for method in module.METHODS:
-            fields = {field.name for field in dataclasses.fields(method.settings)}
-            assert set(method.search) <= fields

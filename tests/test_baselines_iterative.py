@@ -206,14 +206,6 @@ def test_methods_use_the_operator_they_are_given(name):
     assert torch.allclose(moved, direct, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_search_spaces_name_settings(name):
-    method = METHODS[name]
-    fields = {field.name for field in dataclasses.fields(method.settings)}
-    assert set(method.search) <= fields
-    assert method.depth is None or method.depth in fields
-
-
 def test_more_iterations_than_it_takes_do_no_harm():
     for A in (mri(), matrix(12, 20)):
         y = noise(A)

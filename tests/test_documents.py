@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from recon_bench import weights
+from recon_bench import templates, weights
 from recon_bench.cli import train
 from recon_bench.cli.command import Command
 from recon_bench.cli.main import main, parser
@@ -15,8 +15,7 @@ from recon_bench.results import load
 from recon_bench.storage import REPOSITORY
 from tests.helpers_results import write_tree
 
-NAMES = ("README.md", "CONTRIBUTING.md", "docs/training.md")
-EXAMPLE = REPOSITORY / "site" / "templates" / "method.py.txt"  # which the front page of the site shows
+NAMES = ("README.md", "CONTRIBUTING.md", "docs/submitting.md", "docs/training.md")
 
 
 def text(name: str) -> str:
@@ -29,9 +28,9 @@ def blocks(name: str, language: str = "") -> list[str]:
     return [code for said, code in found if said == language]
 
 
-def test_the_example_of_a_method_is_the_one_on_the_front_page_and_runs(tmp_path):
+def test_the_example_of_a_method_is_what_new_methods_start_from_and_runs(tmp_path):
     method, _ = blocks("CONTRIBUTING.md", "python")
-    assert method == EXAMPLE.read_text(encoding="utf-8")
+    assert method == templates.text("iterative")
     file = tmp_path / "my_method.py"
     file.write_text(method)
     words = ["run", "--tasks", "ct-shepp-logan-30", "--methods", str(file), "--measurements", "accuracy"]

@@ -9,6 +9,7 @@ from recon_bench import storage
 FLOORS = (  # from the top; what stands on one floor may import each other where it makes no circle of packages
     ("__main__",),
     ("cli",),
+    ("submission",),
     ("training", "run", "site"),
     ("measurements", "tasks"),
     ("tables", "deq", "regulariser"),
@@ -19,7 +20,7 @@ FLOORS = (  # from the top; what stands on one floor may import each other where
     ("data", "operators", "results", "registry"),
     ("measurement", "cache", "headers", "loading"),
     ("task", "identity", "weights"),
-    ("core", "rules", "recipe", "quantised", "names", "processes"),
+    ("core", "rules", "recipe", "quantised", "names", "processes", "templates"),
     ("storage",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

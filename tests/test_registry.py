@@ -1,6 +1,5 @@
 """Names, files and settings."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -45,15 +44,6 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     impostor.write_text(Path(ONE).read_text().replace('name="one"', 'name="fbp"'))
     with pytest.raises(registry.UnknownName, match=r"the name 'fbp' is taken by .*fbp\.py"):
         registry.method(str(impostor))
-
-
-@pytest.mark.parametrize("method", registry.methods().values(), ids=lambda method: method.name)
-def test_every_method_says_what_it_is(method):
-    assert method.title and method.summary and method.reference
-    fields = {field.name for field in dataclasses.fields(method.settings)} if method.settings is not None else set()
-    assert set(method.search) <= fields
-    assert method.depth is None or method.depth in fields
-    assert dataclasses.is_dataclass(method.settings) and type(method.settings).__dataclass_params__.frozen
 
 
 def test_a_learned_method_waits_for_its_weights(monkeypatch, tmp_path):

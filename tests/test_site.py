@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon_bench import registry
+from recon_bench import registry, templates
 from recon_bench.core import Noise, Problem, Samples
 from recon_bench.operators.linear import Matrix
 from recon_bench.results import load, write
@@ -491,7 +491,7 @@ def test_an_interruption_leaves_the_old_site(tmp_path, monkeypatch):
 
 def test_the_example_of_a_method_runs(tmp_path):
     path = tmp_path / "my_method.py"
-    path.write_text((SOURCE / "templates" / "method.py.txt").read_text())
+    path.write_text(templates.text("iterative"))
     method = registry.imported(str(path))
     matrix = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32))
     operator = Matrix(matrix, (2, 2), (12,))

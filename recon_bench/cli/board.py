@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_rules(parser)
     options.add_json(parser)
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="default: every task with results")
+    alone = "without the committed results, which otherwise stand beside those of another folder"
+    parser.add_argument("--alone", action="store_true", help=alone)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--columns", nargs="+", metavar="NAME", help="measured columns to print; default: all")
     shown.add_argument("--images", action="store_true", help="print the raw value of every image instead")
@@ -29,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.tables.board import board, task_names
     from recon_bench.tables.export import board_data
 
-    results = options.results_in(arguments.results)
+    results = (options.results_in if arguments.alone else options.with_committed)(arguments.results)
     names = arguments.tasks or task_names(results, arguments.rules)
     boards = [board(results, name, arguments.rules) for name in names]
     if arguments.images:
@@ -73,6 +75,7 @@ def _table(made: Board, wanted: Sequence[str] | None) -> str:
     rows = []
     for row in plain(made.frame):
         line = {name: row[name] for name in ("rank", "method", "family", "images")}
+        line["mark"] = row["mark"]
         for column in (known[name] for name in wanted or known if name in known):
             line[f"{column.name} {column.unit}".strip()] = printing.value(row, column.name, column.digits, column.unit)
         rows.append({**line, "status": f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]})

@@ -17,6 +17,7 @@ from recon_bench.results import Result, latest
 from recon_bench.results.ledger import chosen_record
 from recon_bench.rules import RULES
 from recon_bench.run import task_cards
+from recon_bench.submission import card as cards
 from recon_bench.tables import export
 from recon_bench.tables.board import ledger, task_names
 from recon_bench.tables.selection import current
@@ -112,6 +113,7 @@ def _method_card(method: Method, results: Sequence[Result]) -> dict[str, Any]:
     card["settings"] = dataclasses.asdict(method.settings) if method.settings is not None else {}
     card["search"] = {name: dataclasses.asdict(space) for name, space in method.search.items()}
     card |= _training(method)
+    card |= {"submission": submitted} if (submitted := cards.read(method)) else {}
     cells = [cell for task in task_names(results) for cell in latest(current(results, task)[0])]
     own = {r.task["name"]: r for r in cells if r.method["name"] == method.name and r.traits["ledger"]}
     card["tuned"] = {

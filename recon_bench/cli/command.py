@@ -1,7 +1,8 @@
 """What a command is, and where commands are found.
 
 Every module of this package is a command that is called like its file and exports a ``COMMAND``; those in SHARED are
-what commands have in common. A new command is a new file.
+what commands have in common. A new command is a new file; ``new_method.py`` is `new-method`, and what is a word of
+Python has an underscore behind it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Command:
 def commands() -> dict[str, Command]:
     """Every command by name, in the order of the help; ValueError where a module of this package exports none."""
     names = sorted(module.name for module in pkgutil.iter_modules(cli.__path__) if module.name not in SHARED)
-    found = {name: _command(name) for name in names}
+    found = {name.strip("_").replace("_", "-"): _command(name) for name in names}
     return dict(sorted(found.items(), key=lambda item: item[1].place))
 
 

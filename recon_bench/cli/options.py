@@ -8,6 +8,9 @@ from pathlib import Path
 
 from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import RULES
+from recon_bench.storage import REPOSITORY
+
+COMMITTED = REPOSITORY / "results"
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +46,23 @@ def folder(root: Path) -> Path:
 
 
 def results_in(root: Path) -> list[Result]:
-    """All results in the folder ``root``; what cannot be read is named on stderr and left out."""
+    """All results in the folder ``root``; what cannot be read is named on stderr and left out.
+
+    Where nothing else was asked for, and the working directory has no results, those that come with the project.
+    """
+    if root == Path("results") and not root.is_dir() and COMMITTED.is_dir():
+        root = COMMITTED
     results, problems = load(folder(root))
     for problem in problems:
         print(f"recon-bench: left out: {problem}", file=sys.stderr)
     return results
+
+
+def with_committed(root: Path) -> list[Result]:
+    """As :func:`results_in`, and beside them the committed ones of the same versions of tasks and rules."""
+    own = results_in(root)
+    if not COMMITTED.is_dir() or any(result.path and result.path.is_relative_to(COMMITTED) for result in own[:1]):
+        return own
+    versions = {(result.task["hash"], result.rules["hash"]) for result in own}
+    committed = load(COMMITTED)[0] if versions else []
+    return own + [result for result in committed if (result.task["hash"], result.rules["hash"]) in versions]

@@ -133,12 +133,8 @@ def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Recor
         ) > DIVERGED:
             yield dataclasses.replace(record, error=f"diverged: values of {size:.0e} times the data range")
             continue
-        truth, x = metrics.magnitude(sample.truth[None]), metrics.magnitude(found.x[None])
-        values = {
-            "psnr": quality.psnr(cell.task, sample.truth, found.x),
-            "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
-            "misfit": quality.misfit(method, found.x, sample.data),
-        }
+        values = quality.similarity(cell.task, sample.truth, found.x)
+        values |= {"misfit": quality.misfit(method, found.x, sample.data)}
         yield dataclasses.replace(record, values=quality.finite(values))
 
 

@@ -3,21 +3,20 @@
 A line is one entry, appended and never changed: the identity of a method's code before and after, the sha256 of its
 weights before and after, and for which kinds of result on which task this holds. "carried" entries translate the
 identities of results that were written when those were digests of bytes; "confirmed" ones hold what `recon-bench
-confirm` ran to know it: each value that was recorded beside the one that the new code gave. A line has a seal, the
-sha256 of the seal before it and of the line's content, so that an entry that was edited or taken out is found.
+confirm` ran to know it: each value that was recorded beside the one that the new code gave. Lines are sealed, as in
+chain.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from recon_bench.storage import locked, replace_file, sha256
+from recon_bench.results import chain
 
 NAME = "confirmations.jsonl"
 WITHIN_DB = 1e-3  # of a PSNR; repeated runs of one code were seen to differ by up to 2e-4
@@ -73,17 +72,8 @@ def read(root: Path) -> list[Entry]:
 
 def append(entries: Iterable[Entry], root: Path) -> None:
     """Add entries at the end of the file of a results folder, whole or not at all. OSError where the disk refuses."""
-    path = root / NAME
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root):
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        text += "\n" * bool(text and not text.endswith("\n"))
-        for entry in entries:
-            short = dataclasses.asdict(entry) | {"compared": [dataclasses.astuple(c) for c in entry.compared]}
-            content = json.dumps({k: v for k, v in short.items() if v}, sort_keys=True, allow_nan=False)
-            text += json.dumps({"seal": sha256((_last_seal(text) + content).encode()), "entry": json.loads(content)})
-            text += "\n"
-        replace_file(path, text.encode())
+    short = (dataclasses.asdict(e) | {"compared": [dataclasses.astuple(c) for c in e.compared]} for e in entries)
+    chain.append(root / NAME, ({name: value for name, value in entry.items() if value} for entry in short))
 
 
 def violations(root: Path) -> Iterator[str]:
@@ -119,27 +109,21 @@ def _reached(start: set[str], links: Sequence[tuple[str, str]]) -> frozenset[str
     return frozenset(found)
 
 
-def _last_seal(text: str) -> str:
-    lines = text.splitlines()
-    return str(json.loads(lines[-1])["seal"]) if lines else ""
-
-
 def _lines(path: Path) -> Iterator[tuple[int, Entry | None, str | None]]:
     """Number, entry and problem of each line."""
-    seal, known = "", set[tuple[str, str, str, str]]()
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    known = set[tuple[str, str, str, str]]()
+    for number, data, problem in chain.lines(path):
         try:
-            data = json.loads(line)
-            compared = [Compared(*values) for values in data["entry"].get("compared", ())]
-            entry = Entry(**data["entry"] | {"compared": compared})
-            expected = sha256((seal + json.dumps(data["entry"], sort_keys=True, allow_nan=False)).encode())
-            seal, problem = data["seal"], _problem(entry, known)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            yield number, None, f"is no entry ({type(error).__name__}: {error}); restore the file from git"
+            if data is None:
+                yield number, None, problem
+                return
+            entry = Entry(**data | {"compared": [Compared(*values) for values in data.get("compared", ())]})
+            against = _problem(entry, known)
+        except (ValueError, TypeError, AttributeError) as error:
+            yield number, None, chain.no_entry(error)
             return
         known |= {(entry.task, entry.method, entry.new, kind) for kind in entry.kinds}
-        yield number, entry, problem if seal == expected else "was changed, or a line before it was taken out"
+        yield number, entry, problem or against
 
 
 def _problem(entry: Entry, known: Container[tuple[str, str, str, str]]) -> str | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recon_bench.results import confirmations
+from recon_bench.results import confirmations, marks
 from recon_bench.results.traits import BEFORE, TRAITS
 from recon_bench.storage import sha256
 
@@ -21,7 +21,8 @@ Json = Mapping[str, Any]
 class Result:
     """One result file; fields and nesting are those of schema.json, ``path`` is where it was read.
 
-    ``confirmed``: what the folder it was read from says of code and weights that it also stands for.
+    ``confirmed``: what the folder it was read from says of code and weights that it also stands for; ``mark``: what it
+    says of who vouches for it.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Result:
     schema: int = 1
     path: Path | None = field(default=None, compare=False)
     confirmed: Sequence[confirmations.Entry] = field(default=(), compare=False, repr=False)
+    mark: str = field(default=marks.REPORTED, compare=False)
 
     @cached_property
     def stem(self) -> str:
@@ -88,7 +90,7 @@ class Result:
         return {"schema": self.schema, **{name: getattr(self, name) for name in CONTENT}}
 
 
-CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path", "confirmed"))
+CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path", "confirmed", "mark"))
 
 
 def latest(results: Iterable[Result]) -> list[Result]:

@@ -38,12 +38,14 @@ def score(
         if found.x is None:
             yield dataclasses.replace(blank[index], error=found.error)
             continue
-        x, truth = metrics.magnitude(found.x[None]), metrics.magnitude(sample.truth[None])
-        values = {
-            "psnr": psnr(cell.task, sample.truth, found.x),
-            "ssim": float(metrics.ssim(truth, x, cell.task.data_range, cell.task.ssim)),
-        }
+        values = similarity(cell.task, sample.truth, found.x)
         yield dataclasses.replace(blank[index], values=finite(values), note=found.note)
+
+
+def similarity(task: Task, truth: Tensor, x: Tensor) -> dict[str, float]:
+    """``psnr`` in dB and ``ssim`` of one image ``x`` (*domain_shape), compared by magnitude, as the task wants them."""
+    both = metrics.magnitude(truth[None]), metrics.magnitude(x[None])
+    return {"psnr": psnr(task, truth, x), "ssim": float(metrics.ssim(*both, task.data_range, task.ssim))}
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:

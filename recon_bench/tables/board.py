@@ -29,7 +29,7 @@ from recon_bench.tables.selection import current, machine_notes, same_machine
 from recon_bench.tables.statistics import Interval, interval, ranks
 
 RANKING_METRIC = "psnr"
-FIXED = ("rank", "method", "title", "family", "status", "reason", "notes", "images")
+FIXED = ("rank", "method", "title", "family", "mark", "status", "reason", "notes", "images")
 UNRANKED = ("partial", "timeout", "failed", "not-applicable", "not measured")
 
 
@@ -208,7 +208,12 @@ def _head(
     status = "partial" if problem else scored.status if scored else "not measured"
     reason = problem or (scored.reason if scored else f"there is no result of the kind {RANKING_KIND!r}")
     row: dict[str, Any] = {"rank": rank, "method": header["name"], "title": header["title"], "family": header["family"]}
-    row |= {"status": status, "reason": reason or "", "notes": "; ".join([*_row_notes(own), *notes])}
+    row |= {
+        "mark": scored.mark if scored else "",
+        "status": status,
+        "reason": reason or "",
+        "notes": "; ".join([*_row_notes(own), *notes]),
+    }
     row["images"] = len(scalars(scored, RANKING_METRIC)) if scored else 0
     return row
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from recon_bench.results.marks import REFERENCE
 from recon_bench.site.charts import curve_figures, speed_accuracy
 from recon_bench.site.downloads import DOWNLOADS
 from recon_bench.site.model import Site, board_column
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.tables.board import Board
+
+VOUCHED = (
+    " Self-reported rows were measured by who submitted them, reproduced ones held when somebody else ran them again; "
+    "all others were measured by this project."
+)
 
 
 def content(site: Site, here: str, board: Board) -> dict[str, Any]:
@@ -25,7 +31,7 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
         "remarks": board.notes,
         "caption": f"Means over {board.frame['images'].max()} test images with {confidence:.0f} % bootstrap intervals; "
         "times are medians of repeats. Ranked by PSNR; “=” marks methods that share a rank because their paired "
-        "difference is not significant.",
+        "difference is not significant." + VOUCHED * bool({*board.frame["mark"]} - {"", REFERENCE}),
         "versions": f"Task version {board.version} ({board.hash}), {board.rules['name']} rules version "
         f"{board.rules['version']} ({board.rules['hash']}). Results of other versions are not mixed in.",
         "files": file_names(site.stem(board)),

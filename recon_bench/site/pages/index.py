@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from recon_bench import templates
 from recon_bench.results import Result
-from recon_bench.site.model import SOURCE, Site
+from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import card_pictures, leader
 from recon_bench.site.text import fixed
@@ -16,7 +17,7 @@ from recon_bench.tables.board import Board
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """Cards of the tasks, what could not be used, and the example of a method."""
-    example = (SOURCE / "templates" / "method.py.txt").read_text(encoding="utf-8")
+    example = templates.text("iterative")
     return {"cards": [card(site, board) for board in site.main()], "problems": site.problems, "example": example}
 
 

@@ -1,0 +1,1 @@
+"""From a file of one's own to the board: a template, a trial, and what a submission is made of."""
