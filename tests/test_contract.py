@@ -58,7 +58,7 @@ def test_every_baseline_honours_the_contract(method):
 def test_what_new_methods_start_from_honours_it(kind, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(templates.text(kind, "just-mine"))
-    method = registry.method(str(file))
+    method = registry.imported(str(file))
     assert (method.name, method.title) == ("just-mine", "Just mine")
     assert not [finding for finding in findings(method) if finding.failed]
 
