@@ -83,7 +83,7 @@ def exact(y, A):
 
 def blurred(y, A):
     x = A.adjoint(y)
-    return torch.from_numpy(np.stack([ndimage.gaussian_filter(image, 2.0) for image in x.abs().numpy()]))
+    return torch.from_numpy(np.stack([ndimage.gaussian_filter(image, 2.0) for image in x.abs().numpy()])).to(A.dtype)
 
 
 def test_an_exact_inverse_recovers_all_of_everything_and_makes_up_nothing():
