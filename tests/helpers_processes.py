@@ -17,7 +17,7 @@ def marked(mark: str) -> list[str]:
     return found
 
 
-def left_over(mark: str, seconds: float = 15.0) -> list[str]:
+def left_over(mark: str, seconds: float = 60.0) -> list[str]:
     """Those that are still there after a while."""
     until = time.monotonic() + seconds
     while (found := marked(mark)) and time.monotonic() < until:

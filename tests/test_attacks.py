@@ -158,6 +158,6 @@ def test_a_run_into_a_pipe_ends_and_leaves_nothing(tmp_path):
     name, _, value = mark.partition("=")
     environment = os.environ | {"PYTHONPATH": str(root), name: value}
     command = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "results"), str(tmp_path / "tally")]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=120, check=True)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=300, check=True)
     assert b"1 cells to run" in done.stdout and len(list((tmp_path / "tally").iterdir())) > 1
     assert left_over(mark) == []

@@ -81,7 +81,7 @@ def exact(y, A):
 
 def blurred(y, A):
     x = A.adjoint(y)
-    return torch.from_numpy(np.stack([ndimage.gaussian_filter(image, 2.0) for image in x.abs().numpy()]))
+    return torch.from_numpy(np.stack([ndimage.gaussian_filter(image, 2.0) for image in x.abs().numpy()])).to(A.dtype)
 
 
 def test_an_exact_inverse_recovers_all_of_everything_and_makes_up_nothing():
@@ -103,7 +103,7 @@ def test_who_blurs_loses_small_discs_before_large_ones_and_who_sees_nothing_reco
     of_size = [found[f"recovered_low_{size}"] for size in PROTOCOL.diameters]
     assert of_size == sorted(of_size) and of_size[0] < 0.5 < of_size[-1] < 1
     assert found["modulation_1"] < found["modulation_3"] < 0.9 and found["text"] < 0.9
-    constant = means(measured(lambda y, A: torch.full((len(y), SIZE, SIZE), 0.7)))
+    constant = means(measured(lambda y, A: torch.full((len(y), SIZE, SIZE), 0.7, dtype=A.dtype)))
     assert constant.pop("invented") == pytest.approx(20, abs=0.01)  # 0.7 where 0.5 is, of a data range of 1
     assert constant == dict.fromkeys(constant, 0.0)
 
