@@ -9,9 +9,9 @@ from recon_bench import storage
 FLOORS = (  # from the top; what stands on one floor may import each other where it makes no circle of packages
     ("__main__",),
     ("cli",),
-    ("training", "run", "site"),
+    ("training", "run", "site", "measured"),
     ("measurements", "tasks"),
-    ("tables", "deq", "regulariser", "repeating"),
+    ("tables", "deq", "regulariser", "repeating", "adapters"),
     ("learned",),
     ("scoring", "implicit"),
     ("solvers", "fixed_point"),
