@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from recon_bench.results import Result, ResultError, load
@@ -48,3 +49,11 @@ def results_in(root: Path) -> list[Result]:
     for problem in problems:
         print(f"recon-bench: left out: {problem}", file=sys.stderr)
     return results
+
+
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """`["depth=5"]` as `{"depth": "5"}`; ValueError for another form."""
+    for text in given:
+        if not all(text.partition("=")[::2]):
+            raise ValueError(f"expected NAME=VALUE, as in depth=5, got {text!r}")
+    return dict(text.split("=", 1) for text in given)

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from recon_bench.cli import options
@@ -70,22 +69,14 @@ def _what(arguments: argparse.Namespace) -> dict[str, Any]:
     method, task = registry.method(arguments.method), registry.task(arguments.task)
     if reason := task.missing():
         raise ValueError(reason)
-    changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
-    chosen = _pairs(arguments.set)
+    changes = {} if method.recipe is None else registry.converted(method.recipe, options.pairs(arguments.recipe), "recipe")
+    chosen = options.pairs(arguments.set)
     if "seed" in chosen:
         raise ValueError("the seed of a training is given with --seed, not with --set")
     settings = registry.with_settings(method, chosen)
     if method.network is not None:
         settings = dataclasses.replace(settings, seed=arguments.seed)
     return {"method": method, "task": task, "settings": settings, "changes": changes}
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    """`["depth=5"]` as `{"depth": "5"}`."""
-    for text in given:
-        if not all(text.partition("=")[::2]):
-            raise ValueError(f"expected NAME=VALUE, as in depth=5, got {text!r}")
-    return dict(text.split("=", 1) for text in given)
 
 
 COMMAND = Command("train a learned method, keep its weights and training card", add_arguments, run, place=8)
