@@ -20,12 +20,14 @@ from recon_bench.core import Method, NotApplicable, Operator, Problem, Reconstru
 from recon_bench.recipe import Recipe
 from recon_bench.storage import sha256
 
+RECIPE = Recipe(steps=10_000, batch=4)
+
 
 def as_method(
     name: str,
     function: Callable[..., nn.Module],
     start: Sequence[Method],
-    recipe: Recipe = Recipe(steps=10_000, batch=4),
+    recipe: Recipe = RECIPE,
     **facts: Any,
 ) -> Method:
     """The method ``name`` whose network is ``function(channels, **settings)``, trained by `recon-bench train`.
@@ -70,7 +72,9 @@ def read(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise half a dozen types for a damaged file
-        raise NotApplicable(f"{path}: expected the state of a network, by torch.save or safetensors ({error})") from error
+        raise NotApplicable(
+            f"{path}: expected the state of a network, by torch.save or safetensors ({error})"
+        ) from error
     return found.get("state_dict", found)
 
 

@@ -1,4 +1,4 @@
-"""PyLops, and with it PyProximal: operators of ours as theirs. The way back is that of SciPy (``scipy.as_operator``)."""
+"""PyLops, and with it PyProximal: operators of ours as theirs. The way back is ``scipy.as_operator``."""
 
 from __future__ import annotations
 

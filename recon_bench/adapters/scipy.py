@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_bench.adapters import functions
-from recon_bench.core import Method, Operator, Problem, Reconstructor
+from recon_bench.core import Method, Operator, Reconstructor
 from recon_bench.operators import FunctionOperator
 
 Solve = Callable[[Any, NDArray], NDArray]

@@ -36,6 +36,15 @@ def check_device(name: str) -> None:
         raise ValueError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
 
 
+def task_name(name: str) -> str:
+    """The name of a task that is asked for by its name or its file, as results have it; ValueError as of a registry."""
+    if ".py" not in name:
+        return name
+    from recon_bench import registry
+
+    return registry.task(name).name
+
+
 def folder(root: Path) -> Path:
     """``root``; raises :class:`ResultError` where it is no folder."""
     if not root.is_dir():

@@ -15,7 +15,7 @@ from recon_bench.cli.command import Command
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("method", help="name or path of a Python file")
-    parser.add_argument("--task", required=True, metavar="NAME")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a name or a Python file")
     parser.add_argument("--steps", type=int, default=0, help="the budget; default: the recipe's, or --minutes alone")
     parser.add_argument(
         "--minutes", type=float, default=0.0, help="the budget, or with --steps the end of this session"
@@ -69,7 +69,9 @@ def _what(arguments: argparse.Namespace) -> dict[str, Any]:
     method, task = registry.method(arguments.method), registry.task(arguments.task)
     if reason := task.missing():
         raise ValueError(reason)
-    changes = {} if method.recipe is None else registry.converted(method.recipe, options.pairs(arguments.recipe), "recipe")
+    changes = (
+        {} if method.recipe is None else registry.converted(method.recipe, options.pairs(arguments.recipe), "recipe")
+    )
     chosen = options.pairs(arguments.set)
     if "seed" in chosen:
         raise ValueError("the seed of a training is given with --seed, not with --set")

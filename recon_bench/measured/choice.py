@@ -13,7 +13,7 @@ EVALUATIONS = 12
 
 @dataclass(frozen=True)
 class Fit:
-    """Of a reconstruction x of data y: ``misfit`` |A x - y|, and ``roughness`` |grad x|, both l2 norms."""
+    """Of a reconstruction x of data y: ``misfit``, |A x - y| in l2, and ``roughness``, its total variation."""
 
     misfit: float
     roughness: float
@@ -60,7 +60,7 @@ def discrepancy(fit: Try, space: Log, noise: float) -> Choice:
 
 
 def l_curve(fit: Try, space: Log) -> Choice:
-    """The corner of the curve of log |grad x| over log |A x - y|, where its curvature is largest.
+    """The corner of the curve of the logarithms of roughness over misfit, where its curvature is largest.
 
     Hansen 1992, doi:10.1137/1034115. The curvature is that of the circle through three neighbouring points (Cultrera &
     Callegaro 2020, doi:10.1088/2633-1357/abad0d), of EVALUATIONS points evenly spaced in the logarithm.

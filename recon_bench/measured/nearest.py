@@ -73,4 +73,3 @@ def trained(method: Method, settings: Any) -> list[str]:
     """The tasks that a learned method has weights for."""
     tasks = {facts["task"] for facts in weights.registry().values() if facts["method"] == method.name}
     return [task for task in sorted(tasks) if weights.taken(method.name, task, settings, method.settings)]
-

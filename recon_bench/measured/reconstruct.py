@@ -127,8 +127,7 @@ def _chosen(
 
     def fit(value: float) -> Fit:
         images, _ = _run(build({**given, name: _typed(space, value)}), scan)
-        rough = torch.stack([torch.linalg.vector_norm(images.diff(dim=dim)) for dim in (-2, -1)])
-        return Fit(float(torch.linalg.vector_norm(_missed(scan, images))), float(torch.linalg.vector_norm(rough)))
+        return Fit(float(torch.linalg.vector_norm(_missed(scan, images))), total_variation(images))
 
     if taken == "l-curve":
         found = choice.l_curve(fit, space)
@@ -136,6 +135,12 @@ def _chosen(
         assert noise is not None
         found = choice.discrepancy(fit, space, float(torch.linalg.vector_norm(noise)))
     return {name: _typed(space, found.value)}, found.why
+
+
+def total_variation(images: Tensor) -> float:
+    """The sum of the lengths of all gradients in images (n, rows, columns)."""
+    down, right = images.diff(dim=-2)[..., :-1], images.diff(dim=-1)[..., :-1, :]
+    return float(torch.hypot(down.abs(), right.abs()).sum())
 
 
 def _typed(space: Log, value: float) -> float:
@@ -161,9 +166,9 @@ def _run(reconstructor: Reconstructor, scan: Scan) -> tuple[Tensor, list[str]]:
 def _missed(scan: Scan, images: Tensor) -> Tensor:
     """|A x - y| of each image (n,)."""
     A = scan.operator
-    return torch.stack([
-        torch.linalg.vector_norm(A(x[None].to(A.device, A.dtype))[0].cpu() - y) for x, y in zip(images, scan.data)
-    ])
+    return torch.stack(
+        [torch.linalg.vector_norm(A(x[None].to(A.device, A.dtype))[0].cpu() - y) for x, y in zip(images, scan.data)]
+    )
 
 
 def _noise(scan: Scan) -> Tensor | None:

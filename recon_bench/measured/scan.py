@@ -156,12 +156,12 @@ def _fourier(
 
     def back(y: Tensor) -> Tensor:
         k = y.new_zeros(len(y), rows, width)
-        k[:, kept] = y
+        k[:, kept] = y[:, 0]
         return whole.adjoint(k)
 
     measured = int(mask.sum())
     operator = FunctionOperator(
-        (rows, width), (measured,), lambda x: whole(x)[:, kept], back, device, torch.complex64
+        (rows, width), (1, measured), lambda x: whole(x)[:, kept], back, device, torch.complex64
     )
     return operator, values[..., mask]
 

@@ -42,7 +42,9 @@ class FanBeam:
     pixel: float = 1.0
 
     def __post_init__(self) -> None:
-        same = ParallelBeam(self.size, self.angles, self.bins, self.spacing, self.shift, self.pixel)  # which checks them
+        same = ParallelBeam(
+            self.size, self.angles, self.bins, self.spacing, self.shift, self.pixel
+        )  # which checks them
         for name, value in asdict(same).items():
             object.__setattr__(self, name, value)
         corner = self.size * self.pixel / math.sqrt(2)
