@@ -173,7 +173,7 @@ def _missed(scan: Scan, images: Tensor) -> Tensor:
 
 def _noise(scan: Scan) -> Tensor | None:
     """The expected norm of the noise in the data of each image (n,); None where it is not known."""
-    return scan.noise and noise_norm(scan.noise, scan.data, len(scan.operator.range_shape))
+    return None if scan.noise is None else noise_norm(scan.noise, scan.data, len(scan.operator.range_shape))
 
 
 def _data_range(scan: Scan) -> float:

@@ -120,8 +120,9 @@ def matrix(g: FanBeam, dtype: torch.dtype) -> scipy.sparse.csr_array:
     shape = (len(g.angles) * g.bins, g.size**2)
 
     def build() -> dict[str, Tensor]:
-        parts = (_joseph(g, *(x[i : i + g.bins] for x in rays(g)), dtype) for i in range(0, shape[0], g.bins))
-        found = scipy.sparse.vstack(list(parts), format="csr")
+        phi, s = rays(g)
+        views = (slice(i, i + g.bins) for i in range(0, shape[0], g.bins))
+        found = scipy.sparse.vstack([_joseph(g, phi[view], s[view], dtype) for view in views], format="csr")
         return {name: torch.from_numpy(getattr(found, name)) for name in csr.PARTS}
 
     estimate = 2 * shape[0] * g.size
