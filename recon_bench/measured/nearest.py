@@ -11,14 +11,14 @@ import torch
 
 from recon_bench import registry, weights
 from recon_bench.core import Method, Operator
-from recon_bench.operators import ParallelBeam
+from recon_bench.operators import FanBeam, ParallelBeam
 from recon_bench.results import RANKING_KIND, Result, started
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """What makes two scans alike: complex or not, ``pixels`` along a side, and how many of them for each view or for
-    each measured column.
+    """What makes two scans alike, also in ``words``: complex or not, ``pixels`` along a side, and how many of them there
+    are for a view, or for a point of k-space.
     """
 
     complex: bool
@@ -35,23 +35,27 @@ class Sampling:
 
 
 def sampling(A: Operator) -> Sampling:
-    """Of an operator: a ray transform's (views, bins), or k-space."""
+    """Of an operator: of rays, with data (views, bins), or of k-space."""
+    if (g := getattr(A, "geometry", None)) is not None:
+        return of_rays(g)
     pixels, size = max(A.domain_shape), " x ".join(map(str, A.domain_shape))
-    if not A.dtype.is_complex:
-        views = A.range_shape[0]
-        return Sampling(False, pixels, pixels / views, f"{size} pixels from {views} views")
     times = math.prod(A.domain_shape) / math.prod(A.range_shape)
-    return Sampling(True, pixels, times, f"{size} pixels from one in {times:.3g} points of k-space")
+    return Sampling(A.dtype.is_complex, pixels, times, f"{size} pixels from one in {times:.3g} as many data")
+
+
+def of_rays(g: ParallelBeam | FanBeam) -> Sampling:
+    """Of a ray transform, which need not be made for it: that of a large image takes seconds."""
+    views, degrees = len(g.angles), round(math.degrees(max(g.angles) - min(g.angles)))
+    beam = "a fan beam" if isinstance(g, FanBeam) else "a parallel beam"
+    words = f"{g.size} x {g.size} pixels from {views} views over {degrees} degrees of {beam}"
+    return Sampling(False, g.size, g.size / views, words)
 
 
 def of_task(name: str) -> Sampling:
-    """Of a task. A ray transform is not made for it: that of a large image takes seconds."""
+    """Of a task."""
     make = registry.task(name).make_operator
     g = next((given for given in getattr(make, "args", ()) if isinstance(given, ParallelBeam)), None)
-    if g is None:
-        return sampling(make(torch.device("cpu"), torch.float32))
-    views = len(g.angles)
-    return Sampling(False, g.size, g.size / views, f"{g.size} x {g.size} pixels from {views} views")
+    return sampling(make(torch.device("cpu"), torch.float32)) if g is None else of_rays(g)
 
 
 def nearest(scan: Sampling, names: Iterable[str]) -> str | None:

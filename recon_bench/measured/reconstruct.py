@@ -64,10 +64,10 @@ def reconstruct(
     ended = time.perf_counter()
     missed = _missed(scan, images)
     size = torch.linalg.vector_norm(scan.data.flatten(1), dim=1)
-    noise = _noise(scan)
+    noise, used = _noise(scan), registry.with_settings(method, {**chosen, **(given or {})})
     return Reconstructed(
         images=images,
-        settings=dataclasses.asdict(registry.with_settings(method, {**chosen, **(given or {})})),
+        settings={} if used is None else dataclasses.asdict(used),
         why=why,
         misfit=(missed / size).tolist(),
         times_noise=None if noise is None else (missed / noise).tolist(),
@@ -108,10 +108,11 @@ def _chosen(
         axis = None
     tuned = nearest.tuned(method, results)
     task = nearest.nearest(nearest.sampling(scan.operator), tuned)
+    one = "a method with one setting to choose" if axis is None else ""
     lacking = {
-        "discrepancy": "a method with one setting to choose and a noise that is known" if None in (axis, noise) else "",
+        "discrepancy": one or ("a noise that is known, in the geometry's file" if noise is None else ""),
         "nearest": "tuned settings of the method on a task of this kind, in --results" if task is None else "",
-        "l-curve": "a method with one setting to choose" if axis is None else "",
+        "l-curve": one,
         "default": "",
     }
     order = ("discrepancy", "nearest", "l-curve", "default") if rule == "auto" else (rule,)
