@@ -17,8 +17,8 @@ from recon_bench.results import RANKING_KIND, Result, started
 
 @dataclass(frozen=True)
 class Sampling:
-    """What makes two scans alike, also in ``words``: complex or not, ``pixels`` along a side, and how many of them there
-    are for a view, or for a point of k-space.
+    """What makes two scans alike, also in ``words``: complex or not, ``pixels`` along a side, and how many of them
+    there are for a view, or for a point of k-space.
     """
 
     complex: bool
