@@ -43,7 +43,7 @@ def as_odl(A: Operator) -> Any:
     dtype = "complex64" if A.dtype.is_complex else "float32"
     spaces = [odl.tensor_space(shape, dtype=dtype) for shape in (A.domain_shape, A.range_shape)]
 
-    class Direction(odl.Operator):
+    class Direction(odl.Operator):  # type: ignore[name-defined]
         def __init__(self, forward: bool) -> None:
             super().__init__(*(spaces if forward else spaces[::-1]), linear=True)
             self.forward, self.operator = forward, A
