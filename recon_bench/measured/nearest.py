@@ -40,7 +40,8 @@ def sampling(A: Operator) -> Sampling:
         return of_rays(g)
     pixels, size = max(A.domain_shape), " x ".join(map(str, A.domain_shape))
     times = math.prod(A.domain_shape) / math.prod(A.range_shape)
-    return Sampling(A.dtype.is_complex, pixels, times, f"{size} pixels from one in {times:.3g} as many data")
+    of = "k-space" if A.dtype.is_complex else "as many data"
+    return Sampling(A.dtype.is_complex, pixels, times, f"{size} pixels from {1 / times:.3g} of {of}")
 
 
 def of_rays(g: ParallelBeam | FanBeam) -> Sampling:
