@@ -102,8 +102,6 @@ check: .venv/dev  ## lint, types, and every committed result file against the sc
 	$(BIN)/recon-bench check
 
 perf: .venv/dev  ## compare our operators with ASTRA, scikit-image and deepinv, as ratios in one run
-	-$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt einops natsort requests torchmetrics \
-	  && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps deepinv  # with its needs it would replace torch
 	$(BIN)/pytest tests/perf --benchmark-only
 
 asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/

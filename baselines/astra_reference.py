@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from baselines.fbp import FILTERS, ray_geometry, view_weights
 from baselines.skimage_reference import each_image, resample
+from recon_bench.adapters.astra import import_astra, projection
 from recon_bench.core import Choice, Log, Method, NotApplicable, Operator, Problem, Reconstructor
 from recon_bench.operators import ParallelBeam
 
@@ -36,25 +36,6 @@ class SirtSettings:
     """``iterations``: the regularisation."""
 
     iterations: int = 50
-
-
-def import_astra() -> ModuleType:
-    """The astra module, or NotApplicable with what to do."""
-    try:
-        import astra
-    except ImportError as error:
-        raise NotApplicable("ASTRA is not installed: pip install recon-bench[astra]") from error
-    return astra
-
-
-def projection(astra: ModuleType, g: ParallelBeam) -> Any:
-    """ASTRA's geometry of the detector and views."""
-    angles = np.array(g.angles)
-    if g.shift == 0:
-        return astra.create_proj_geom("parallel", g.spacing, g.bins, angles)
-    cos, sin = np.cos(angles), np.sin(angles)
-    vectors = [sin, -cos, g.shift * cos, g.shift * sin, g.spacing * cos, g.spacing * sin]
-    return astra.create_proj_geom("parallel_vec", g.bins, np.stack(vectors, 1))
 
 
 def run(g: ParallelBeam, y: NDArray, algorithm: str, options: dict[str, Any], iterations: int) -> NDArray:

@@ -22,7 +22,7 @@ from typing import Any
 
 from recon_bench.storage import REPOSITORY, digest
 
-NUMERICAL = ("solvers", "fixed_point", "implicit", "deq", "regulariser", "learned", "operators")
+NUMERICAL = ("solvers", "fixed_point", "implicit", "deq", "regulariser", "learned", "operators", "adapters")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _SCOPES = (*_FUNCTIONS, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _SILENT = ("ctx", "kind", "returns", "type_comment", "type_params")  # fields of a tree that change nothing

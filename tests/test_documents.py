@@ -5,17 +5,27 @@ import shlex
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+import torch
 
 from recon_bench import templates, weights
 from recon_bench.cli import train
 from recon_bench.cli.command import Command
 from recon_bench.cli.main import main, parser
+from recon_bench.measured import scan
 from recon_bench.results import load
 from recon_bench.storage import REPOSITORY
 from tests.helpers_results import write_tree
 
-NAMES = ("README.md", "CONTRIBUTING.md", "docs/submitting.md", "docs/training.md")
+NAMES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/submitting.md",
+    "docs/training.md",
+    "docs/adapters.md",
+    "docs/own-data.md",
+)
 
 
 def text(name: str) -> str:
@@ -49,6 +59,26 @@ def test_the_example_of_a_command_runs(tmp_path, capsys):
     words = parser().parse_args(["check", "--results", str(root)])
     assert found["COMMAND"].run(words) == 0
     assert int(capsys.readouterr().out) == len(load(root)[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [("docs/adapters.md", "methods/deepinv_tv.py"), ("docs/own-data.md", "tasks/scans.py")],
+)
+def test_the_example_of_a_document_is_the_file_that_the_tests_run(name, example):
+    [code] = blocks(name, "python")
+    assert code == text(f"examples/{example}")
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_examples_of_geometries_are_understood(number, tmp_path):
+    told = blocks("docs/own-data.md", "toml")[number]
+    (tmp_path / "g.toml").write_text(told)
+    np.savetxt(tmp_path / "angles.txt", np.arange(0, 360, 3))
+    data = [np.zeros((180, 300), "f4"), np.zeros((120, 60), "f4"), np.zeros((2, 32, 32), "c8")][number]
+    np.save(tmp_path / "y.npy", data)
+    found = scan.read(tmp_path / "y.npy", tmp_path / "g.toml", torch.device("cpu"))
+    assert len(found.data) == (2 if number == 2 else 1) and found.coils == (number == 2)
 
 
 @pytest.mark.parametrize("name", NAMES)

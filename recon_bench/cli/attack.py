@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_results(parser)
     options.add_json(parser)
     parser.add_argument("method", metavar="METHOD", help="a name or a Python file")
-    parser.add_argument("--task", required=True, metavar="NAME")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a name or a Python file")
     parser.add_argument("--perturbation", required=True, type=Path, metavar="FILE.npz", help="an array for each image")
 
 

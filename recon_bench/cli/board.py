@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_results(parser)
     options.add_rules(parser)
     options.add_json(parser)
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="default: every task with results")
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="names or files; default: every task with results")
     alone = "without the committed results, which otherwise stand beside those of another folder"
     parser.add_argument("--alone", action="store_true", help=alone)
     shown = parser.add_mutually_exclusive_group()
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.tables.export import board_data
 
     results = (options.results_in if arguments.alone else options.with_committed)(arguments.results)
-    names = arguments.tasks or task_names(results, arguments.rules)
+    names = [*map(options.task_name, arguments.tasks)] or task_names(results, arguments.rules)
     boards = [board(results, name, arguments.rules) for name in names]
     if arguments.images:
         _print_images(boards, arguments.json)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from recon_bench import registry, weights
@@ -55,7 +56,9 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
         return _task_card(registry.task(name))
     if name in registry.measurements():
         return _measurement_card(registry.measurement(name))
-    if name in registry.methods() or ".py" in name:
+    if _is_task_file(name):
+        return _task_card(registry.task(name))
+    if name in registry.methods() or registry.is_path(name):
         return _method_card(registry.method(name), results)
     if name in RULES:
         return {**dataclasses.asdict(RULES[name]), "hash": RULES[name].hash}
@@ -64,6 +67,12 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
     known = [*registry.tasks(), *registry.methods(), *registry.measurements(), *RULES, *weights.registry()]
     nouns = "tasks|methods|measurements|rules|weights"
     raise ValueError(f"nothing is called {name!r}; {hint(name, known)}`recon-bench list {nouns}` lists all")
+
+
+def _is_task_file(name: str) -> bool:
+    """Whether ``name`` is a file that exports tasks, which is read and not run: it may be one of methods."""
+    path = Path(name.partition(":")[0])
+    return registry.is_path(name) and path.is_file() and "\nTASKS" in path.read_text(encoding="utf-8")
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

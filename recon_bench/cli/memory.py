@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_rules(parser)
     options.add_json(parser)
     parser.add_argument("--against", choices=("depth", "size"), default="depth", help="what it grows with (depth)")
-    parser.add_argument("task", metavar="TASK")
+    parser.add_argument("task", metavar="TASK", help="a name or a file")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,9 +24,10 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.tables import growth
 
     axis = {axis.key: axis for axis in (growth.DEPTH, growth.SIZE)}[arguments.against]
-    found = growth.rows(options.results_in(arguments.results), arguments.task, arguments.rules, axis)
+    task = options.task_name(arguments.task)
+    found = growth.rows(options.results_in(arguments.results), task, arguments.rules, axis)
     if not found:
-        said = f"no results of the kind {axis.kind} for the task {arguments.task} under the rules {arguments.rules}"
+        said = f"no results of the kind {axis.kind} for the task {task} under the rules {arguments.rules}"
         raise ValueError(f"{said}: recon-bench run --measurements {axis.kind}")
     rows = [_row(row) for row in found]
     printing.print_rows(rows if arguments.json else [_formatted(row) for row in rows], arguments.json)

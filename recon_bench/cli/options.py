@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from recon_bench.results import Result, ResultError, load
@@ -38,6 +39,15 @@ def check_device(name: str) -> None:
         raise ValueError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
 
 
+def task_name(name: str) -> str:
+    """The name of a task that is asked for by its name or its file, as results have it; ValueError as of a registry."""
+    if ".py" not in name:
+        return name
+    from recon_bench import registry
+
+    return registry.task(name).name
+
+
 def folder(root: Path) -> Path:
     """``root``; raises :class:`ResultError` where it is no folder."""
     if not root.is_dir():
@@ -66,3 +76,11 @@ def with_committed(root: Path) -> list[Result]:
     versions = {(result.task["hash"], result.rules["hash"]) for result in own}
     committed = load(COMMITTED)[0] if versions else []
     return own + [result for result in committed if (result.task["hash"], result.rules["hash"]) in versions]
+
+
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """`["depth=5"]` as `{"depth": "5"}`; ValueError for another form."""
+    for text in given:
+        if not all(text.partition("=")[::2]):
+            raise ValueError(f"expected NAME=VALUE, as in depth=5, got {text!r}")
+    return dict(text.split("=", 1) for text in given)

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from recon_bench.cli import options
@@ -16,7 +15,7 @@ from recon_bench.cli.command import Command
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("method", help="name or path of a Python file")
-    parser.add_argument("--task", required=True, metavar="NAME")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a name or a Python file")
     parser.add_argument("--steps", type=int, default=0, help="the budget; default: the recipe's, or --minutes alone")
     parser.add_argument(
         "--minutes", type=float, default=0.0, help="the budget, or with --steps the end of this session"
@@ -70,22 +69,16 @@ def _what(arguments: argparse.Namespace) -> dict[str, Any]:
     method, task = registry.imported(arguments.method), registry.task(arguments.task)
     if reason := task.missing():
         raise ValueError(reason)
-    changes = {} if method.recipe is None else registry.converted(method.recipe, _pairs(arguments.recipe), "recipe")
-    chosen = _pairs(arguments.set)
+    changes = (
+        {} if method.recipe is None else registry.converted(method.recipe, options.pairs(arguments.recipe), "recipe")
+    )
+    chosen = options.pairs(arguments.set)
     if "seed" in chosen:
         raise ValueError("the seed of a training is given with --seed, not with --set")
     settings = registry.with_settings(method, chosen)
     if method.network is not None:
         settings = dataclasses.replace(settings, seed=arguments.seed)
     return {"method": method, "task": task, "settings": settings, "changes": changes}
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    """`["depth=5"]` as `{"depth": "5"}`."""
-    for text in given:
-        if not all(text.partition("=")[::2]):
-            raise ValueError(f"expected NAME=VALUE, as in depth=5, got {text!r}")
-    return dict(text.split("=", 1) for text in given)
 
 
 COMMAND = Command("train a learned method, keep its weights and training card", add_arguments, run, place=8)

@@ -1,7 +1,8 @@
-"""Operators given outright: the identity (denoising) and a small explicit matrix. For tests and toy problems."""
+"""Operators given outright: the identity (denoising), a small explicit matrix, and a pair of functions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -94,3 +95,39 @@ class Matrix:
 
     def _multiply_adjoint(self, y: Tensor) -> Tensor:
         return y.reshape(len(y), -1) @ self.matrix.conj()
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionOperator:
+    """A linear map that is given by two functions: a blur, a scan of another library, whatever has an adjoint.
+
+    ``forward`` takes ``(n, *domain_shape)`` to ``(n, *range_shape)``, ``backward`` goes back by the matched adjoint,
+    each to new memory of the type ``dtype`` on the ``device``. They need not be differentiable: each is the derivative
+    of the other.
+    """
+
+    domain_shape: tuple[int, ...]
+    range_shape: tuple[int, ...]
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor], Tensor]
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``(..., *domain_shape)`` to ``(..., *range_shape)``.
+
+        ValueError for another shape, TypeError for another dtype.
+        """
+        return linear(x, self._forward, self._backward)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """``(..., *range_shape)`` to ``(..., *domain_shape)``; raises as the forward map."""
+        return linear(y, self._backward, self._forward)
+
+    @cached_property
+    def _forward(self) -> Map:
+        return Map(self.forward, self.domain_shape, self.range_shape, self.dtype, "the operator")
+
+    @cached_property
+    def _backward(self) -> Map:
+        return Map(self.backward, self.range_shape, self.domain_shape, self.dtype, "the adjoint operator")

@@ -7,17 +7,17 @@ Each function gives a :class:`Peer`, or a :class:`PeerOperator`, or the reason w
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import MagicMock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recon_bench.adapters.deepinv import load
+from recon_bench.core import NotApplicable
 from recon_bench.operators import ParallelBeam
 from recon_bench.operators.autograd import Map, linear
 
@@ -88,24 +88,13 @@ def scikit_image(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str
 def deepinv(g: ParallelBeam, images: Array, sinograms: Array) -> Peer | str:
     """``Tomography`` with its exact adjoint; it too chooses its own bins."""
     try:
-        tomography = _deepinv_tomography()
-    except ImportError as error:
-        return f"{error}; pip install einops natsort requests torchmetrics, then pip install --no-deps deepinv"
+        tomography = load().physics.Tomography
+    except NotApplicable as error:
+        return str(error)
     physics = tomography(angles=torch.tensor(g.angles).rad2deg(), img_width=g.size, circle=False, normalize=False)
     x = torch.from_numpy(images)[:, None]
     y = physics.A(x)
     return Peer(lambda: physics.A(x), lambda: physics.A_adjoint(y), lambda: physics.fbp(y))
-
-
-def _deepinv_tomography() -> type:
-    """deepinv imports torchvision, whose install may replace torch; its projector does without: a stand-in will do."""
-    try:
-        importlib.import_module("torchvision")
-    except ImportError:
-        parts = ("", ".utils", ".transforms", ".transforms.functional", ".datasets", ".datasets.folder")
-        for part in (*parts, ".datasets.utils"):
-            sys.modules[f"torchvision{part}"] = MagicMock()
-    return importlib.import_module("deepinv.physics").Tomography
 
 
 @dataclass(frozen=True)
@@ -153,9 +142,9 @@ def astra_operator(g: ParallelBeam) -> PeerOperator | str:
 def deepinv_operator(g: ParallelBeam) -> PeerOperator | str:
     """deepinv's ``Tomography`` with its exact adjoint, a batch at a time."""
     try:
-        tomography = _deepinv_tomography()
-    except ImportError as error:
-        return f"{error}; pip install einops natsort requests torchmetrics, then pip install --no-deps deepinv"
+        tomography = load().physics.Tomography
+    except NotApplicable as error:
+        return str(error)
     physics = tomography(angles=torch.tensor(g.angles).rad2deg(), img_width=g.size, circle=False, normalize=False)
     bins, views = physics.A(torch.zeros(1, 1, g.size, g.size)).shape[-2:]
 

@@ -77,6 +77,12 @@ def load(geometry: ParallelBeam, device: torch.device, dtype: torch.dtype) -> Cs
     return Csr(tuple(strip.to(device) for strip in forward), backward.to(device))
 
 
+def of_matrix(matrix: scipy.sparse.csr_array, device: torch.device) -> Csr:
+    """The projection that is a sparse ``matrix`` (rays, pixels) of float32 or float64."""
+    backward = matrix.T.tocsr()
+    return Csr(tuple(strip.to(device) for strip in _strips(backward)), _torch(backward).to(device))
+
+
 def _rebuilt(
     strips: list[tuple[list[Tensor], tuple[int, ...]]], transpose: tuple[list[Tensor], tuple[int, ...]]
 ) -> Csr:
