@@ -18,7 +18,7 @@ FLOORS = (  # from the top; what stands on one floor may import each other where
     ("data", "operators", "results", "registry"),
     ("measurement", "cache"),
     ("task", "identity", "weights"),
-    ("core", "rules", "recipe", "quantised", "names"),
+    ("core", "rules", "recipe", "quantised", "names", "slurm"),
     ("storage",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

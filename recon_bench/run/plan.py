@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,6 +22,8 @@ from recon_bench.run.worker import Job
 from recon_bench.task import Task
 
 UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run
+Shard = tuple[int, int]  # the first number, from 1, of so many
+WHOLE: Shard = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -181,3 +184,42 @@ def cells(tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], se
             names = (asked_task, asked, asked_kind)
             found.append(Planned(task, method, kind, names, setup, codes[asked], weights.seals(used)))
     return found
+
+
+def asked_for(
+    tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup, shard: Shard = WHOLE
+) -> tuple[list[Planned], dict[str, str]]:
+    """The cells of a run, and why tasks are without theirs.
+
+    Empty lists as of a run. A ``shard`` has all cells of each pair of task and method that it has, so that a method is
+    tuned before it is scored; which pairs depends on nothing but what is asked for. Raises UnknownName, also for a
+    setting, and ValueError for a task that is named and without its data.
+    """
+    known = {registry.method(name).name: registry.method(name) for name in methods} or registry.methods()
+    for name, changes in setup.overrides.items():
+        registry.with_settings(known[name] if name in known else registry.method(name), changes)
+    missing = {name: registry.task(name).missing() for name in tasks or registry.tasks()}
+    absent = {name: reason for name, reason in missing.items() if reason is not None}
+    if tasks and absent:
+        raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
+    available = [name for name in missing if name not in absent]
+    found = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
+    for kind in sorted(set(kinds) - {cell.asked[2] for cell in found}):
+        print(f"nothing to measure: {kind} (recon-bench show {kind} says what it needs)", file=sys.stderr)
+    number, count = shard
+    mine = {pair: i % count == number - 1 for i, pair in enumerate(dict.fromkeys(cell.asked[:2] for cell in found))}
+    return [cell for cell in found if mine[cell.asked[:2]]], absent
+
+
+def undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:
+    """The cells that no known result answers, and those whose settings a tuning among them will choose anew."""
+    todo, retuned = [], set()
+    for cell in wanted:
+        settings, _ = cell.settings([*known, *shipped])
+        key = (cell.task.name, cell.method.name)
+        if key not in retuned and any(cell.done_by(result, settings) for result in known):
+            continue
+        todo.append(cell)
+        if cell.kind.ledger:
+            retuned.add(key)
+    return todo
