@@ -26,7 +26,7 @@ METHODS = (
 
 
 def prepare(name: str, images: int) -> tuple[Tensor, Callable[[], Tensor]]:
-    """The first truths ``(images, rows, columns)`` and what reconstructs them with the settings as they come, set up."""
+    """The first truths ``(images, rows, columns)`` and what reconstructs them, set up with settings as they come."""
     if name not in registry.methods():
         raise NotImplementedError(f"{name} came later")
     warnings.simplefilter("ignore", NotConverged)

@@ -25,7 +25,11 @@ REQUEUES = 1000  # after time limits: each has gone on a little
 POLL_SECONDS = 5.0
 STOPPING = (signal.SIGTERM, signal.SIGUSR2)  # what Slurm sends to all processes of a job that is to stop
 GONE = "GONE"  # the state of a job that Slurm no longer knows
-ENDED = {GONE, *"BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED TIMEOUT".split()}
+ENDED = {GONE, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"} | {
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "TIMEOUT",
+}
 
 
 @dataclass

@@ -25,6 +25,10 @@ class Beside(environment.Environment):
     tool_name = "beside"
     matches_python_fallback = False
 
+    def __init__(self, conf: Any, python: str, requirements: dict[str, str], variables: dict[Any, str]) -> None:
+        self._requirements = requirements  # which its name is made of
+        super().__init__(conf, python, requirements, variables)
+
     @classmethod
     def matches(cls, python: str) -> bool:
         """Whether ``python`` is the version that asv runs in."""

@@ -36,6 +36,7 @@ class Element:
     asked: Mapping[str, Any]
 
     def __call__(self) -> int:
+        """Measure what is asked for, on the node."""
         executor = Local()
         with slurm.sheltered():
             multiprocessing.forkserver.ensure_running()
@@ -103,7 +104,7 @@ def run(
         return Job(part.name, Element(asked), chosen, part.folder / "job")
 
     with contextlib.nullcontext() if dry_run else runner.alone(root):
-        merge([path for path in here.glob("*/results")], root)  # what an interrupted run left there
+        merge(list(here.glob("*/results")), root)  # what an interrupted run left there
         todo = _parts(wanted if force else _undone(wanted, root), here)
         print(f"{len(todo)} jobs for {sum(len(part.cells) for part in todo)} cells")
         if dry_run:

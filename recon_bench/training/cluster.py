@@ -31,6 +31,7 @@ class Training:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __call__(self) -> int:
+        """Train, on the node; RuntimeError where that fails."""
         again = self.resume or "SLURM_RESTART_COUNT" in os.environ
         words = [sys.executable, "-m", "recon_bench", *self.words, *["--resume"] * again]
         with slurm.sheltered((signal.SIGUSR2,)):  # it knows nothing of that; SIGTERM it does

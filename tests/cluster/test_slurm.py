@@ -96,11 +96,14 @@ def test_a_run_in_which_a_job_is_killed_one_preempted_and_one_fails_finds_what_a
 
 
 def test_what_is_in_the_queue_is_found_there_and_what_is_done_is_not_submitted(slurm, tmp_path, capfd):
-    asked = [[TASK], METHODS[:1], KINDS, RULES, tmp_path, {"": {"partition": "low", "begin": "now+5"}}]
-    words = ["from tests.cluster import test_slurm as t", "from recon_bench.run import cluster", "from pathlib import *"]
-    words += [f"cluster.run({', '.join(map(repr, asked))})".replace("Rules(", "t.Rules(")]
-    first = subprocess.Popen([sys.executable, "-c", "; ".join(words)])
-    job = tmp_path / ".partial" / "slurm" / f"{TASK}--steady" / "job"
+    asked = [[TASK], METHODS[:1], KINDS, RULES, tmp_path / "results", {"": {"partition": "low", "begin": "now+5"}}]
+    script = tmp_path / "run.py"
+    script.write_text(
+        "from pathlib import *\nfrom recon_bench.run import cluster\nfrom recon_bench.rules import Rules\n"
+        f"cluster.run(*{asked!r})\n"
+    )
+    first = subprocess.Popen([sys.executable, str(script)])
+    job = asked[4] / ".partial" / "slurm" / f"{TASK}--steady" / "job"
     deadline = time.monotonic() + 400
     while not job.exists():
         assert time.monotonic() < deadline and first.poll() is None
@@ -109,9 +112,9 @@ def test_what_is_in_the_queue_is_found_there_and_what_is_done_is_not_submitted(s
     first.wait()
     number = job.read_text()
     assert cluster.run(*asked) == 0
-    assert len(values(tmp_path)) == 1
+    assert len(values(asked[4])) == 1
     assert cluster.run(*asked) == 0
-    assert len(values(tmp_path)) == 1 and "0 jobs for 0 cells" in capfd.readouterr().out
+    assert len(values(asked[4])) == 1 and "0 jobs for 0 cells" in capfd.readouterr().out
     known = subprocess.run(["squeue", "--states=all", "--noheader", "--format=%i"], capture_output=True, text=True)
     assert max(map(int, re.findall(r"^\d+", known.stdout, re.MULTILINE))) == int(number)
 
