@@ -126,8 +126,10 @@ def finished(jobs: Sequence[Job], folder: Path, at_a_time: int | None = None) ->
         again = []
         for job in list(waiting) if states is not None else ():
             state = states.get(job.id, GONE)
+            if state not in ENDED:  # also where it has answered, but was preempted just then and is to start again
+                continue
             if not _answered(job, folder):
-                job.silent += state in ENDED
+                job.silent += 1
                 if job.silent < 2:  # a shared file system may be late with what a job wrote
                     continue
                 job.cancelled = state == "CANCELLED"
