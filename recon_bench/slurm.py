@@ -123,10 +123,14 @@ def finished(jobs: Sequence[Job], folder: Path, at_a_time: int | None = None) ->
     waiting = list(jobs)
     while waiting:
         states = queued()
-        again = []
-        for job in list(waiting) if states is not None else ():
+        anew: list[Job] = []
+        if states is None:  # Slurm does not answer: nothing is known to have ended
+            time.sleep(POLL_SECONDS)
+            continue
+        for job in list(waiting):
             state = states.get(job.id, GONE)
             if state not in ENDED:  # also where it has answered, but was preempted just then and is to start again
+                job.silent = 0
                 continue
             if not _answered(job, folder):
                 job.silent += 1
@@ -134,13 +138,13 @@ def finished(jobs: Sequence[Job], folder: Path, at_a_time: int | None = None) ->
                     continue
                 job.cancelled = state == "CANCELLED"
                 if job.tries < TRIES and not job.cancelled:
-                    again.append(job)
+                    anew.append(job)
                     continue
                 job.problem = f"job {job.id} ended without a result (state {state}, try {job.tries} of {TRIES})"
             waiting.remove(job)
             job.file.unlink(missing_ok=True)
             yield job
-        submit(again, folder, at_a_time)
+        submit(anew, folder, at_a_time)
         if waiting:
             time.sleep(POLL_SECONDS)
 

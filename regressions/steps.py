@@ -149,10 +149,10 @@ def main(words: Sequence[str] | None = None) -> int:
         if not known:
             print(f"{commit[:8]} was not measured on this machine: asv run {commit[:8]}^!", file=sys.stderr)
             return 2
-    known = noise(conf)
-    found = steps(before, after, known)
+    same = noise(conf)
+    found = steps(before, after, same)
     print(f"{base[:8]} -> {head[:8]}: {len(found)} steps in {len(before.keys() & after.keys())} benchmarks")
-    if not known:
+    if not same:
         print("noise was not measured here (--noise 3 does), so ratios below 1.1 (seconds) and 1.05 (bytes) are noise")
     for step in found:
         print(step)

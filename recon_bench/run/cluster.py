@@ -98,7 +98,7 @@ def run(
         chosen = {"cpus-per-task": "1", **options.get("", {}), **options.get(part.cells[0].method.name, {}), **cpus}
         task, method, _ = part.cells[0].asked
         changes = {part.cells[0].method.name: part.cells[0].overrides()}
-        asked = {"tasks": [task], "methods": [method], "kinds": [cell.asked[2] for cell in part.cells]}
+        asked: dict[str, Any] = {"tasks": [task], "methods": [method], "kinds": [cell.asked[2] for cell in part.cells]}
         asked |= {"rules": rules, "device": device, "threads": int(chosen["cpus-per-task"])}
         asked |= {"results_folder": part.results, "overrides": changes, "command": command}
         return Job(part.name, Element(asked), chosen, part.folder / "job")
