@@ -35,7 +35,7 @@ class SiteError(Exception):
 def render(results: Path, out: Path, asv: Path | None = None) -> Path:
     """Render the results folder ``results`` to the folder ``out``; the path of its index.html.
 
-    ``asv``: a folder with the pages of asv, to be a part of it. ``out`` is replaced as a whole; it must be absent, empty
+    ``asv``: a folder with the pages of asv, to be a part. ``out`` is replaced as a whole. It must be absent, empty
     or a site rendered earlier.
     """
     results, out = Path(results).resolve(), Path(out).resolve()
