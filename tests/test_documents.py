@@ -15,7 +15,7 @@ from recon_bench.results import load
 from recon_bench.storage import REPOSITORY
 from tests.helpers_results import write_tree
 
-NAMES = ("README.md", "CONTRIBUTING.md", "docs/training.md")
+NAMES = ("README.md", "CONTRIBUTING.md", "docs/training.md", "docs/cluster.md", "docs/asv.md")
 EXAMPLE = REPOSITORY / "site" / "templates" / "method.py.txt"  # which the front page of the site shows
 
 
