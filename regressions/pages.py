@@ -31,13 +31,16 @@ ASSETS = {  # by the file name in an address: the package and its file
     "bootstrap.min.css": ("bootstrap@3.1.1", "dist/css/bootstrap.min.css"),
 }
 LOADED = re.compile(r'<(?:script|link)\b[^>]*?\b(?:src|href)="(?:https?:)?//[^"]*"[^>]*>')
+OWN = '<script language="javascript"'  # what asv's own scripts begin with, and these alone
 DATA = "data.js"
 ANSWER = """
-// asv asks for its data over HTTP, which a browser refuses a page that was opened from disk
+// asv asks for its data over HTTP, which a browser refuses a page that was opened from disk; as there, answers come later
 $.ajaxTransport("+json", function (options) {
   var path = decodeURI(options.url.split("?")[0]);
-  if (!(path in FILES)) return undefined;
-  return {send: function (_, done) { done(200, "OK", {json: FILES[path]}); }, abort: function () {}};
+  if (!/^[^:]*\\.json$/.test(path)) return undefined;
+  function answer(done) { path in FILES ? done(200, "OK", {json: FILES[path]}) : done(404, "not measured"); }
+  function send(_, done) { setTimeout(answer, 0, done); }
+  return {send: send, abort: function () {}};
 });
 """
 
@@ -48,8 +51,7 @@ def localise(folder: Path) -> None:
     (folder / DATA).write_text(f"var FILES = {json.dumps(data)};{ANSWER}", encoding="utf-8")
     for page in folder.glob("*.html"):
         text = LOADED.sub(lambda found: _here(found.group(), folder), page.read_text(encoding="utf-8"))
-        own = text.index('<script language="javascript"') if '<script language="javascript"' in text else len(text)
-        page.write_text(text[:own] + f'<script src="{DATA}"></script>\n    ' + text[own:], encoding="utf-8")
+        page.write_text(text.replace(OWN, f'<script src="{DATA}"></script>\n    {OWN}', 1), encoding="utf-8")
 
 
 def _here(tag: str, folder: Path) -> str:
