@@ -97,7 +97,7 @@ asv: .venv/dev  ## measure the current commit with asv, compare it with the last
 
 asv-pages: .venv/dev  ## publish what asv measured, without anything from other servers; make site takes it in (npm)
 	$(BIN)/asv publish
-	$(BIN)/python -m regressions.pages
+	$(BIN)/python -m regressions.pages build/asv
 
 test-slurm: .venv/dev  ## runs and trainings on a Slurm that the tests start (slow; Debian packages slurmctld slurmd munge)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cluster]'

@@ -34,7 +34,7 @@ LOADED = re.compile(r'<(?:script|link)\b[^>]*?\b(?:src|href)="(?:https?:)?//[^"]
 OWN = '<script language="javascript"'  # what asv's own scripts begin with, and these alone
 DATA = "data.js"
 ANSWER = """
-// asv asks for its data over HTTP, which a browser refuses a page that was opened from disk; as there, answers come later
+// asv asks for data over HTTP, which a browser refuses a page that was opened from disk; answers come later, as there
 $.ajaxTransport("+json", function (options) {
   var path = decodeURI(options.url.split("?")[0]);
   if (!/^[^:]*\\.json$/.test(path)) return undefined;
