@@ -103,6 +103,8 @@ def test_without_a_cluster_the_error_says_what_is_missing(tmp_path, monkeypatch,
     assert "no squeue here: --executor slurm is for a machine that submits to Slurm" in capsys.readouterr().err
     assert main(["run", *words, "--executor", "slurm", "--results", str(tmp_path / "a"), "--slurm", "fpb.mem=1G"]) == 2
     assert "--slurm: fpb is no method of this run" in capsys.readouterr().err
+    assert main(["run", *words, "--slurm", "partition=gpu", "--results", str(tmp_path / "a")]) == 2
+    assert "add --executor slurm, or leave it out" in capsys.readouterr().err
 
 
 def test_what_would_be_submitted_can_be_seen_without_a_cluster(tmp_path, capsys):

@@ -32,6 +32,12 @@ def add_executor(parser: argparse.ArgumentParser, metavar: str) -> None:
     parser.add_argument("--slurm", action="append", default=[], metavar=metavar, help=text)
 
 
+def check_executor(arguments: argparse.Namespace) -> None:
+    """ValueError for options of a cluster that is not used."""
+    if arguments.slurm and arguments.executor != "slurm":
+        raise ValueError("--slurm has options of a cluster: add --executor slurm, or leave it out")
+
+
 def check_device(name: str) -> None:
     """ValueError for a torch device that is not there."""
     import torch

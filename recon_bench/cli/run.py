@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure; what fails is a row of its board and no error. Raises ValueError for unknown names and settings."""
     if any(count is not None and count < 1 for count in (arguments.threads, arguments.jobs)):
         raise ValueError(f"expected at least 1 thread and 1 job, got {arguments.threads} and {arguments.jobs}")
+    options.check_executor(arguments)
     asked = {
         "tasks": arguments.tasks or [],
         "methods": arguments.methods or [],

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, and keep weights and card; 130 where it was interrupted. ValueError says in one line what is wrong."""
     _check(arguments)
+    options.check_executor(arguments)
     if arguments.executor == "slurm":
         return _slurm(arguments)
     options.check_device(arguments.device)

@@ -100,7 +100,7 @@ def run(
     runner.check_overrides(overrides, results_folder)
     root = results_folder.absolute()
     tasks, methods, kinds = ([*map(registry.absolute, names)] for names in (tasks, methods, kinds))
-    wanted, _ = asked_for(tasks, methods, kinds, RunSetup(rules, device, threads or 1, overrides or {}), shard)
+    wanted = asked_for(tasks, methods, kinds, RunSetup(rules, device, threads or 1, overrides or {}), shard)
     if unknown := options.keys() - {"", *(cell.method.name for cell in wanted)}:
         raise ValueError(f"--slurm: {', '.join(sorted(unknown))} is no method of this run")
     here = root / runner.PARTIAL / "slurm"
@@ -197,6 +197,9 @@ def _close(part: _Part, job: Job, root: Path, log: Path, bar: Any) -> int:
 
 def _give_up(cells: Sequence[Planned], job: Job, root: Path) -> None:
     """Rows that say why there is no result of these cells; the same command tries them again."""
+    known = runner.known_in(root)
     for cell in cells:
-        settings, tuned = cell.settings(runner.known_in(root))
+        if cell.kind.alone and any(cell.was_measured_by(result) for result in known):  # it may have been done
+            continue
+        settings, tuned = cell.settings(known)
         results.write(outcome.failed(Running(cell, settings, tuned, job.file.parent), job.problem, "", root), root)

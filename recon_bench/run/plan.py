@@ -188,8 +188,8 @@ def cells(tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], se
 
 def asked_for(
     tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup, shard: Shard = WHOLE
-) -> tuple[list[Planned], dict[str, str]]:
-    """The cells of a run, and why tasks are without theirs.
+) -> list[Planned]:
+    """The cells of a run; tasks without their data are named and left out.
 
     Empty lists as of a run. A ``shard`` has all cells of each pair of task and method that it has, so that a method is
     tuned before it is scored; which pairs depends on nothing but what is asked for. Raises UnknownName, also for a
@@ -202,13 +202,15 @@ def asked_for(
     absent = {name: reason for name, reason in missing.items() if reason is not None}
     if tasks and absent:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
+    for name in absent:
+        print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
     available = [name for name in missing if name not in absent]
     found = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
     for kind in sorted(set(kinds) - {cell.asked[2] for cell in found}):
         print(f"nothing to measure: {kind} (recon-bench show {kind} says what it needs)", file=sys.stderr)
     number, count = shard
     mine = {pair: i % count == number - 1 for i, pair in enumerate(dict.fromkeys(cell.asked[:2] for cell in found))}
-    return [cell for cell in found if mine[cell.asked[:2]]], absent
+    return [cell for cell in found if mine[cell.asked[:2]]]
 
 
 def undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:

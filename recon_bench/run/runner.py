@@ -60,7 +60,7 @@ def run(
     results_folder = results_folder.absolute()
     tasks, methods, kinds = ([*map(registry.absolute, names)] for names in (tasks, methods, kinds))
     provenance.commit()  # of the code that is imported now, whatever is edited while it runs
-    wanted, absent = asked_for(tasks, methods, kinds, RunSetup(rules, device, threads, overrides or {}), shard)
+    wanted = asked_for(tasks, methods, kinds, RunSetup(rules, device, threads, overrides or {}), shard)
     known = known_in(results_folder)
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED)[0] if elsewhere else []
@@ -68,7 +68,7 @@ def run(
     chosen, later = _within(wanted, timed, budget)
     todo = chosen if force else undone(chosen, known, shipped)
     later = undone(later, known, shipped)
-    _announce(wanted, todo, later, absent, timed, jobs)
+    _announce(wanted, todo, later, timed, jobs)
     _advise(todo, known, results_folder)
     if dry_run:
         for cell in todo:
@@ -142,15 +142,12 @@ def _announce(
     wanted: list[Planned],
     todo: list[Planned],
     later: list[Planned],
-    absent: dict[str, str],
     known: Sequence[Result],
     jobs: int,
 ) -> None:
     minutes = sum(cell.estimate(known) for cell in todo) / 60 / jobs
     reused = len(wanted) - len(todo) - len(later)
     print(f"{len(todo)} cells to run (about {minutes:.1f} minutes), {reused} already done, {len(later)} left for later")
-    for name in absent:
-        print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
 
 
 def _advise(todo: Sequence[Planned], known: Sequence[Result], root: Path) -> None:

@@ -65,8 +65,8 @@ def train(words: Sequence[str], options: slurm.Options, resume: bool) -> int:
         slurm.submit([job], folder)
     print(f"job {job.id} (log: {slurm.log(job, folder)}); it goes on without this process", flush=True)
     for ended in slurm.finished([job], folder):
-        text = slurm.log(ended, folder).read_text(encoding="utf-8", errors="replace").splitlines()
-        print("\n".join(text[-LINES:]))
+        if (log := slurm.log(ended, folder)).exists():
+            print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]))
     if job.problem:
         print(f"recon-bench: {job.problem}", file=sys.stderr)
     return 1 if job.problem else 0
