@@ -10,7 +10,6 @@ class Step:
 
     params = ("unet", "learned-primal-dual", "equilibrium")
     param_names = ("method",)
-    number = 1
     repeat = (1, 5, 10.0)
     timeout = 300
 
