@@ -104,12 +104,23 @@ check: .venv/dev  ## lint, types, and every committed result file against the sc
 perf: .venv/dev  ## compare our operators with ASTRA, scikit-image and deepinv, as ratios in one run
 	$(BIN)/pytest tests/perf --benchmark-only
 
-asv: .venv/dev  ## run the asv suite for the current commit and save it in .asv/
-	@mkdir -p .asv
-	HOME="$(CURDIR)/.asv" $(BIN)/asv machine --yes
-	HOME="$(CURDIR)/.asv" $(BIN)/asv run -E existing:same --set-commit-hash $$(git rev-parse HEAD)
+asv: .venv/dev  ## measure the current commit with asv, compare it with the last release or commit measured here
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run --skip-existing-successful HEAD^!
+	$(BIN)/python -m regressions.steps
+
+asv-pages: .venv/dev  ## publish what asv measured, without anything from other servers; make site takes it in (npm)
+	$(BIN)/asv publish
+	$(BIN)/python -m regressions.pages build/asv
+
+test-slurm: .venv/dev  ## runs and trainings on a Slurm that the tests start (slow; Debian packages slurmctld slurmd munge)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cluster]'
+	$(BIN)/pytest tests/cluster -m slow
+
+test-asv: .venv/dev  ## a slowed-down and an accuracy-losing commit are caught by asv (slow)
+	$(BIN)/pytest tests/test_regressions.py -m slow
 
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv
 
-.PHONY: help browser run run-all train-all site picture test test-weights pr check perf asv clean
+.PHONY: help browser run run-all train-all site picture test test-weights test-slurm test-asv pr check perf asv asv-pages clean

@@ -6,8 +6,6 @@ import torch
 
 from recon_bench import fixed_point
 from recon_bench.registry import method, task
-from recon_bench.scoring.host import Host
-from recon_bench.scoring.sizes import resized
 
 SIZE = 64
 
@@ -21,6 +19,9 @@ class Saved:
     timeout = 300
 
     def track_saved(self, name: str, depth: int) -> int:
+        from recon_bench.scoring.host import Host  # these came later than the solvers
+        from recon_bench.scoring.sizes import resized
+
         host = Host(method(name), resized(task("ct-ellipses-30").problem(), SIZE))
         host.set_up_untrained(dataclasses.replace(host.method.settings, depth=depth))
         data = host.problem.train[0].data[None]

@@ -4,6 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import ROOT
 from recon_bench.site.render import render
 
 
@@ -14,7 +15,7 @@ class Site:
     repeat = (1, 5, 20.0)
 
     def setup(self) -> None:
-        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+        sys.path.insert(0, str(ROOT))  # the tests of the commit that is measured
         from tests.helpers_results import write_tree
 
         self.folder = tempfile.TemporaryDirectory()

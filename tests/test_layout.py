@@ -20,7 +20,7 @@ FLOORS = (  # from the top; what stands on one floor may import each other where
     ("data", "operators", "results", "registry"),
     ("measurement", "cache", "headers", "loading"),
     ("task", "identity", "weights"),
-    ("core", "rules", "recipe", "quantised", "names", "processes", "templates"),
+    ("core", "rules", "recipe", "quantised", "names", "processes", "templates", "slurm"),
     ("storage",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

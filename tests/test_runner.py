@@ -180,7 +180,7 @@ def test_a_journal_cut_in_the_middle_of_a_line_loses_only_that_line(tmp_path):
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
-    with runner._alone(tmp_path), pytest.raises(ResultError, match="another run is writing there"):
+    with runner.alone(tmp_path), pytest.raises(ResultError, match="another run is writing there"):
         run(tmp_path)
 
 

@@ -29,6 +29,19 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+def add_executor(parser: argparse.ArgumentParser, metavar: str) -> None:
+    """``--executor`` and ``--slurm``, as ``arguments.executor`` and ``arguments.slurm``."""
+    parser.add_argument("--executor", choices=("local", "slurm"), default="local", help="default: local")
+    text = "an option of sbatch, as in partition=gpu; time is in minutes; may be repeated"
+    parser.add_argument("--slurm", action="append", default=[], metavar=metavar, help=text)
+
+
+def check_executor(arguments: argparse.Namespace) -> None:
+    """ValueError for options of a cluster that is not used."""
+    if arguments.slurm and arguments.executor != "slurm":
+        raise ValueError("--slurm has options of a cluster: add --executor slurm, or leave it out")
+
+
 def check_device(name: str) -> None:
     """ValueError for a torch device that is not there."""
     import torch

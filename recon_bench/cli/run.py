@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
@@ -20,11 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="names or Python files; default: all")
     parser.add_argument("--measurements", nargs="+", metavar="NAME", help="names or files; default: all")
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
-    threads = "CPU threads of each process; default: the cores shared by the jobs"
+    threads = "CPU threads of each process; default: the cores shared by the jobs, on Slurm 1 or cpus-per-task"
     parser.add_argument("--threads", type=int, help=threads)
     memory = "memory of the method in a cell; default: what is free"
     parser.add_argument("--memory", type=float, metavar="GIB", help=memory)
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time; timings are taken alone. Default: 1")
+    jobs = "processes at a time; timings are taken alone. Default: 1, on Slurm as many as there is room for"
+    parser.add_argument("--jobs", type=int, help=jobs)
+    options.add_executor(parser, "[METHOD.]OPTION=VALUE")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts; see recon-bench merge")
     parser.add_argument("--set", action="append", default=[], metavar="METHOD.SETTING=VALUE", help="may be repeated")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="leave out what does not fit in this time")
     parser.add_argument("--force", action="store_true", help="measure again what is done")
@@ -33,35 +37,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure; what fails is a row of its board and no error. Raises ValueError for unknown names and settings."""
-    shared = max(1, (os.cpu_count() or 1) // max(1, arguments.jobs))
-    threads = shared if arguments.threads is None else arguments.threads
-    if threads < 1 or arguments.jobs < 1:
-        raise ValueError(f"expected at least 1 thread and 1 job, got {threads} and {arguments.jobs}")
+    if any(count is not None and count < 1 for count in (arguments.threads, arguments.jobs)):
+        raise ValueError(f"expected at least 1 thread and 1 job, got {arguments.threads} and {arguments.jobs}")
     if arguments.memory is not None and not arguments.memory > 0:
         raise ValueError(f"expected a --memory above 0, in GiB, got {arguments.memory:g}")
-    overrides = _overrides(arguments.set)
-    options.check_device(arguments.device)
-    from recon_bench.run import runner
-
-    bad = runner.run(
-        tasks=arguments.tasks or [],
-        methods=arguments.methods or [],
-        kinds=arguments.measurements or [],
-        rules=RULES[arguments.rules],
-        results_folder=arguments.results,
-        device=arguments.device,
-        threads=threads,
-        jobs=arguments.jobs,
-        overrides=overrides,
-        budget=arguments.budget,
-        force=arguments.force,
-        dry_run=arguments.dry_run,
-        memory=int((arguments.memory or 0) * 2**30),
-        command=shlex.join(["recon-bench", *arguments.argv]),
-    )
+    options.check_executor(arguments)
+    asked = {
+        "tasks": arguments.tasks or [],
+        "methods": arguments.methods or [],
+        "kinds": arguments.measurements or [],
+        "rules": RULES[arguments.rules],
+        "results_folder": arguments.results,
+        "overrides": _overrides(arguments.set),
+        "command": shlex.join(["recon-bench", *arguments.argv]),
+        "shard": _shard(arguments.shard),
+        **{name: getattr(arguments, name) for name in ("device", "force", "dry_run")},
+    }
+    bad = (_local if arguments.executor == "local" else _slurm)(arguments, asked)
     if bad:
         print(f"{bad} cells ended badly; their rows on the board say why")
     return 0
+
+
+def _local(arguments: argparse.Namespace, asked: Mapping[str, Any]) -> int:
+    options.check_device(arguments.device)
+    from recon_bench.run import runner
+
+    jobs = arguments.jobs or 1
+    threads = arguments.threads or max(1, (os.cpu_count() or 1) // jobs)
+    memory = int((arguments.memory or 0) * 2**30)
+    return runner.run(**asked, jobs=jobs, threads=threads, budget=arguments.budget, memory=memory)
+
+
+def _slurm(arguments: argparse.Namespace, asked: Mapping[str, Any]) -> int:
+    if arguments.budget is not None:
+        raise ValueError("--budget is for one machine: leave it out, or choose --methods and --measurements")
+    if arguments.memory is not None:
+        raise ValueError("--memory is for one machine: leave it out, and ask for memory with --slurm mem=8G")
+    from recon_bench import slurm
+    from recon_bench.run import cluster
+
+    found = slurm.options(arguments.slurm)
+    return cluster.run(**asked, options=found, jobs=arguments.jobs, threads=arguments.threads)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """`"2/3"` as `(2, 3)`."""
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"--shard: expected I/N with I from 1 to N, as in 2/3, got {text!r}")
+    return int(number), int(count)
 
 
 def _overrides(given: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes", type=float, default=0.0, help="the budget, or with --steps the end of this session"
     )
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: the cores, on Slurm 1 or cpus-per-task")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--images", type=int, default=0, help="only the first so many of the training split")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
@@ -30,18 +30,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
     parser.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE", help="may be repeated")
+    options.add_executor(parser, "OPTION=VALUE")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and keep weights and card; 130 where it was interrupted. ValueError says in one line what is wrong."""
     _check(arguments)
+    options.check_executor(arguments)
+    if arguments.executor == "slurm":
+        return _slurm(arguments)
+    options.check_device(arguments.device)
     import torch
 
     from recon_bench.core import NotApplicable
     from recon_bench.training.loop import train
 
     what = _what(arguments)
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
     budget = {name: getattr(arguments, name) for name in ("steps", "minutes", "images", "resume", "replace")}
     try:
         train(**what, device=arguments.device, **budget)
@@ -55,11 +60,30 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _slurm(arguments: argparse.Namespace) -> int:
+    """Have it done by a job of the cluster."""
+    from recon_bench import registry, slurm
+    from recon_bench.training import cluster
+
+    _what(arguments)
+    found = slurm.options(arguments.slurm)
+    if len(found) > 1:
+        raise ValueError("--slurm: expected OPTION=VALUE, as in partition=gpu: there is one method here")
+    chosen = {"cpus-per-task": "1"} | found[""]
+    chosen |= {"cpus-per-task": str(arguments.threads)} if arguments.threads else {}
+    words = ["train", registry.absolute(arguments.method), "--task", registry.absolute(arguments.task)]
+    for name in ("steps", "minutes", "device", "seed", "images"):
+        words += [f"--{name}", str(getattr(arguments, name))]
+    words += ["--threads", chosen["cpus-per-task"]]
+    words += [word for name in ("set", "recipe") for pair in getattr(arguments, name) for word in (f"--{name}", pair)]
+    return cluster.train(words + ["--replace"] * arguments.replace, chosen, arguments.resume)
+
+
 def _check(arguments: argparse.Namespace) -> None:
-    """ValueError for numbers out of range and for a device that is not there."""
-    if min(arguments.steps, arguments.minutes, arguments.images, arguments.seed) < 0 or arguments.threads < 1:
+    """ValueError for numbers out of range."""
+    least = min(arguments.steps, arguments.minutes, arguments.images, arguments.seed)
+    if least < 0 or (arguments.threads is not None and arguments.threads < 1):
         raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
-    options.check_device(arguments.device)
 
 
 def _what(arguments: argparse.Namespace) -> dict[str, Any]:

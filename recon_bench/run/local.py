@@ -1,5 +1,6 @@
 """Runs jobs as processes of this machine, forked from a server that has imported everything once: a start takes
-milliseconds. The executor of a run is anything with these three functions; another is that of a cluster."""
+milliseconds. The executor of a run is anything with these three functions; a cluster has one on each of its nodes
+(``cluster.py``)."""
 
 from __future__ import annotations
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +26,8 @@ from recon_bench.storage import digest, sha256
 from recon_bench.task import Task
 
 UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run
+Shard = tuple[int, int]  # the first number, from 1, of so many
+WHOLE: Shard = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,7 @@ def _methods(asked: Sequence[str]) -> dict[str, tuple[Method, str, str]]:
 
 
 def _unreadable(asked: str, own: str, taken: dict[str, str]) -> tuple[Method, str]:
-    """A method without code for the row of a file, and the file's digest: by its own name, or one of the file's."""
+    """A method without code for the row of a file or module, and a digest of that: by its own name, or one of the file's."""
     path = Path(asked.partition(":")[0])
     stem = re.sub("[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "file"
     numbered = (f"file-{stem}" + f"-{number}" * (number > 1) for number in itertools.count(1))
@@ -229,4 +233,49 @@ def _unreadable(asked: str, own: str, taken: dict[str, str]) -> tuple[Method, st
         "summary": "A file that cannot be used.",
     }
     told |= {"reference": "none", "depth": None, "settings": None, "search": {}, "learned": False, "recipe": None}
-    return dataclasses.replace(headers.heard(told), path=str(path)), digest(sha256(path.read_bytes()))
+    content = path.read_bytes() if path.is_file() else asked.encode()
+    return dataclasses.replace(headers.heard(told), path=str(path)), digest(sha256(content))
+
+
+def asked_for(
+    tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup, shard: Shard = WHOLE
+) -> list[Planned]:
+    """The cells of a run; tasks without their data are named and left out.
+
+    Empty lists as of a run. A ``shard`` has all cells of each pair of task and method that it has, so that a method is
+    tuned before it is scored; which pairs depends on nothing but what is asked for. Raises UnknownName, also for a
+    setting, and ValueError for a task that is named and without its data.
+    """
+    known = dict(registry.methods() if not methods else {})
+    for name in methods:
+        with contextlib.suppress(registry.BrokenFile):  # its row says so
+            known[registry.method(name).name] = registry.method(name)
+    for name, changes in setup.overrides.items():
+        registry.with_settings(known[name] if name in known else registry.method(name), changes)
+    missing = {name: registry.task(name).missing() for name in tasks or registry.tasks()}
+    absent = {name: reason for name, reason in missing.items() if reason is not None}
+    if tasks and absent:
+        raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
+    for name in absent:
+        print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
+    available = [name for name in missing if name not in absent]
+    found = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
+    for kind in sorted(set(kinds) - {cell.asked[2] for cell in found}):
+        print(f"nothing to measure: {kind} (recon-bench show {kind} says what it needs)", file=sys.stderr)
+    number, count = shard
+    mine = {pair: i % count == number - 1 for i, pair in enumerate(dict.fromkeys(cell.asked[:2] for cell in found))}
+    return [cell for cell in found if mine[cell.asked[:2]]]
+
+
+def undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:
+    """The cells that no known result answers, and those whose settings a tuning among them will choose anew."""
+    todo, retuned = [], set()
+    for cell in wanted:
+        settings, _ = cell.settings([*known, *shipped])
+        key = (cell.task.name, cell.method.name)
+        if key not in retuned and any(cell.done_by(result, settings) for result in known):
+            continue
+        todo.append(cell)
+        if cell.kind.ledger:
+            retuned.add(key)
+    return todo

@@ -26,10 +26,15 @@ def machine(device: str) -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
+        "gpu": torch.cuda.get_device_name(device) if _cuda(device) else None,
         "system": f"{platform.system()} {platform.machine()}",
     }
     return {"id": digest(facts), **facts}
+
+
+def _cuda(device: str) -> bool:
+    """Whether a device is a CUDA one that is here: a machine that submits jobs need not have any."""
+    return device.startswith("cuda") and torch.cuda.is_available()
 
 
 def _cpu() -> str:

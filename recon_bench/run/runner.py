@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from recon_bench.rules import Rules
 from recon_bench.run import outcome, provenance, task_cards, worker
 from recon_bench.run.local import Executor, Local
 from recon_bench.run.outcome import Running
-from recon_bench.run.plan import Planned, RunSetup, cells
+from recon_bench.run.plan import WHOLE, Planned, RunSetup, Shard, asked_for, undone
 from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
 
 PARTIAL = ".partial"
@@ -48,6 +48,7 @@ def run(
     memory: int = 0,
     command: str = "",
     executor: Executor | None = None,
+    shard: Shard = WHOLE,
 ) -> int:
     """Run what is asked for and not done yet; gives the number of cells that ended badly.
 
@@ -56,44 +57,48 @@ def run(
     file that holds no method is a row. Raises UnknownName, also for a setting, ValueError for a task
     without its data, and ResultError where results cannot be written.
     """
-    if overrides and results_folder.resolve() == SHIPPED.resolve():
-        raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
+    check_overrides(overrides, results_folder)
     # What is imported may change the working directory.
     results_folder = results_folder.absolute()
     tasks, methods, kinds = ([*map(registry.absolute, names)] for names in (tasks, methods, kinds))
     provenance.commit()  # of the code that is imported now, whatever is edited while it runs
-    setup = RunSetup(rules, device, threads, overrides or {}, memory)
-    _check_overrides(setup, methods)
-    available, absent = _available(tasks)
-    if tasks and absent:
-        raise ValueError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
-    wanted = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
-    for kind in sorted(set(kinds) - {cell.kind.name for cell in wanted}):
-        print(f"nothing to measure: {kind} (recon-bench show {kind} says what it needs)", file=sys.stderr)
-    known, problems = results.load(results_folder)
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
+    wanted = asked_for(tasks, methods, kinds, RunSetup(rules, device, threads, overrides or {}, memory), shard)
+    known = known_in(results_folder)
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED)[0] if elsewhere else []
     timed = shipped or known  # the same at every run, so that a second one within the budget has nothing left to do
     chosen, later = _within(wanted, timed, budget)
-    todo = chosen if force else _undone(chosen, known, shipped)
-    later = _undone(later, known, shipped)
-    _announce(wanted, todo, later, absent, timed, jobs)
+    todo = chosen if force else undone(chosen, known, shipped)
+    later = undone(later, known, shipped)
+    _announce(wanted, todo, later, timed, jobs)
     _advise(todo, known, results_folder)
     if dry_run:
         for cell in todo:
             print(f"  {cell}")
         return 0
-    with _alone(results_folder):
+    with alone(results_folder):
         going = _Run(results_folder, known, shipped, jobs, command, executor or Local())
         bad = going.all(_with_cards(todo, results_folder))
     _leftovers(later)
     return bad
 
 
+def check_overrides(overrides: Mapping[str, Mapping[str, str]] | None, root: Path) -> None:
+    """ValueError where settings are changed that the committed results hold."""
+    if overrides and root.resolve() == SHIPPED.resolve():
+        raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
+
+
+def known_in(root: Path) -> list[Result]:
+    """The results in ``root``; what cannot be read is named on stderr and left out."""
+    known, problems = results.load(root)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return known
+
+
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def alone(root: Path) -> Iterator[None]:
     """One run at a time in a results folder: two would write the same journals."""
     folder = root / PARTIAL
     try:
@@ -123,40 +128,6 @@ def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
     return [cell for cell in todo if cell.task.name not in broken]
 
 
-def _check_overrides(setup: RunSetup, methods: Sequence[str]) -> None:
-    known = dict(registry.methods() if not methods else {})
-    for name in methods:
-        with contextlib.suppress(registry.BrokenFile):  # its row says so
-            known[registry.method(name).name] = registry.method(name)
-    for name, changes in setup.overrides.items():
-        registry.with_settings(known[name] if name in known else registry.method(name), changes)
-
-
-def _available(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The tasks that can be run, and why others cannot."""
-    found, absent = [], {}
-    for name in names or registry.tasks():
-        if (reason := registry.task(name).missing()) is not None:
-            absent[name] = reason
-        else:
-            found.append(name)
-    return found, absent
-
-
-def _undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:
-    """The cells that no known result answers, and those whose settings a tuning among them will choose anew."""
-    todo, retuned = [], set()
-    for cell in wanted:
-        settings, _ = cell.settings([*known, *shipped])
-        key = (cell.task.name, cell.method.name)
-        if key not in retuned and any(cell.done_by(result, settings) for result in known):
-            continue
-        todo.append(cell)
-        if cell.kind.ledger:
-            retuned.add(key)
-    return todo
-
-
 def _within(todo: list[Planned], known: Sequence[Result], budget: float | None) -> tuple[list[Planned], list[Planned]]:
     """The cells that fit the budget of seconds, timings last and cheap ones first; and those that do not."""
     if budget is None:
@@ -173,15 +144,12 @@ def _announce(
     wanted: list[Planned],
     todo: list[Planned],
     later: list[Planned],
-    absent: dict[str, str],
     known: Sequence[Result],
     jobs: int,
 ) -> None:
     minutes = sum(cell.estimate(known) for cell in todo) / 60 / jobs
     reused = len(wanted) - len(todo) - len(later)
     print(f"{len(todo)} cells to run (about {minutes:.1f} minutes), {reused} already done, {len(later)} left for later")
-    for name in absent:
-        print(f"without {name}: its data are not here (recon-bench show {name} says what to download)")
 
 
 def _advise(todo: Sequence[Planned], known: Sequence[Result], root: Path) -> None:

@@ -24,6 +24,7 @@ from recon_bench.tables import board as boards
 from recon_bench.tables.published import published
 
 MARKER = ".recon-bench-site"
+ASV = "asv"  # the folder of asv's pages
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -31,10 +32,11 @@ class SiteError(Exception):
     """The site cannot be rendered; the text says what to do."""
 
 
-def render(results: Path, out: Path) -> Path:
+def render(results: Path, out: Path, asv: Path | None = None) -> Path:
     """Render the results folder ``results`` to the folder ``out``; the path of its index.html.
 
-    ``out`` is replaced as a whole. It must be absent, empty or a site rendered earlier.
+    ``asv``: a folder with the pages of asv, to be a part. ``out`` is replaced as a whole. It must be absent, empty
+    or a site rendered earlier.
     """
     results, out = Path(results).resolve(), Path(out).resolve()
     _check_folders(results, out)
@@ -43,7 +45,7 @@ def render(results: Path, out: Path) -> Path:
     try:
         fresh.chmod(0o755)
         (fresh / MARKER).write_text("Rendered by recon-bench site, which replaces this folder as a whole.\n")
-        _fill(results, fresh, out)
+        _fill(results, fresh, out, asv)
         _swap(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -63,14 +65,14 @@ def _check_folders(results: Path, out: Path) -> None:
         raise SiteError(f"the site in {out} and the results in {results} must not be inside one another")
 
 
-def _fill(results: Path, out: Path, old: Path) -> None:
+def _fill(results: Path, out: Path, old: Path, asv: Path | None) -> None:
     """Write everything into the empty folder ``out``; pictures that the site in ``old`` has are not made again."""
     loaded, problems = load(results)
     good = [result for result in loaded if _named(result)]
     problems += [f"{r.path}: expected lower-case names of task and method" for r in loaded if not _named(r)]
     site = _site(results, good, problems)
     newest = max((started(result)[0] for result in good), default="")
-    footer = {"files": len(good), "newest": newest[:10]}
+    footer = {"files": len(good), "newest": newest[:10], "asv": f"{ASV}/index.html" if asv else ""}
     environment, pages = _environment(), find()
     for page in pages:
         template = environment.get_template(page.template)
@@ -81,6 +83,8 @@ def _fill(results: Path, out: Path, old: Path) -> None:
             for file, text in page.files(site, name, item).items():
                 _write((out / here).with_name(file), text)
     shutil.copytree(SOURCE / "static", out / "static")
+    if asv:
+        shutil.copytree(asv, out / ASV)
     for source, target in site.used.items():
         _link(source, out / target)
     for target, how in site.making.items():
