@@ -69,6 +69,22 @@ def on_phantoms(other: Method) -> Method:
     )
 
 
+def on_scan_alone(other: Method) -> Method:
+    """``other`` trained on the training images of its task as they are: what a network learns from one person."""
+    assert other.network is not None and other.recipe is not None
+    return method(
+        f"{other.name}-scan-alone",
+        other.network,
+        other.settings,
+        dataclasses.replace(other.recipe, scan_alone=True),
+        title=f"{other.title}, trained on one scan",
+        family=other.family,
+        summary=f"{other.summary} Trained on the slices of one scan as they are.",
+        reference=other.reference,
+        depth=other.depth,
+    )
+
+
 def build(name: str, network: Network, default: Any, problem: Problem, settings: Any) -> Reconstructor:
     """The reconstructor with trained weights, on the problem's device in float32; ``default`` settings name them."""
     made = untrained(network, problem, settings)

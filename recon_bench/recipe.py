@@ -17,7 +17,8 @@ class Recipe:
     down to the global norm ``clip`` (a training prints what they have before). Every ``validate`` steps the first
     ``validation_images`` of the validation split are reconstructed; the weights that did best are kept. ``crop``:
     post-processing networks are trained on random crops of larger images, of this side in pixels; 0 for whole images.
-    ``phantoms``: on random ellipses where the task has scans. ``precision``: "auto" (bfloat16 autocast where the
+    ``phantoms``: on random ellipses where the task has scans. ``scan_alone``: on the images of the training split as
+    they are, never on fresh ones. ``precision``: "auto" (bfloat16 autocast where the
     device has the instructions), "bfloat16" or "float32". ``compile``: with torch.compile.
     """
 
@@ -31,6 +32,7 @@ class Recipe:
     validation_images: int = 16
     crop: int = 0
     phantoms: bool = False
+    scan_alone: bool = False
     precision: str = "auto"
     compile: bool = False
 
@@ -42,6 +44,8 @@ class Recipe:
             )
         if not (self.rate > 0 and self.clip > 0 and 0 <= self.beta2 < 1):
             raise ValueError(f"expected a rate and a clip above 0 and a beta2 from 0 to below 1: {self}")
+        if self.phantoms and self.scan_alone:
+            raise ValueError("expected phantoms or scan_alone, not both: one is on no scan, the other on nothing else")
         if self.precision not in PRECISIONS:
             raise ValueError(f"expected a precision of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.optimiser not in OPTIMISERS:

@@ -15,6 +15,7 @@ from recon_bench import learned, registry, weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell
 from recon_bench.measurements import backward_rules, data_efficiency, seeds, training
+from recon_bench.recipe import Recipe
 from recon_bench.results import load
 from recon_bench.results.check import check
 from recon_bench.rules import Rules
@@ -154,6 +155,33 @@ def test_a_network_trained_on_phantoms_sees_no_scan(home):
     problem = examples.on_phantoms(task.problem())
     assert torch.equal(problem.validation[1].data, problem.validation[1].data)
     assert not torch.equal(problem.validation[0].data, problem.validation[1].data)
+
+
+def test_a_network_trained_on_one_scan_sees_nothing_else(home):
+    def changed(*_):
+        raise AssertionError("a changed scan was looked at")
+
+    task = dataclasses.replace(TOY, fresh=changed)
+    assert train.train(learned.on_scan_alone(UNET), task, steps=20, folder=home) == "toy/unet-scan-alone"
+    assert weights.card("toy/unet-scan-alone")["data"] == "images of the training split"
+    with pytest.raises(AssertionError, match="changed scan"):
+        train.train(UNET, task, steps=20, folder=home)
+    with pytest.raises(ValueError, match="not both"):
+        Recipe(steps=1, batch=1, phantoms=True, scan_alone=True)
+
+
+def test_starting_from_smaller_weights_keeps_what_they_have(home):
+    small, large = (
+        learned.untrained(UNET.network, TOY.problem(), dataclasses.replace(UNET.settings, width=width))
+        for width in (4, 6)
+    )
+    state = small.state_dict()
+    grown = weights.grown(large, state)
+    weights.install(large, grown, "grown")
+    for key, tensor in state.items():
+        assert torch.equal(grown[key][tuple(map(slice, tensor.shape))], tensor)
+    with pytest.raises(weights.WeightsError, match="another architecture"):
+        weights.install(small, weights.grown(small, grown), "too large")
 
 
 def test_a_training_shows_from_the_weights_to_the_site(home):

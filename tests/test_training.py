@@ -299,8 +299,10 @@ def test_what_a_training_started_from_is_its_first_candidate(home):
     card = weights.card(go(home, UNET, settings=settings, steps=20, images=2, changes={"rate": 10.0}, replace=True))
     assert card["best"]["step"] == 0 and card["start"]["sha256"] == weights.seals([name])[name]
     assert all(torch.equal(tensor, state[key]) for key, tensor in weights.load_named(other).items())
-    go(home, UNET, settings=settings, steps=20, changes={"rate": 10.0}, replace=True)
+    go(home, UNET, settings=settings, steps=20, changes={"rate": 10.0})
     assert weights.card(name) == before and not list((home / "checkpoints").rglob("*.pt"))
+    go(home, UNET, settings=settings, steps=20, changes={"rate": 10.0}, replace=True)
+    assert weights.card(name)["best"]["psnr"] < before["best"]["psnr"]
 
 
 def test_a_resumed_training_goes_on_as_it_began_and_its_card_tells_all(home):

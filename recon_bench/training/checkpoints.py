@@ -20,7 +20,7 @@ from recon_bench.recipe import Recipe
 from recon_bench.scoring import clock
 from recon_bench.training import examples
 
-FIXED = ("steps", "optimiser", "validation_images", "phantoms")  # of a recipe, once a training has begun
+FIXED = ("steps", "optimiser", "validation_images", "phantoms", "scan_alone")  # of a recipe, once a training has begun
 
 
 class TrainingError(ValueError):

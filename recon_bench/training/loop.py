@@ -58,9 +58,9 @@ def train(
     ``settings.seed`` decides everything random; ``settings.weights`` names weights to start from. ``changes`` of the
     method's recipe. ``steps``: the budget, by default the recipe's unless ``minutes`` are given; ``minutes`` with
     ``steps`` end this session alone, to be resumed. ``images``: use only the first so many of the training split, 0
-    for the task's law. Weights that did better on the validation images are kept instead, unless told to ``replace``
-    them. Checkpoints go to ``folder``, by default beside the weights. Raises :class:`TrainingError`, ValueError,
-    NotApplicable; KeyboardInterrupt, with the name once all is kept.
+    for the task's law. Weights that did better on the validation images, those of this name or those to start from,
+    are kept instead, unless told to ``replace`` what has this name. Checkpoints go to ``folder``, usually beside the
+    weights. Raises :class:`TrainingError`, ValueError, NotApplicable; KeyboardInterrupt with the name, once it is kept.
     """
     if method.network is None or method.recipe is None:
         raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
@@ -87,6 +87,8 @@ def train(
         state = checkpoints.restore(run, kept) if kept else _begun(run)
         size = sum(parameter.numel() for parameter in run.network.parameters())
         print(f"{name}: {size:,} parameters, {run.precision}, on {device}", flush=True)
+        if state.start and not state.best and not (replace and state.start["name"] == name):
+            candidates.validate(run, state, *candidates.images(run.problem, recipe.validation_images))  # the first
         interrupted = _session(run, state, 60 * minutes if run.steps and minutes else math.inf, checkpoint_seconds)
         candidates.keep(run, state, name, present, replace)
     if interrupted:
@@ -108,6 +110,8 @@ def _prepared(
     assert method.network is not None
     if recipe.phantoms:
         problem = examples.on_phantoms(problem)
+    if recipe.scan_alone:
+        problem = dataclasses.replace(problem, fresh=None)
     network = learned.untrained(method.network, problem, settings)
     precision = _precision(recipe, problem.operator.device)
     return Run(
@@ -153,8 +157,6 @@ def _session(run: Run, state: State, stop_after: float, checkpoint_seconds: floa
     total = torch.zeros(2, device=run.problem.operator.device)
     cards.note_session(run, state)
     reported = state.step
-    if state.start and not state.best:  # what it starts from is the first candidate
-        candidates.validate(run, state, truths, data)
     with (
         _bar(run, state) as bar,
         _signals() as asked,
