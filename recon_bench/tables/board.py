@@ -244,7 +244,7 @@ def _sorted(rows: list[dict[str, Any]], columns: Sequence[Column]) -> pd.DataFra
 
     rows.sort(key=place)
     frame = pd.DataFrame(rows, columns=[*FIXED, *names])
-    return frame.astype({"rank": "Int64", **dict.fromkeys(names, float)})
+    return frame.astype({"rank": "Int64", **dict.fromkeys(names, float)}).copy()  # in one piece again
 
 
 def _hidden(columns: Mapping[tuple[str, str], Column], newest: Mapping[str, Result]) -> Iterator[str]:
