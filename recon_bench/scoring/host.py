@@ -22,7 +22,8 @@ from recon_bench import implicit
 from recon_bench.core import Method, NotConverged, Operator, Problem, Reconstructor, Sample
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
-from recon_bench.scoring import clock, equilibria, footprint
+from recon_bench.scoring import adaptation, clock, equilibria, footprint
+from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Footprint
 
@@ -205,6 +206,28 @@ class Host:
         with _quietly(), torch.no_grad():
             call = lambda: self._built(data, self.operator)  # noqa: E731
             return footprint.of(call, [data, *self._parameters()], self.device)
+
+    def adapt(
+        self, data: Measured, operator: Operator, budget: Budget, reuse: Reuse | None = None
+    ) -> tuple[float, Adapted]:
+        """Fit the networks that a reconstruction calls to measurements of ``operator``; the seconds, and what it did.
+
+        With ``reuse`` through its iterations. What was fitted holds until the next :meth:`set_up`. RuntimeError where
+        there is nothing to fit, or the method is not differentiable.
+        """
+
+        def f(y: Tensor) -> Tensor:
+            if reuse is None:
+                return self._built(y, operator)
+            return adaptation.reuse(lambda d: self._built(d, self.operator), self.operator, operator, y, reuse)
+
+        data = data.to(self.device)
+        with _quietly():
+            with torch.no_grad(), adaptation.called() as modules:
+                f(data.held[:1].clone())
+            if not (weights := adaptation.parameters(modules)):
+                raise RuntimeError(f"{self.method.name} calls no network whose parameters could be fitted")
+            return clock.seconds(lambda: adaptation.fit(f, weights, operator, data, budget), self.device)
 
     def _parameters(self) -> list[Tensor]:
         return [] if self._network is None else [*self._network.parameters(), *self._network.buffers()]
