@@ -89,17 +89,15 @@ class Shift:
     """Another measurement A1 of a task's truths, whose A0 is the operator that the task tells methods of.
 
     ``make_operator`` and ``measure`` are those of A1, as in :class:`Task`. ``mapped(y)`` gives data ``(batch,
-    *range_shape)`` of A1 to whom knows A0 alone, in the shape of A0; ``mapping`` says in words how. ``parameter`` is
-    what A1 is known up to, None where it is all known or not at all. ``oracle`` names the task whose networks were
-    trained on A1; empty where there is none.
+    *range_shape)`` of A1 to whom knows A0 alone, in the shape of A0. ``parameter`` is what A1 is known up to, None
+    where it is not of such a kind. ``oracle`` names the task whose networks were trained on A1; empty where there is
+    none.
     """
 
     name: str
-    title: str
     make_operator: Callable[[torch.device, torch.dtype], Operator]
     measure: Callable[[Truth, np.random.Generator], NDArray[Any]]
     mapped: Callable[[Tensor], Tensor]
-    mapping: str
     parameter: Parameter | None = None
     oracle: str = ""
 

@@ -1,5 +1,8 @@
 """Other measurements A1 of a task's truths: what is shifted, and what a method that knows A0 alone is handed.
 
+That are the data as they are where there are as many views; of more or fewer, each view of A0 interpolated between the
+nearest measured ones; and of k-space what A1 measured at the points of A0, and zeros elsewhere.
+
 Two are of a known kind but for one number, which is to be found from the data: how far the detector has moved, and at
 which angle the first view was taken.
 """
@@ -31,10 +34,6 @@ RATIOS = (0.6, 1.0, 2.0, 4.0, 10.0, 20.0)  # of less and more data than A0 has
 LARGEST = 1e8  # views x bins x pixels along a ray, above which an operator takes gigabytes
 GOLDEN = math.pi * (math.sqrt(5) - 1) / 2  # radians: 111.2 degrees
 
-INTERPOLATED = "each view of A0 is interpolated linearly between the nearest measured ones, half a turn being mirrored"
-SAME = "the data as they are, as if A0 had measured them"
-COMMON = "k-space at the points of A0: what A1 measured there, and zeros elsewhere"
-
 
 def rays(g: ParallelBeam, measure: Callable[[ParallelBeam], Measure], **others: ParallelBeam) -> tuple[Shift, ...]:
     """Shifts of a task of views evenly spaced over half a turn, whose operator is that of ``g``.
@@ -45,21 +44,19 @@ def rays(g: ParallelBeam, measure: Callable[[ParallelBeam], Measure], **others: 
     views, step = len(g.angles), _step(g)
     moved, turned = partial(_moved, g), partial(_turned, g)
     offset = Parameter("angle of the first view", "steps", 0.5, 0.0, -1.0, 1.0, _operator(turned))
-    found = [_of_rays("angle-offset", "Views half a step on", g, turned(0.5), measure, offset)]
+    found = [_of_rays("angle-offset", g, turned(0.5), measure, offset)]
     for name, ratio in COUNTS.items():
         count = round(ratio * views)
-        found.append(_of_rays(name, f"{count} views for {views}", g, _spaced(g, count), measure))
+        found.append(_of_rays(name, g, _spaced(g, count), measure))
     for limit in (150, 120):
         within = [angle for angle in g.angles if angle - g.angles[0] < math.radians(limit) - step / 2]
         seen = dataclasses.replace(g, angles=within)
-        found.append(_of_rays(f"limited-{limit}", f"{limit}°, {len(within)} views", g, seen, measure))
+        found.append(_of_rays(f"limited-{limit}", g, seen, measure))
     for bins in (1, 2):
         shift = Parameter("shift of the detector", "bins", bins, 0.0, -4.0, 4.0, _operator(moved))
-        title = f"Detector moved by {bins} bin{'s' * (bins > 1)}"
-        found.append(_of_rays(f"detector-{bins}", title, g, moved(bins), measure, shift))
+        found.append(_of_rays(f"detector-{bins}", g, moved(bins), measure, shift))
     for task, other in others.items():
-        name, title = task.replace("_", "-"), f"{len(other.angles)} views for {views}"
-        found.append(_of_rays("other-task", title, g, other, measure, oracle=name))
+        found.append(_of_rays("other-task", g, other, measure, oracle=task.replace("_", "-")))
     return tuple(found)
 
 
@@ -67,12 +64,11 @@ def views(g: ParallelBeam, measure: Callable[[ParallelBeam], Measure]) -> Mappin
     """Less and more data than a task of views evenly spaced over half a turn has, by the number of views."""
     counts = [round(ratio * len(g.angles)) for ratio in RATIOS]
     fit = [count for count in counts if count * g.bins * g.size <= LARGEST]
-    return {float(n): _of_rays(f"{n}-views", f"{n} views", g, _spaced(g, n), measure) for n in fit}
+    return {float(n): _of_rays(f"{n}-views", g, _spaced(g, n), measure) for n in fit}
 
 
 def _of_rays(
     name: str,
-    title: str,
     g: ParallelBeam,
     other: ParallelBeam,
     measure: Callable[[ParallelBeam], Measure],
@@ -82,11 +78,9 @@ def _of_rays(
     same = len(other.angles) == len(g.angles)
     return Shift(
         name=name,
-        title=title,
         make_operator=partial(RayTransform, other),
         measure=measure(other),
         mapped=_unchanged if same else partial(interpolated, measured=other.angles, wanted=g.angles),
-        mapping=SAME if same else INTERPOLATED,
         parameter=parameter,
         oracle=oracle,
     )
@@ -119,7 +113,7 @@ def _unchanged(y: Tensor) -> Tensor:
 
 
 def interpolated(y: Tensor, measured: tuple[float, ...], wanted: tuple[float, ...]) -> Tensor:
-    """Views ``y`` (batch, views, bins) at the angles ``measured``, ascending within half a turn, as at those ``wanted``.
+    """Views ``y`` (batch, views, bins) at the angles ``measured``, ascending within half a turn, at those ``wanted``.
 
     Linearly in the angle; a view half a turn on is the same view mirrored, which closes the circle.
     """
@@ -145,18 +139,13 @@ def columns(
     ``other_mask`` are as many columns, ``fewer`` are fewer; ``others`` those of other tasks, by their names with
     underscores.
     """
-    width, whole = shape[1], MaskedFourier(shape, own)
-    sets = [("other-mask", f"Another mask of {len(other_mask)} columns", other_mask, "")]
-    sets += [("fewer-columns", f"{width / len(fewer):.0f}x: {len(fewer)} columns for {len(own)}", fewer, "")]
-    for task, kept in others.items():
-        title = f"{width / len(kept):.0f}x: {len(kept)} columns for {len(own)}"
-        sets.append(("other-task", title, kept, task.replace("_", "-")))
-    found = [_of_columns(name, title, shape, whole, kept, measure, oracle) for name, title, kept, oracle in sets]
-    mask = golden_angle(width, len(own) / width)
-    make = partial(_sampled, mask)
+    whole = MaskedFourier(shape, own)
+    sets = [("other-mask", other_mask, ""), ("fewer-columns", fewer, "")]
+    sets += [("other-task", kept, task.replace("_", "-")) for task, kept in others.items()]
+    found = [_of_columns(name, shape, whole, kept, measure, oracle) for name, kept, oracle in sets]
+    mask = golden_angle(shape[1], len(own) / shape[1])
     mapped = partial(_common, whole, SampledFourier(mask))
-    title = f"Lines turned by the golden angle, {100 * mask.mean():.0f} % of the grid"
-    return (*found, Shift("golden-angle", title, make, measure(mask), mapped, COMMON))
+    return (*found, Shift("golden-angle", partial(_sampled, mask), measure(mask), mapped))
 
 
 def accelerations(
@@ -167,14 +156,11 @@ def accelerations(
 ) -> Mapping[float, Shift]:
     """Less and more data than a task that measures the columns ``own``: those ``kept``, by acceleration."""
     whole = MaskedFourier(shape, own)
-    return {
-        rate: _of_columns(f"{rate:g}x", f"{rate:g}x", shape, whole, chosen, measure) for rate, chosen in kept.items()
-    }
+    return {rate: _of_columns(f"{rate:g}x", shape, whole, chosen, measure) for rate, chosen in kept.items()}
 
 
 def _of_columns(
     name: str,
-    title: str,
     shape: tuple[int, int],
     whole: MaskedFourier,
     kept: tuple[int, ...],
@@ -184,7 +170,7 @@ def _of_columns(
     other = MaskedFourier(shape, kept)
     make = partial(MaskedFourier, shape, kept)
     index = (slice(None), list(kept))
-    return Shift(name, title, make, measure(index), partial(_common, whole, other), COMMON, oracle=oracle)
+    return Shift(name, make, measure(index), partial(_common, whole, other), oracle=oracle)
 
 
 def _sampled(mask: NDArray[np.bool_], device: torch.device, dtype: torch.dtype) -> SampledFourier:

@@ -10,7 +10,7 @@ Unlabelled measurements of A1 are those of validation images: some to fit, some 
 - ``fitted``: parametrise and perturb on the measurements to fit; the same parameters for all images.
 - ``alone``: the same on the data of each image; a part of them is left out of the sum and stops it.
 - ``reused``: reuse and regularise, without any fitting; its weight has least held-out misfit among a few.
-- ``refitted``: parameters fitted through the iterations of that.
+- ``refitted``: parameters fitted through the first iterations of that.
 - ``oracle``: the network trained on A1, where another task's is.
 
 The best classical method under A1, the other end, is measured by :mod:`.shift` on the same images.
@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recon_bench.core import NotApplicable
-from recon_bench.data import shifts
+from recon_bench.data.shifts import KINDS, of_task
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import quality, trials
 from recon_bench.scoring.adaptation import Budget
@@ -41,13 +41,13 @@ class Protocol:
     """``shifts`` among those of ``kinds``, by whose places records name them, as they name ``ways``."""
 
     shifts: tuple[str, ...] = SHIFTS
-    kinds: tuple[str, ...] = shifts.KINDS
+    kinds: tuple[str, ...] = KINDS
     ways: tuple[str, ...] = tuple(trials.WAYS)
     plan: Plan = field(default_factory=Plan)
 
 
 PROTOCOL = Protocol()
-LOOK = Plan(measurements=2, held=1, single=1, weights=(0.1,), budget=Budget(steps=2, look=1))
+LOOK = Plan(measurements=2, held=1, single=1, weights=(0.1,), through=1, budget=Budget(steps=2, look=1))
 
 
 def plan(cell: Cell) -> Plan:
@@ -57,7 +57,7 @@ def plan(cell: Cell) -> Plan:
 
 def points(cell: Cell) -> Sequence[Mapping[str, float]]:
     """One for each shift of the task that is adapted to."""
-    return [{"shift": number} for number, shift in shifts.of_task(cell.task.shifts) if shift.name in PROTOCOL.shifts]
+    return [{"shift": number} for number, shift in of_task(cell.task.shifts) if shift.name in PROTOCOL.shifts]
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
@@ -71,7 +71,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     if not asked:
         raise NotApplicable("the task has no other measurement of its images")
     for at in asked:
-        (shift,) = (shift for number, shift in shifts.of_task(cell.task.shifts) if number == at["shift"])
+        (shift,) = (shift for number, shift in of_task(cell.task.shifts) if number == at["shift"])
         yield from (record for record in of_shift(cell, shift) if record.key not in done)
 
 

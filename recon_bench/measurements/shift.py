@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import NotApplicable, Sample
-from recon_bench.data import shifts
+from recon_bench.data.shifts import KINDS, of_task
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import identify, quality, shifted
 from recon_bench.scoring.host import Host, Reconstruction, reason
@@ -39,7 +39,7 @@ class Protocol:
     """``shifts`` and ``scenarios``, by whose places records say which they are about; ``images``: test images at most,
     from the first ``searched`` of which a parameter is found."""
 
-    shifts: tuple[str, ...] = shifts.KINDS
+    shifts: tuple[str, ...] = KINDS
     scenarios: tuple[str, ...] = SCENARIOS
     images: int = 10
     searched: int = 4
@@ -51,7 +51,7 @@ PROTOCOL = Protocol()
 
 def points(cell: Cell) -> Sequence[Mapping[str, float]]:
     """One for each shift of the task."""
-    return [{"shift": number} for number, _ in shifts.of_task(cell.task.shifts)]
+    return [{"shift": number} for number, _ in of_task(cell.task.shifts)]
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
@@ -61,7 +61,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     if not cell.task.shifts:
         raise NotApplicable("the task has no other measurement of its images")
     home = shifted.told(cell)
-    for number, shift in shifts.of_task(cell.task.shifts):
+    for number, shift in of_task(cell.task.shifts):
         if cell.at in ({}, {"shift": number}):
             found = list(of_shift(cell, home, shift))
             yield from (record for record in found if record.key not in done)

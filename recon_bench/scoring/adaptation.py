@@ -47,7 +47,7 @@ class Reuse:
     """``iterations`` of reuse and regularise; ``weight`` of the regulariser in units of |A1|^2; ``solver``: conjugate
     gradients in each."""
 
-    iterations: int = 4
+    iterations: int = 12
     weight: float = 0.1
     solver: int = 8
 

@@ -25,14 +25,15 @@ MIB = 2**20
 class Plan:
     """``measurements`` of A1 to fit and ``held`` out ones; ``images``: test images at most, of which the first
     ``single`` are adapted to alone, where ``left_out`` is the part of the data that the sum leaves out; ``weights`` are
-    tried in reuse and regularise."""
+    tried in reuse and regularise, of which fitting goes ``through`` so many iterations."""
 
     measurements: int = 6
     held: int = 2
     images: int = 10
     single: int = 2
     left_out: float = 0.1
-    weights: tuple[float, ...] = (0.01, 0.1, 0.5)
+    weights: tuple[float, ...] = (0.01, 0.1)
+    through: int = 3
     budget: Budget = field(default_factory=Budget)
     reuse: Reuse = field(default_factory=Reuse)
     search: Search = field(default_factory=Search)
@@ -191,10 +192,11 @@ def reused(trial: Trial) -> Outcome:
 
 
 def refitted(trial: Trial) -> Outcome:
-    """Parameters fitted through the iterations of reuse and regularise."""
+    """Parameters fitted through the first iterations of reuse and regularise."""
     method = trial.host()
     rules, _ = weighted(trial, method)
-    seconds, adapted = method.adapt(trial.measured, trial.A, trial.rules.budget, rules)
+    through = dataclasses.replace(rules, iterations=trial.rules.through)
+    seconds, adapted = method.adapt(trial.measured, trial.A, trial.rules.budget, through)
     x = reusing(trial, method, trial.y, rules)
     values = cost(seconds, adapted) | {"weight": rules.weight}
     return Outcome([Reconstruction(image) for image in x], values, adapted.trace, adapted.note)
