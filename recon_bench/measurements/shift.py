@@ -114,7 +114,7 @@ def curve(cell: Cell, shift: Shift, found: Estimate) -> Iterator[Record]:
     for value, misfit in found.tried.items():
         yield dataclasses.replace(blank, at=blank.at | {"value": value}, values={"misfit": misfit})
     values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
-    unknown = f"{shift.parameter.name} cannot be identified: the misfit rises by {100 * found.sharpness:.1f} %"
+    unknown = f"{shift.parameter.name}: cannot be identified, the misfit falls by {100 * found.sharpness:.0f} % alone"
     values |= {"sharpness": found.sharpness, "identified": float(found.identified)}
     yield dataclasses.replace(blank, values=quality.finite(values), note=None if found.identified else unknown)
 
@@ -160,7 +160,7 @@ MEASUREMENT = Measurement(
         Metric("misfit", "Misfit", "", "lower", 4),
         Metric("parameter", "Parameter found", "", "lower"),
         Metric("parameter_error", "Error of the parameter", "", "lower", 3),
-        Metric("sharpness", "Rise of the misfit", "", "higher", 3),
+        Metric("sharpness", "Fall of the misfit", "", "higher", 3),
         Metric("identified", "Identified", "", "higher", 0),
     ),
     measure=measure,

@@ -39,7 +39,7 @@ class Budget:
     penalty: float = 1e-3
     look: int = 5
     patience: int = 3
-    seconds: float = 240.0
+    seconds: float = 180.0
 
 
 @dataclass(frozen=True)

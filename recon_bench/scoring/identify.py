@@ -2,8 +2,9 @@
 
 For each value tried there is a misfit |A x - y| / |y|, by default of the image after a few conjugate gradients on the
 normal equations: so few that what the parameter does wrong cannot be explained away. The range is searched on a grid,
-then more and more finely around the least; the result is the vertex of the last parabola. Where the misfit is hardly
-less than at both ends of the range, the data do not tell the value: the parameter is not identified.
+then more and more finely around the least; the result is the vertex of the last parabola. Unless the misfit doubles
+towards both ends of the range the parameter is not identified: pixels and iterations that fit some values better than
+others change it by less.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from recon_bench.solvers import conjugate_gradients
 @dataclass(frozen=True)
 class Search:
     """``coarse`` values over the range, at least 3; ``rounds`` of half the step around the least; ``iterations`` of
-    conjugate gradients; ``sharp``: by which part the misfit must rise towards the nearer end."""
+    conjugate gradients; ``sharp``: the part of the misfit at the lower end that must be gone."""
 
     coarse: int = 9
     rounds: int = 3
     iterations: int = 10
-    sharp: float = 0.02
+    sharp: float = 0.5
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The ``value``, the misfit by each value ``tried``, and by which part the misfit rises to the lower end of both.
+    """The ``value``, the misfit by each value ``tried``, and which part of that at the lower end is
+    gone at the least.
 
     ``identified``: whether that is enough.
     """

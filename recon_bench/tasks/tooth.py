@@ -34,7 +34,7 @@ EVERY = 6
 PIXEL = 0.01  # one bin, in units of a hundred bins
 CENTRE = 296.0  # the column of the axis that TomoPy's example finds
 SIZE = 384
-ITERATIONS = 20  # of conjugate gradients for the reference
+ITERATIONS = 10  # of conjugate gradients for the reference
 ROW = {"train": 0, "validation": 0, "test": 1}
 SIZES = {"train": 0, "validation": 1, "test": 1}
 
@@ -100,7 +100,7 @@ _CARD = {
     "centre": f"column {CENTRE:g} of {BINS}, as in TomoPy's example; it was not measured apart",
     "operator": describe(geometry(SHIFT), "a hundred bins"),
     "noise": "of the scan; white noise of 2 % of the mean of |data| is about what there is where nothing absorbs",
-    "data_range": "that of the reference, by declaration",
+    "data_range": "1, about the densest of the tooth",
     "inverse_crime": False,
     "source": "TomoPy, source/tomopy/data/tooth.h5",
     "licence": "BSD-3-Clause type (UChicago Argonne)",

@@ -124,7 +124,7 @@ def parameters(found: Sequence[Row]) -> Iterator[dict[str, Any]]:
                 "title": TITLES[shift],
                 "value": fixed(known.value, 3),
                 "error": fixed(known.error, 3),
-                "rise": f"{100 * known.sharpness:.1f} %",
+                "fall": f"{100 * known.sharpness:.0f} %",
                 "verdict": "identified" if known.identified else "not identified: the misfit is flat",
                 "tone": "good" if known.identified else "bad",
             }
