@@ -204,7 +204,7 @@ def hosted(method):
     return host
 
 
-FAST = Budget(steps=60, rate=0.05, penalty=0.0, look=5)
+FAST = Budget(steps=30, rate=0.1, penalty=0.0, look=5)
 
 
 def test_a_network_is_fitted_to_measurements_without_truth():
@@ -231,7 +231,7 @@ def test_a_network_is_fitted_through_reuse_and_a_penalty_holds_it_back():
 def test_what_diverges_or_gets_worse_keeps_the_start_and_what_is_late_keeps_its_curve():
     free, A1 = data()
     for gain, budget, note in (
-        (0.5, dataclasses.replace(FAST, rate=1e38), DIVERGED),
+        (0.5, dataclasses.replace(FAST, rate=1e30), DIVERGED),
         (1.0, dataclasses.replace(FAST, rate=10.0), NO_BETTER),
         (0.5, dataclasses.replace(FAST, seconds=0.0), LATE),
     ):
@@ -267,7 +267,7 @@ def result(task, name, kind, records, family="unrolled"):
 @pytest.fixture(scope="module")
 def records():
     """What is measured of a network and of two classical methods on the toy."""
-    method, at = network(0.8), {"shift": number("detector-2")}
+    method, at = network(0.97), {"shift": number("detector-2")}
     return {
         ("unet", shift.MEASUREMENT): measured(shift, method, **at),
         ("cgls", shift.MEASUREMENT): measured(shift, registry.method("cgls"), **at),

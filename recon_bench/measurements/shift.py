@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -30,6 +30,7 @@ from recon_bench.scoring.host import Host, Reconstruction, reason
 from recon_bench.scoring.identify import Estimate, Search
 from recon_bench.task import Parameter, Shift
 
+Ask = Callable[[], Sequence[Reconstruction]]
 SCENARIOS = ("home", "ignorant", "swapped", "told", "estimated")
 HOME, IGNORANT, SWAPPED, TOLD, ESTIMATED = range(len(SCENARIOS))
 
@@ -72,7 +73,7 @@ def of_shift(cell: Cell, home: Host, shift: Shift) -> Iterator[Record]:
     own, other = (shifted.observed(cell, each, PROTOCOL.images) for each in (None, shift))
     y = torch.stack([sample.data for sample in other])
     A1 = shift.make_operator(cell.device, torch.float32)
-    asked = {
+    asked: dict[int, Ask] = {
         HOME: lambda: home.reconstruct(torch.stack([sample.data for sample in own])),
         IGNORANT: lambda: home.reconstruct(shift.mapped(y), shifted.assumed(shift.parameter, home.operator)),
         TOLD: lambda: shifted.told(cell, A1).reconstruct(y),
@@ -119,11 +120,11 @@ def curve(cell: Cell, shift: Shift, found: Estimate) -> Iterator[Record]:
     yield dataclasses.replace(blank, values=quality.finite(values), note=None if found.identified else unknown)
 
 
-def scored(cell: Cell, shift: Shift, scenario: int, samples: Sequence[Sample], ask: object) -> Iterator[Record]:
+def scored(cell: Cell, shift: Shift, scenario: int, samples: Sequence[Sample], ask: Ask) -> Iterator[Record]:
     """A record for each image, or one that says why there is none."""
     blank = Record(at={**place(shift), "scenario": float(scenario)}, seed=cell.rules.seeds[0])
     try:
-        reconstructions: Sequence[Reconstruction] = ask()  # type: ignore[operator]
+        reconstructions = ask()
     except NotApplicable as why:
         yield dataclasses.replace(blank, note=f"not applicable: {why}")
         return

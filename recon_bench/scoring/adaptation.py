@@ -35,7 +35,7 @@ class Budget:
 
     steps: int = 40
     batch: int = 2
-    rate: float = 1e-3
+    rate: float = 3e-4
     penalty: float = 1e-3
     look: int = 5
     patience: int = 3
