@@ -175,9 +175,11 @@ def _row(result: Result) -> Row:
             missing[shift, scenarios[int(at["scenario"])]] = record["error"] or record["note"] or "no value"
     found = {
         shift: Parameter(
-            *(each.get(name, math.nan) for name in ("parameter", "parameter_error", "sharpness")),
-            bool(each.get("identified")),
-            tried.get(shift, {}),
+            value=each.get("parameter", math.nan),
+            error=each.get("parameter_error", math.nan),
+            sharpness=each.get("sharpness", math.nan),
+            identified=bool(each.get("identified")),
+            tried=tried.get(shift, {}),
         )
         for shift, each in parameters.items()
     }
