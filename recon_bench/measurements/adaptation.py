@@ -30,10 +30,10 @@ from recon_bench.scoring import quality, trials
 from recon_bench.scoring.adaptation import Budget
 from recon_bench.scoring.host import reason
 from recon_bench.scoring.trials import Outcome, Plan, Trial
+from recon_bench.tables.shift import LEAST
 from recon_bench.task import Shift
 
 SHIFTS = ("fewer-views", "limited-150", "limited-120", "detector-2", "other-mask", "fewer-columns", "other-task")
-LEAST = 0.5  # dB: of a smaller gap no share is told
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,15 @@ def of_shift(cell: Cell, shift: Shift) -> Iterator[Record]:
         yield Record(shift.name, found, {}, cell.rules.seeds[0])
 
 
-def closed(means: Mapping[str, float], unknown: bool, way: str = "fitted") -> dict[str, float]:
-    """The share of the gap that a ``way`` closes, by its mean PSNR; nothing of a gap below LEAST.
+def closed(means: Mapping[str, float], unknown: bool) -> dict[str, float]:
+    """The share of the gap that fitting closes, by means of PSNR; nothing of a gap below LEAST.
 
     From naive use, ignorant where a parameter is ``unknown``, to the oracle, or to home where there is none.
     """
     bottom, top = means.get("ignorant" if unknown else "naive"), means.get("oracle", means.get("home"))
-    if bottom is None or top is None or way not in means or top - bottom < LEAST:
+    if bottom is None or top is None or top - bottom < LEAST:
         return {}
-    return {"closed": (means[way] - bottom) / (top - bottom)}
+    return {"closed": (means["fitted"] - bottom) / (top - bottom)}
 
 
 def _scored(trial: Trial, place: Record, outcome: Outcome) -> Iterator[Record]:
@@ -126,7 +126,7 @@ def _scored(trial: Trial, place: Record, outcome: Outcome) -> Iterator[Record]:
     if outcome.values:
         yield dataclasses.replace(place, values=quality.finite(outcome.values), note=outcome.note)
     for step, misfit in outcome.trace.items():
-        yield dataclasses.replace(place, at={**place.at, "step": float(step)}, values={"held": misfit})
+        yield dataclasses.replace(place, at={**place.at, "step": float(step)}, values=quality.finite({"held": misfit}))
 
 
 MEASUREMENT = Measurement(

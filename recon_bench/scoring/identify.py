@@ -9,6 +9,7 @@ others change it by less.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -67,7 +68,7 @@ def _vertex(points: list[tuple[float, float]]) -> float:
     """Where the parabola through three evenly spaced points is least; the lowest of fewer, or of a straight line."""
     if len(points) == 3:
         (_, left), (middle, least), (right, after) = points
-        if (bend := left - 2 * least + after) > 0:
+        if 0 < (bend := left - 2 * least + after) < math.inf:
             return middle + (right - middle) * (left - after) / (2 * bend)
     return min(points, key=lambda point: point[1])[0]
 
