@@ -68,7 +68,9 @@ def test_every_sixth_view_is_reconstructed_and_the_reference_has_all(file):
 def test_the_axis_is_found_and_an_image_is_better_for_it(file):
     task, method = registry.task("tooth"), registry.method("cgls")
     cell = Cell(task, method, method.settings, QUICK, torch.device("cpu"))
-    records = list(shift.measure(cell, {}, lambda *picture: None))
+    seen = {}
+    records = list(shift.measure(cell, {}, lambda name, pixels, caption: seen.update({name: caption})))
+    assert set(seen) == {"rotation-centre-ignorant", "rotation-centre-estimated"}
     (found,) = (record.values for record in records if "parameter" in record.values)
     assert found["identified"] and abs((tooth.BINS - 1) / 2 - found["parameter"] - CENTRE) < 0.5
     psnr = {shift.SCENARIOS[int(r.at["scenario"])]: r.values["psnr"] for r in records if "psnr" in r.values}

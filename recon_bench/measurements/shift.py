@@ -25,7 +25,7 @@ from torch import Tensor
 from recon_bench.core import NotApplicable, Sample
 from recon_bench.data.shifts import KINDS, of_task
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.scoring import identify, quality, shifted
+from recon_bench.scoring import identify, pictures, quality, shifted
 from recon_bench.scoring.host import Host, Reconstruction, reason
 from recon_bench.scoring.identify import Estimate, Search
 from recon_bench.task import Parameter, Shift
@@ -33,6 +33,7 @@ from recon_bench.task import Parameter, Shift
 Ask = Callable[[], Sequence[Reconstruction]]
 SCENARIOS = ("home", "ignorant", "swapped", "told", "estimated")
 HOME, IGNORANT, SWAPPED, TOLD, ESTIMATED = range(len(SCENARIOS))
+PICTURED = "rotation-centre"  # the shift of which there are pictures, of who is ignorant and who finds the parameter
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     home = shifted.told(cell)
     for number, shift in of_task(cell.task.shifts):
         if cell.at in ({}, {"shift": number}):
-            found = list(of_shift(cell, home, shift))
+            found = list(of_shift(cell, home, shift, save))
             yield from (record for record in found if record.key not in done)
 
 
-def of_shift(cell: Cell, home: Host, shift: Shift) -> Iterator[Record]:
+def of_shift(cell: Cell, home: Host, shift: Shift, save: SavePicture) -> Iterator[Record]:
     """All about one shift; what fails in one scenario leaves the others."""
     own, other = (shifted.observed(cell, each, PROTOCOL.images) for each in (None, shift))
     y = torch.stack([sample.data for sample in other])
@@ -87,7 +88,7 @@ def of_shift(cell: Cell, home: Host, shift: Shift) -> Iterator[Record]:
         asked[ESTIMATED] = lambda: shifted.told(cell, A).reconstruct(y)
     values = dict[int, list[float]]()
     for scenario, ask in sorted(asked.items()):
-        records = list(scored(cell, shift, scenario, other, ask))
+        records = list(scored(cell, shift, scenario, other, ask, save))
         yield from records
         values[scenario] = [record.values["psnr"] for record in records if "psnr" in record.values]
     yield from summary(cell, shift, values)
@@ -120,7 +121,9 @@ def curve(cell: Cell, shift: Shift, found: Estimate) -> Iterator[Record]:
     yield dataclasses.replace(blank, values=quality.finite(values), note=None if found.identified else unknown)
 
 
-def scored(cell: Cell, shift: Shift, scenario: int, samples: Sequence[Sample], ask: Ask) -> Iterator[Record]:
+def scored(
+    cell: Cell, shift: Shift, scenario: int, samples: Sequence[Sample], ask: Ask, save: SavePicture
+) -> Iterator[Record]:
     """A record for each image, or one that says why there is none."""
     blank = Record(at={**place(shift), "scenario": float(scenario)}, seed=cell.rules.seeds[0])
     try:
@@ -136,6 +139,9 @@ def scored(cell: Cell, shift: Shift, scenario: int, samples: Sequence[Sample], a
         if found.x is not None:
             values = {"psnr": quality.psnr(cell.task, sample.truth, found.x)}
             record = dataclasses.replace(record, values=quality.finite(values))
+            if shift.name == PICTURED and scenario in (IGNORANT, ESTIMATED) and sample is samples[0]:
+                caption = f"{sample.id}, {SCENARIOS[scenario]}, {values['psnr']:.2f} dB"
+                save(f"{PICTURED}-{SCENARIOS[scenario]}", pictures.grey(found.x, cell.task.display), caption)
         yield record
 
 

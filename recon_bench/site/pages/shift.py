@@ -48,6 +48,7 @@ WAYS = {
 }
 KINDS = (tables.KIND, tables.ADAPTATION, tables.SAMPLING)
 EMPTY = {"raw": "", "text": "–", "ends": ""}
+PICTURES = 3  # methods of which pictures are shown, where there are some
 WARM = 10.0  # dB of loss that are the warmest
 
 
@@ -69,12 +70,23 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "maps": [heat for scenario in SCENARIOS if (heat := heat_map(found, scenario))],
         "parameters": list(parameters(found)),
         "objectives": list(objectives(board.task, found)),
+        "pictures": [picture for row in found[:PICTURES] for picture in shown(site, row)],
         "ways": WAYS,
         "adaptations": [adaptation(each) for each in adapted],
         "rates": [rate(each) for each in rates],
         "curve": [curve(board.task, rates)] if rates else [],
         "absent": list(absent(board, found, adapted)),
     }
+
+
+def shown(site: Site, row: Row) -> Iterator[dict[str, str]]:
+    """The pictures of a method: who is ignorant, and who finds the parameter."""
+    result, title = row.result, row.result.method["title"]
+    for name in sorted(result.images, reverse=True):
+        assert result.path is not None
+        yield from (
+            picture | {"title": title} for picture in site.picture(result.path.parent, result.images[name], title)
+        )
 
 
 def heat_map(found: Sequence[Row], scenario: str) -> dict[str, Any]:
