@@ -49,7 +49,7 @@ def rays(g: ParallelBeam, measure: Callable[[ParallelBeam], Measure], **others: 
         count = round(ratio * views)
         found.append(_of_rays(name, g, _spaced(g, count), measure))
     for limit in (150, 120):
-        within = [angle for angle in g.angles if angle - g.angles[0] < math.radians(limit) - step / 2]
+        within = tuple(angle for angle in g.angles if angle - g.angles[0] < math.radians(limit) - step / 2)
         seen = dataclasses.replace(g, angles=within)
         found.append(_of_rays(f"limited-{limit}", g, seen, measure))
     for bins in (1, 2):
@@ -97,11 +97,11 @@ def _moved(g: ParallelBeam, bins: float) -> ParallelBeam:
 
 
 def _turned(g: ParallelBeam, steps: float) -> ParallelBeam:
-    return dataclasses.replace(g, angles=[angle + steps * _step(g) for angle in g.angles])
+    return dataclasses.replace(g, angles=tuple(angle + steps * _step(g) for angle in g.angles))
 
 
 def _spaced(g: ParallelBeam, count: int) -> ParallelBeam:
-    return dataclasses.replace(g, angles=[g.angles[0] + math.pi * i / count for i in range(count)])
+    return dataclasses.replace(g, angles=tuple(g.angles[0] + math.pi * i / count for i in range(count)))
 
 
 def _step(g: ParallelBeam) -> float:

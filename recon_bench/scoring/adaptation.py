@@ -66,7 +66,8 @@ class Measured:
 
     def to(self, device: torch.device) -> Measured:
         """The same on a ``device``."""
-        return Measured(*(None if part is None else part.to(device) for part in vars(self).values()))
+        seen, kept = (None if part is None else part.to(device) for part in (self.seen, self.kept))
+        return Measured(self.y.to(device), self.held.to(device), seen, kept)
 
 
 @dataclass(frozen=True)

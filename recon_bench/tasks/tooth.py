@@ -41,7 +41,7 @@ SIZES = {"train": 0, "validation": 1, "test": 1}
 
 def geometry(shift: float, every: int = EVERY) -> ParallelBeam:
     """Every so many views, as the file's angles are, on a detector whose middle is so many bins off the axis."""
-    angles = [math.pi * i / VIEWS for i in range(0, VIEWS, every)]
+    angles = tuple(math.pi * i / VIEWS for i in range(0, VIEWS, every))
     return ParallelBeam(size=SIZE, angles=angles, bins=BINS, spacing=PIXEL, pixel=PIXEL, shift=shift * PIXEL)
 
 

@@ -146,11 +146,12 @@ def objectives(task: str, found: Sequence[Row]) -> Iterator[Figure]:
     """The misfit over the values tried, of each parameter."""
     shown = {shift: row.parameters[shift] for row in reversed(found) for shift in row.parameters}
     for shift in (name for name in TITLES if name in shown):
-        points = [{"name": TITLES[shift], "x": x, "y": y} for x, y in sorted(shown[shift].tried.items())]
+        tried = sorted(shown[shift].tried.items())
+        points = [{"name": TITLES[shift], "x": value, "y": misfit} for value, misfit in tried]
         x = {"title": "Value tried", "unit": "", "log": False}
         y = {"title": "Misfit", "unit": "", "better": "lower", "log": False}
         spec = {"kind": "curve", "x": x, "y": y, "series": [{"name": TITLES[shift], "points": points}]}
-        table = [[significant(point["x"]), fixed(point["y"], 4)] for point in points]
+        table = [[significant(value), fixed(misfit, 4)] for value, misfit in tried]
         label = f"{TITLES[shift]}: misfit of the data over the values of the parameter"
         yield Figure(f"{task}-{shift}", label, label, spec, ["Value", "Misfit"], table, 0)
 
