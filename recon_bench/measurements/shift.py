@@ -114,7 +114,7 @@ def curve(cell: Cell, shift: Shift, found: Estimate) -> Iterator[Record]:
     assert shift.parameter is not None
     blank = Record(at=place(shift), seed=cell.rules.seeds[0])
     for value, misfit in found.tried.items():
-        yield dataclasses.replace(blank, at=blank.at | {"value": value}, values={"misfit": misfit})
+        yield dataclasses.replace(blank, at={**blank.at, "value": value}, values={"misfit": misfit})
     values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
     unknown = f"{shift.parameter.name}: cannot be identified, the misfit falls by {100 * found.sharpness:.0f} % alone"
     values |= {"sharpness": found.sharpness, "identified": float(found.identified)}
