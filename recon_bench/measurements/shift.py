@@ -65,7 +65,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     home = shifted.told(cell)
     for number, shift in of_task(cell.task.shifts):
         if cell.at in ({}, {"shift": number}):
-            found = list(of_shift(cell, home, shift, save))
+            found = of_shift(cell, home, shift, save)
             yield from (record for record in found if record.key not in done)
 
 
