@@ -116,7 +116,8 @@ def curve(cell: Cell, shift: Shift, found: Estimate) -> Iterator[Record]:
     for value, misfit in found.tried.items():
         yield dataclasses.replace(blank, at={**blank.at, "value": value}, values={"misfit": misfit})
     values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
-    unknown = f"{shift.parameter.name}: cannot be identified, the misfit falls by {100 * found.sharpness:.0f} % alone"
+    fall = f"the misfit falls by {100 * found.sharpness:.0f} % from the ends of its range"
+    unknown = f"cannot identify the {shift.parameter.name}: {fall}"
     values |= {"sharpness": found.sharpness, "identified": float(found.identified)}
     yield dataclasses.replace(blank, values=quality.finite(values), note=None if found.identified else unknown)
 
