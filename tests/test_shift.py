@@ -3,11 +3,11 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from recon_bench import registry
 from recon_bench.core import NotApplicable
@@ -20,7 +20,8 @@ from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
 from recon_bench.rules import QUICK
-from recon_bench.scoring import identify
+from recon_bench.run.apart import apart
+from recon_bench.scoring import identify, shifted
 from recon_bench.scoring.adaptation import DIVERGED, LATE, NO_BETTER, Budget, Measured, Reuse
 from recon_bench.scoring.host import host
 from recon_bench.scoring.named import Named
@@ -29,47 +30,14 @@ from recon_bench.tables import shift as tables
 from recon_bench.tables.board import board
 from tests.helpers_results import make_cell, write_tree
 from tests.helpers_training import GEOMETRY, TOY, A
+from tests.plugins.gain import TASKS, network
 
 CHEAP = ("ct-ellipses-30", "mri-brain-4x")
 CPU = torch.device("cpu")
 
 
-def measure_on(geometry):
-    """As the toy's images are, with noise of one seed."""
-    return lambda truth, rng: (
-        RayTransform(geometry)(torch.from_numpy(truth.image)).numpy()
-        + 0.05 * rng.standard_normal((len(geometry.angles), geometry.bins))
-    )
-
-
-SHIFTED = dataclasses.replace(
-    TOY,
-    measure=measure_on(GEOMETRY),
-    shifts=shifts.rays(GEOMETRY, measure_on),
-    rates=shifts.views(GEOMETRY, measure_on),
-)
-
-
-class Gain(nn.Module):
-    """A few conjugate gradients, times a number that should be one."""
-
-    def __init__(self, gain):
-        super().__init__()
-        self.gain = nn.Parameter(torch.tensor(gain))
-
-    def forward(self, y, A):
-        x, _ = identify.conjugate_gradients(lambda z: A.adjoint(A(z)), A.adjoint(y), 2, 8)
-        return self.gain * x
-
-
-def network(gain=0.5):
-    """A method whose network has one parameter."""
-
-    def build(problem, settings):
-        module = Gain(gain).requires_grad_(False)
-        return lambda y, A: module(y, A)
-
-    return dataclasses.replace(registry.method("fbp"), name="gain", build=build, network=lambda *_: Gain(gain))
+FILE = str(Path(__file__).parent / "plugins" / "gain.py")
+(SHIFTED,) = TASKS
 
 
 def cell(method, task=SHIFTED, **at):
@@ -219,6 +187,42 @@ def test_a_network_is_fitted_to_measurements_without_truth():
     assert seconds > 0 and adapted.peak > free.y.nbytes
     method.set_up(None)  # which brings the network back that was trained
     assert torch.equal(method.reconstruct(free.held, A1)[0].x, before)
+
+
+def answers(cell):
+    """What needs another operator, with and without parameters that were fitted; the clock's figures are left out."""
+    method, (free, A1) = shifted.told(cell), data()
+    found = [method.reconstruct(free.y, operator) for operator in (None, A1, Named("detector-2", 1.0))]
+    found.append(shifted.told(cell, Named(rate=24.0)).reconstruct(torch.ones(1, 24, GEOMETRY.bins)))
+    _, adapted = method.adapt(free, A1, dataclasses.replace(FAST, steps=5))
+    found.append(method.reconstruct(free.y, A1))
+    ways = [dataclasses.replace(r, values={}) if "way" in r.at and not r.sample else r for r in adaptations(cell)]
+    return [[each.x for each in images] for images in found], adapted, ways
+
+
+def adaptations(cell):
+    at = {"shift": number("fewer-views")}
+    quick = dataclasses.replace(cell, rules=QUICK, at=at)
+    return list(adaptation.measure(quick, {}, lambda *picture: None))
+
+
+def test_another_process_is_told_of_operators_and_adapts_with_the_same_result():
+    images, adapted, ways = answers(cell(registry.imported(FILE)))
+    others, found, records = apart(FILE, FILE, {}, answers)
+    assert all(torch.equal(x, y) for one, two in zip(images, others) for x, y in zip(one, two, strict=True))
+    assert len({float(each[0].sum()) for each in images}) == len(images)  # each operator has images of its own
+    assert adapted == found and ways == records
+    assert not [record.error for record in records if record.error]
+
+
+def test_a_name_that_the_task_does_not_have_is_said():
+    for name, why in (
+        (Named("no-such"), "expected a shift of toy, one of .*'detector-2'"),
+        (Named(rate=7.5), "expected a rate of toy, one of"),
+        (Named("fewer-views", 1.0), "'fewer-views' of toy has none"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            shifted.told(cell(network()), name)
 
 
 def test_a_network_is_fitted_through_reuse_and_a_penalty_holds_it_back():

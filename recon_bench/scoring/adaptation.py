@@ -65,9 +65,9 @@ class Measured:
     kept: Tensor | None = None
 
     def to(self, device: torch.device) -> Measured:
-        """The same on a ``device``."""
-        seen, kept = (None if part is None else part.to(device) for part in (self.seen, self.kept))
-        return Measured(self.y.to(device), self.held.to(device), seen, kept)
+        """A copy on a ``device``, of which no part is a view of more."""
+        seen, kept = (None if part is None else part.to(device).clone() for part in (self.seen, self.kept))
+        return Measured(self.y.to(device).clone(), self.held.to(device).clone(), seen, kept)
 
 
 @dataclass(frozen=True)
