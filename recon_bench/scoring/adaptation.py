@@ -82,6 +82,25 @@ class Adapted:
     note: str | None
 
 
+def prepared(
+    built: Callable[[Tensor, Operator], Tensor], A0: Operator, A1: Operator, data: Measured, reuse: Reuse | None
+) -> Callable[[Budget], Adapted]:
+    """What fits the networks that a reconstruction ``built`` for A0 calls to ``data`` of A1, with ``reuse`` through it.
+
+    RuntimeError where there is nothing to fit.
+    """
+
+    def f(y: Tensor) -> Tensor:
+        return built(y, A1) if reuse is None else reusing(lambda d: built(d, A0), A0, A1, y, reuse)
+
+    with torch.no_grad(), called() as modules:
+        f(data.held[:1].clone())
+    if not (weights := parameters(modules)):
+        raise RuntimeError("expected a network whose parameters could be fitted, the method calls no network")
+    torch.optim.Adam(weights)  # the first one in a process imports for seconds
+    return lambda budget: fit(f, weights, A1, data, budget)
+
+
 @contextmanager
 def called() -> Iterator[list[nn.Module]]:
     """The modules that are called within, each once, in order."""
@@ -167,7 +186,7 @@ def _squares(found: Tensor, y: Tensor, counted: Tensor | None) -> Tensor:
     return missed / size
 
 
-def reuse(f0: Reconstruct, A0: Operator, A1: Operator, y: Tensor, rules: Reuse) -> Tensor:
+def reusing(f0: Reconstruct, A0: Operator, A1: Operator, y: Tensor, rules: Reuse) -> Tensor:
     """Images of data ``y`` (batch, *range_shape of A1) by reuse and regularise with ``f0``, made for data of ``A0``.
 
     x <- (A1* A1 + weight)^-1 (A1* y + weight f0(A0 x)), from f0 = 0; autograd goes through it.

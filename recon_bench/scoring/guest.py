@@ -50,6 +50,7 @@ class Guest:
         self._reconstruct: Reconstructor | None = None
         self._network: nn.Module | None = None
         self._graph: tuple[Tensor, Tensor] | None = None
+        self._fit: Callable[[Budget], Adapted] | None = None
         self._answer: Answer | None = None
         self._data, self._before = torch.empty(0), Shared.now()
         self._made: Any = None
@@ -204,21 +205,19 @@ class Guest:
             call = lambda: self._built(data, self.problem.operator)  # noqa: E731
             return footprint.of(call, [data, *self._parameters()], self.device)
 
-    def adapt(self, data: Measured, operator: Named, budget: Budget, reuse: Reuse | None = None) -> Adapted:
-        """Fit the networks that a reconstruction calls to measurements of ``operator``."""
-        A0, A1, data = self.problem.operator, self._other(operator), data.to(self.device)
-
-        def f(y: Tensor) -> Tensor:
-            if reuse is None:
-                return self._built(y, A1)
-            return adaptation.reuse(lambda d: self._built(d, A0), A0, A1, y, reuse)
-
+    def prepare(self, data: Measured, operator: Named, reuse: Reuse | None) -> None:
+        """Have the networks that a reconstruction calls ready to be fitted to measurements of ``operator``."""
+        A0, A1 = self.problem.operator, self._other(operator)
         with _quietly():
-            with torch.no_grad(), adaptation.called() as modules:
-                f(data.held[:1].clone())
-            if not (weights := adaptation.parameters(modules)):
-                raise RuntimeError(f"{self.method.name} calls no network whose parameters could be fitted")
-            return adaptation.fit(f, weights, A1, data, budget)
+            self._fit = adaptation.prepared(self._built, A0, A1, data.to(self.device), reuse)
+
+    def adapt(self, budget: Budget) -> Adapted:
+        """Fit what :meth:`prepare` has made ready, which is used up."""
+        if self._fit is None:
+            raise RuntimeError("expected networks that are ready to be fitted: call prepare first")
+        fit, self._fit = self._fit, None
+        with _quietly():
+            return fit(budget)
 
     def _other(self, operator: Named) -> Operator:
         if self._others is None:

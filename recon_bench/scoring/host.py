@@ -217,13 +217,14 @@ class Host:
     def adapt(
         self, data: Measured, operator: Named, budget: Budget, reuse: Reuse | None = None
     ) -> tuple[float, Adapted]:
-        """Fit the networks that a reconstruction calls to measurements of ``operator``; the seconds until that was
-        done, by the clock of this process, and what it did.
+        """Fit the networks that a reconstruction calls to measurements of ``operator``; the seconds that it took once
+        these were known, by the clock of this process, and what it did.
 
         With ``reuse`` through its iterations. What was fitted holds until the next :meth:`set_up`. RuntimeError where
         there is nothing to fit, or the method is not differentiable.
         """
-        taken, found = self._way.timed("adapt", data, operator, budget, reuse)
+        self._way.call("prepare", data, operator, reuse)
+        taken, found = self._way.timed("adapt", budget)
         return taken, dataclasses.replace(found, trace={int(step): misfit for step, misfit in found.trace.items()})
 
     def _tensor(self, name: str, *args: Tensor) -> Tensor:

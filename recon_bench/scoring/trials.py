@@ -171,7 +171,7 @@ def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse) -> Tensor:
     def clean(d: Tensor) -> Tensor:
         return images(method.reconstruct(d)).to(data.device)
 
-    return adaptation.reuse(clean, method.operator, trial.A, data, rules).cpu()
+    return adaptation.reusing(clean, method.operator, trial.A, data, rules).cpu()
 
 
 def weighted(trial: Trial, method: Host) -> tuple[Reuse, float]:
