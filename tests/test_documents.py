@@ -13,7 +13,7 @@ from recon_bench import templates, weights
 from recon_bench.cli import train
 from recon_bench.cli.command import Command
 from recon_bench.cli.main import main, parser
-from recon_bench.measured import scan
+from recon_bench.reconstruction import scan
 from recon_bench.results import load
 from recon_bench.storage import REPOSITORY
 from tests.helpers_results import write_tree

@@ -10,7 +10,7 @@ FLOORS = (  # from the top; what stands on one floor may import each other where
     ("__main__",),
     ("cli",),
     ("submission",),
-    ("training", "run", "site", "measured"),
+    ("training", "run", "site", "reconstruction"),
     ("measurements", "tasks"),
     ("tables", "deq", "regulariser", "adapters"),
     ("scoring", "implicit"),

@@ -12,7 +12,7 @@ from recon_bench.cli.command import Command
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from recon_bench.measured.reconstruct import Reconstructed
+    from recon_bench.reconstruction.reconstruct import Reconstructed
 
 CHOICES = ("auto", "nearest", "discrepancy", "l-curve", "default")
 
@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from recon_bench import registry
-    from recon_bench.measured import scan
-    from recon_bench.measured.reconstruct import reconstruct
+    from recon_bench.reconstruction import scan
+    from recon_bench.reconstruction.reconstruct import reconstruct
 
     method = registry.method(arguments.method)
     given = registry.converted(method.settings, options.pairs(arguments.set), method.name)

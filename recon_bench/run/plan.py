@@ -219,7 +219,7 @@ def _methods(asked: Sequence[str]) -> dict[str, tuple[Method, str, str]]:
 
 
 def _unreadable(asked: str, own: str, taken: dict[str, str]) -> tuple[Method, str]:
-    """A method without code for the row of a file or module, and a digest of that: by its own name, or one of the file's."""
+    """A method without code for the row of a file or module, and a digest of that: by its own name or the place's."""
     path = Path(asked.partition(":")[0])
     stem = re.sub("[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "file"
     numbered = (f"file-{stem}" + f"-{number}" * (number > 1) for number in itertools.count(1))

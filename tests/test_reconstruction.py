@@ -11,9 +11,9 @@ from PIL import Image
 from recon_bench import registry
 from recon_bench.cli.main import main
 from recon_bench.core import Log, Noise
-from recon_bench.measured import choice, nearest, scan
-from recon_bench.measured.reconstruct import reconstruct
 from recon_bench.operators import FanBeam, FanTransform, MaskedFourier, ParallelBeam, RayTransform, evenly
+from recon_bench.reconstruction import choice, nearest, scan
+from recon_bench.reconstruction.reconstruct import reconstruct
 from tests.helpers import assert_adjoint, assert_batches, assert_copies, assert_gradients, assert_norm, noise, relative
 from tests.helpers_results import make_cell
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from recon_bench import registry
 from recon_bench.core import Log, Method, Noise, NotApplicable, NotConverged, Problem, Reconstructor, Samples
-from recon_bench.measured import choice, nearest
-from recon_bench.measured.choice import Fit
-from recon_bench.measured.scan import Scan
+from recon_bench.reconstruction import choice, nearest
+from recon_bench.reconstruction.choice import Fit
+from recon_bench.reconstruction.scan import Scan
 from recon_bench.results import Result
 from recon_bench.scoring.metrics import magnitude, noise_norm
 from recon_bench.solvers import conjugate_gradients
