@@ -179,10 +179,10 @@ def _one_of(found: Mapping[str, Header], name: str, place: str, inside: str) -> 
 
 
 def _free(item: Header, asked: str) -> Header:
-    """The method itself; UnknownName where it has the name of a registered one from elsewhere."""
+    """The method itself; BrokenFile where it has the name of a registered one from elsewhere."""
     known = methods().get(item.name)
     if known and isinstance(item, Method) and Path(known.path).resolve() != Path(item.path).resolve():
-        raise UnknownName(f"{asked}: the name {item.name!r} is taken by {known.path}: choose another")
+        raise BrokenFile(f"{asked}: the name {item.name!r} is taken by {known.path}: choose another")
     return item
 
 

@@ -101,7 +101,7 @@ def test_an_operator_of_odl_on_a_discretised_space_has_the_plain_adjoint():
 
 
 def example(name):
-    return registry.method(str(REPOSITORY / "examples" / "methods" / f"{name}.py"))
+    return registry.imported(str(REPOSITORY / "examples" / "methods" / f"{name}.py"))
 
 
 @BOTH
@@ -158,7 +158,7 @@ def test_pretrained_weights_come_from_the_file_and_are_named_by_their_hash(tmp_p
     torch.save(network.state_dict(), tmp_path / "pretrained_network.pt")
     method, halving = build(file, "# with weights\n")
     y = A(blob(A))[None]
-    start = registry.method("fbp")
+    start = registry.imported("fbp")
     expected = start.build(problem(A), start.settings)(y, A) / 2
     assert torch.allclose(halving(y, A), expected, atol=1e-5)
     assert len(method.settings.sha256) == 64
@@ -174,7 +174,7 @@ def build(file, changed=""):
     """The method of a file and its reconstructor; a file that has ``changed`` is imported again."""
     with open(file, "a") as text:  # noqa: PTH123
         text.write(changed)
-    method = registry.method(str(file))
+    method = registry.imported(str(file))
     return method, method.build(problem(A), method.settings)
 
 
@@ -220,7 +220,7 @@ def test_an_example_is_short(path):
 
 
 def test_a_network_without_anything_to_start_from_does_not_apply():
-    method = networks.as_method("none", lambda channels: torch.nn.Identity(), [registry.method("zero-filled")])
+    method = networks.as_method("none", lambda channels: torch.nn.Identity(), [registry.imported("zero-filled")])
     with pytest.raises(NotApplicable, match="nothing to start from: needs Fourier data"):
         learned.untrained(method.network, problem(A), method.settings)
 

@@ -1,4 +1,4 @@
 """METHODS of a wrong type."""
 
 METHODS = {"name": "wrong"}
-ROW = ("failed", "expected METHODS to be a tuple of Method", "")
+ROW = ("failed", "expected a Method, several of them", "")
