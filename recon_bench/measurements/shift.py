@@ -83,7 +83,7 @@ def of_shift(cell: Cell, home: Host, shift: Shift, save: SavePicture) -> Iterato
     if cell.method.network is not None:
         asked[SWAPPED] = lambda: home.reconstruct(y, A1)
     if shift.parameter is not None:
-        found = search(shift.parameter, y[: PROTOCOL.searched], cell.device)
+        found = search(shift.parameter, y[: PROTOCOL.searched], home.device)
         yield from curve(cell, shift, found)
         A = shifted.chosen(shift, found)
         asked[ESTIMATED] = lambda: shifted.told(cell, A).reconstruct(y)
