@@ -60,7 +60,7 @@ def answers(cell):
     found["gradient"] = method.gradient(y, weight)
     found["linearised"] = method.linearise(y), method.pull_back(weight)
     found["applications"] = method.applications(y, cell.settings)
-    found["equilibria"] = method.fixed_points(y, Effort(3, 10, 1e-6), cell.settings)
+    found["equilibria"] = method.fixed_points(y, Effort(3, 20, 1e-6), cell.settings)
     found["saved"] = method.step(y, weight).saved_bytes
     size.set_up_untrained(dataclasses.replace(cell.settings, depth=2))
     data = torch.ones(1, *size.operator.range_shape)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -19,7 +20,7 @@ from recon_bench.recipe import Recipe
 from recon_bench.results import load
 from recon_bench.results.check import check
 from recon_bench.rules import Rules
-from recon_bench.run import plan, worker
+from recon_bench.run import journal, plan, worker
 from recon_bench.training import examples
 from recon_bench.training import loop as train
 from tests.helpers_training import TOY, UNET, fresh
@@ -114,19 +115,24 @@ def test_backward_rules_are_compared_from_seeds_of_their_own(home):
         list(backward_rules.measure(cell, {}, lambda *_: None))
 
 
+def ended(job):
+    """How a worker ended, by its journal, and why."""
+    process = multiprocessing.get_context("spawn").Process(target=worker.work, args=(job,))
+    process.start()
+    process.join()
+    found = journal.read(job.journal).end(job.at)
+    job.journal.unlink()
+    return found["end"], found["reason"]
+
+
 def test_a_cell_fails_when_its_weights_change_under_it(home):
     keywords = {"settings": {}, "rules": RULES, "device": "cpu", "threads": 1, "folder": home}
     state = learned.untrained(UNET.network, registry.task("ct-shepp-logan-30").problem(), UNET.settings).state_dict()
     name = weights.save("unet", "ct-shepp-logan-30", state, {})
     job = worker.Job("ct-shepp-logan-30", "unet", "training", weights={name: "those of before"}, **keywords)
-    (end,) = worker._entries(job, {})
-    assert end == {
-        "end": "failed",
-        "reason": "the method or its weights were changed during the run; run it again",
-        "at": {},
-    }
+    assert ended(job) == ("failed", worker.CHANGED)
     trained_meanwhile = dataclasses.replace(job, kind="accuracy", weights={})
-    assert list(worker._entries(trained_meanwhile, {})) == [end]
+    assert ended(trained_meanwhile) == ("failed", worker.CHANGED)
 
 
 def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(home):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import RULES
 from recon_bench.storage import REPOSITORY
 
 COMMITTED = REPOSITORY / "results"
+T = TypeVar("T")
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -97,3 +99,15 @@ def pairs(given: Sequence[str]) -> dict[str, str]:
         if not all(text.partition("=")[::2]):
             raise ValueError(f"expected NAME=VALUE, as in depth=5, got {text!r}")
     return dict(text.split("=", 1) for text in given)
+
+
+def with_code(find: Callable[[str], T], name: str) -> T:
+    """What ``find`` has under a name whose code runs here; ValueError with what its import raised."""
+    from recon_bench.names import UnknownName
+
+    try:
+        return find(name)
+    except UnknownName:
+        raise
+    except (Exception, SystemExit) as error:  # a file may do anything
+        raise ValueError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from error

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.reconstruction import scan
     from recon_bench.reconstruction.reconstruct import reconstruct
 
-    method = registry.imported(arguments.method)
+    method = options.with_code(registry.imported, arguments.method)
     given = registry.converted(method.settings, options.pairs(arguments.set), method.name)
     measured = scan.read(arguments.data, arguments.geometry, torch.device(arguments.device))
     known = options.results_in(arguments.results) if arguments.results.is_dir() else []

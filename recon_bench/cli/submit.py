@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.submission import gather
 
     known = options.results_in(arguments.results)
-    for method in registry.given(arguments.method).values():
+    for method in options.with_code(registry.given, arguments.method).values():
         out = arguments.out or Path("build") / "submit" / method.name
         if out.exists():
             raise ValueError(f"{out} is there already: move it away or choose another with --out")

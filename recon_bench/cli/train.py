@@ -90,7 +90,7 @@ def _what(arguments: argparse.Namespace) -> dict[str, Any]:
     """The method with its settings, the task, and the changes of the recipe."""
     from recon_bench import registry
 
-    method, task = registry.imported(arguments.method), registry.task(arguments.task)
+    method, task = options.with_code(registry.imported, arguments.method), registry.task(arguments.task)
     if reason := task.missing():
         raise ValueError(reason)
     changes = (

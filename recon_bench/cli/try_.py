@@ -33,10 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Try every method of the file; 1 where one breaks the contract. ValueError where one applies to no task."""
     options.check_device(arguments.device)
+    from recon_bench import registry
+
     known = options.with_committed(arguments.results) if arguments.results.is_dir() else []
     tasks = [arguments.task] if arguments.task else list(TASKS)
     broken, found = 0, []
-    for method in _given(arguments.method):
+    for method in options.with_code(registry.given, arguments.method).values():
         trial = _tried(method, tasks, known, arguments.device)
         broken += not trial.honours
         found.append(dataclasses.asdict(trial))
@@ -45,18 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         printing.print_json(found)
     return int(broken > 0)
-
-
-def _given(name: str) -> list[Method]:
-    """The methods of a file; ValueError, with what it raised, where it cannot be imported."""
-    from recon_bench import registry
-
-    try:
-        return [*registry.given(name).values()]
-    except registry.UnknownName:
-        raise
-    except (Exception, SystemExit) as error:  # a file may do anything
-        raise ValueError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _tried(method: Method, tasks: Sequence[str], known: Sequence[Result], device: str) -> Trial:
