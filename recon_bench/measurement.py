@@ -23,8 +23,8 @@ class Cell:
     """What one process measures: a method with its settings on a task under rules, on a device.
 
     ``at`` is the point of the curve that this process is for, empty where one process measures all. A measurement
-    reaches the method through :func:`recon_bench.scoring.host.host` alone; ``home(size)`` leads to the process that the
-    method lives in, None where it lives in this one.
+    reaches the method through :func:`recon_bench.scoring.host.host` alone; ``home(size, operator, weights)`` leads to
+    the process that the method lives in, None where it lives in this one.
     """
 
     task: Task
@@ -33,7 +33,7 @@ class Cell:
     rules: Rules
     device: torch.device
     at: Mapping[str, float] = field(default_factory=dict)
-    home: Callable[[int | None], Any] | None = None
+    home: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

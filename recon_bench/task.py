@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -68,6 +68,41 @@ class Foreign:
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """A number that a method may not know of the operator: ``true`` made the data, ``assumed`` is what it is taken for.
+
+    It is looked for from ``low`` to ``high``, in ``unit``. ``make_operator(value, device, dtype)`` gives the operator
+    for one of its values.
+    """
+
+    name: str
+    unit: str
+    true: float
+    assumed: float
+    low: float
+    high: float
+    make_operator: Callable[[float, torch.device, torch.dtype], Operator]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Another measurement A1 of a task's truths, whose A0 is the operator that the task tells methods of.
+
+    ``make_operator`` and ``measure`` are those of A1, as in :class:`Task`. ``mapped(y)`` gives data ``(batch,
+    *range_shape)`` of A1 to whom knows A0 alone, in the shape of A0. ``parameter`` is what A1 is known up to, None
+    where it is not of such a kind. ``oracle`` names the task whose networks were trained on A1; empty where there is
+    none.
+    """
+
+    name: str
+    make_operator: Callable[[torch.device, torch.dtype], Operator]
+    measure: Callable[[Truth, np.random.Generator], NDArray[Any]]
+    mapped: Callable[[Tensor], Tensor]
+    parameter: Parameter | None = None
+    oracle: str = ""
+
+
+@dataclass(frozen=True)
 class Ssim:
     """Settings of the structural similarity, fixed by the task: odd window size in pixels, K1, K2."""
 
@@ -92,7 +127,9 @@ class Task:
     test images whose reconstructions are shown, the same of every method: in the tasks with committed results those
     where FBP (MRI: zero-filling) is at the 10th, 50th and 90th percentile of PSNR. ``foreign`` are groups of truths
     that the task's law would not draw, to see what carries over to them. ``unseen(rng)`` draws one more truth of the
-    law of the test split; None where that is a list, of scans. All three are no part of the hash.
+    law of the test split; None where that is a list, of scans. ``shifts`` are other measurements of the same
+    truths, and ``rates`` those with less and more data, by their number of views or their acceleration. None of these
+    is part of the hash.
     """
 
     name: str
@@ -118,6 +155,8 @@ class Task:
     pictured: tuple[int, ...] = (0, 1, 2)
     foreign: tuple[Foreign, ...] = ()
     unseen: Callable[[np.random.Generator], Truth] | None = None
+    shifts: tuple[Shift, ...] = ()
+    rates: Mapping[float, Shift] = field(default_factory=dict)
 
     def problem(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Problem:
         """What a method is handed. ``dtype``: float32 or float64, the precision of the operator."""
@@ -125,6 +164,10 @@ class Task:
         train, validation = self.samples("train"), self.samples("validation")
         told = (operator, self.noise, self.data_range, train, validation, self.name, self.fresh, self.phantoms)
         return Problem(*told)
+
+    def shifted(self, shift: Shift) -> Task:
+        """The task with the data of A1: the same truths and the same random numbers. It still tells of A0."""
+        return dataclasses.replace(self, measure=shift.measure)
 
     def samples(self, split: str) -> Samples:
         """The split, in float32 or complex64."""

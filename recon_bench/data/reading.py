@@ -97,13 +97,14 @@ def dataset(file: h5py.File, name: str, advice: str) -> h5py.Dataset:
     return found
 
 
-def attribute(file: h5py.File, name: str) -> str | int | float | None:
-    """The attribute ``name`` of an open HDF5 file, text or a number; None where it is not there or empty.
+def attribute(of: h5py.File | h5py.Dataset, name: str) -> str | int | float | None:
+    """The attribute ``name`` of an open HDF5 file or of what it holds, text or a number; None where it is not there or
+    empty.
 
     Writers of HDF5 store text as str or as bytes and either as a scalar or as an array of one.
     """
-    value = file.attrs.get(name)
-    return None if value is None or isinstance(value, h5py.Empty) else single(value, f"{file.filename}: {name}")
+    value = of.attrs.get(name)
+    return None if value is None or isinstance(value, h5py.Empty) else single(value, f"{of.file.filename}: {name}")
 
 
 def single(value: Any, where: str) -> str | int | float:

@@ -21,10 +21,12 @@ from recon_bench import implicit
 from recon_bench.core import Method, NotConverged, Operator, Problem, Reconstructor
 from recon_bench.fixed_point import Map
 from recon_bench.repeating import repeating
-from recon_bench.scoring import clock, equilibria, footprint
+from recon_bench.scoring import adaptation, clock, equilibria, footprint
+from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Cost, Footprint
 from recon_bench.scoring.manners import Answer, Shared
+from recon_bench.scoring.named import Named
 
 T = TypeVar("T")
 Values = Mapping[str, Any] | None
@@ -33,15 +35,22 @@ Values = Mapping[str, Any] | None
 class Guest:
     """A ``method`` on a ``problem``. It is set up first, as often as other settings are wanted; then it is asked.
 
-    ``double`` makes the operator in float64.
+    ``double`` makes the operator in float64, ``others`` other operators of the task.
     """
 
-    def __init__(self, method: Method, problem: Problem, double: Callable[[], Operator] | None = None) -> None:
-        self.method, self.problem, self._double = method, problem, double
+    def __init__(
+        self,
+        method: Method,
+        problem: Problem,
+        double: Callable[[], Operator] | None = None,
+        others: Callable[[Named], Operator] | None = None,
+    ) -> None:
+        self.method, self.problem, self._double, self._others = method, problem, double, others
         self.device = problem.operator.device
         self._reconstruct: Reconstructor | None = None
         self._network: nn.Module | None = None
         self._graph: tuple[Tensor, Tensor] | None = None
+        self._fit: Callable[[Budget], Adapted] | None = None
         self._answer: Answer | None = None
         self._data, self._before = torch.empty(0), Shared.now()
         self._made: Any = None
@@ -49,7 +58,7 @@ class Guest:
 
     def repeating(self, weights: str) -> Guest:
         """Another guest: the same network with these weights, of which the last block is repeated."""
-        return Guest(repeating(self.method, weights), self.problem, self._double)
+        return Guest(repeating(self.method, weights), self.problem, self._double, self._others)
 
     def set_up(self, settings: Values, seed: int, cached: bool) -> None:
         """Build the method with these values of its settings. Raises what it raises."""
@@ -72,13 +81,14 @@ class Guest:
         scale = self.problem.data_range
         self._reconstruct = lambda y, A: network(y / scale, A) * scale
 
-    def reconstruct(self, y: Tensor) -> tuple[Any, list[str], list[str]]:
+    def reconstruct(self, y: Tensor, operator: Named | None = None) -> tuple[Any, list[str], list[str]]:
         """What it gives for the data ``y`` (batch, *range_shape), its warnings, and what it did that it may not."""
+        A = self.problem.operator if operator is None else self._other(operator)
         data = y.to(self.device).clone()
         kept = data.clone()
         with warnings.catch_warnings(record=True) as caught, torch.no_grad():
             warnings.simplefilter("always", NotConverged)
-            x = self._watched(lambda: self._built(data, self.problem.operator))
+            x = self._watched(lambda: self._built(data, A))
         if not torch.equal(data, kept):
             self._seen["changed the data"] = None
         seen, self._seen = list(self._seen), {}
@@ -194,6 +204,25 @@ class Guest:
         with _quietly(), torch.no_grad():
             call = lambda: self._built(data, self.problem.operator)  # noqa: E731
             return footprint.of(call, [data, *self._parameters()], self.device)
+
+    def prepare(self, data: Measured, operator: Named, reuse: Reuse | None) -> None:
+        """Have the networks that a reconstruction calls ready to be fitted to measurements of ``operator``."""
+        A0, A1 = self.problem.operator, self._other(operator)
+        with _quietly():
+            self._fit = adaptation.prepared(self._built, A0, A1, data.to(self.device), reuse)
+
+    def adapt(self, budget: Budget) -> Adapted:
+        """Fit what :meth:`prepare` has made ready, which is used up."""
+        if self._fit is None:
+            raise RuntimeError("expected networks that are ready to be fitted: call prepare first")
+        fit, self._fit = self._fit, None
+        with _quietly():
+            return fit(budget)
+
+    def _other(self, operator: Named) -> Operator:
+        if self._others is None:
+            raise ValueError("expected other operators of the task, this problem has none")
+        return self._others(operator)
 
     def _settings(self, values: Values, seed: int) -> Any:
         """The settings with these values, and their ``seed`` field, where they have one, set to ``seed``."""

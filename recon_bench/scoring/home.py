@@ -23,6 +23,7 @@ from recon_bench.core import Method, NotApplicable
 from recon_bench.scoring import clock, wire
 from recon_bench.scoring.guest import Guest
 from recon_bench.scoring.host import MethodError, Way, in_double, problem_of, reason
+from recon_bench.scoring.named import Named, operators
 from recon_bench.task import Task
 from recon_bench.weights import WeightsError
 
@@ -62,9 +63,9 @@ class Home:
         """What the method says of itself, see :mod:`recon_bench.headers`. MethodError where it cannot be had."""
         return headers.heard(self.ask(["header"]))
 
-    def guest(self, size: int | None) -> Way:
-        """The way to the method on the problem of the task, at another ``size`` of image if one is given."""
-        number, backend = self.ask(["guest", size])
+    def guest(self, size: int | None = None, operator: Named | None = None, weights: str = "") -> Way:
+        """The way to the method on the problem of the task, or on one that differs, see :func:`.host.problem_of`."""
+        number, backend = self.ask(["guest", size, operator, weights])
         self.backends |= {backend} if isinstance(backend, str) else set()
         return _Far(self, number)
 
@@ -162,6 +163,7 @@ def _serve(
     torch.set_num_threads(threads)
     guests = list[Guest]()
     known = list[Method]()
+    others = operators(task, device)
 
     def method() -> Method:
         known[:] = known or [find()]
@@ -171,8 +173,8 @@ def _serve(
         if what == "header":
             return headers.told(method())
         if what == "guest":
-            problem = problem_of(task, device, args[0])
-            guests.append(Guest(method(), problem, in_double(task, device)))
+            problem = problem_of(task, device, *args)
+            guests.append(Guest(method(), problem, in_double(task, device), others))
             return len(guests) - 1, getattr(problem.operator, "backend", None)
         if what == "repeating":
             guests.append(guests[args[0]].repeating(args[1]))

@@ -22,9 +22,11 @@ from recon_bench.core import Method, Operator, Problem, Sample
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
 from recon_bench.scoring import clock, sizes
+from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Cost, Footprint
 from recon_bench.scoring.guest import Guest
+from recon_bench.scoring.named import Named, operators
 
 SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, of a processor that a timed call may take on its way
 
@@ -121,17 +123,18 @@ class Host:
         """As :meth:`set_up`, a learned method with its first weights, to be trained, and without need of any others."""
         self._way.call("set_up_untrained", _values(settings), seed)
 
-    def reconstruct(self, y: Tensor) -> list[Reconstruction]:
+    def reconstruct(self, y: Tensor, operator: Named | None = None) -> list[Reconstruction]:
         """One reconstruction for each of the data ``y`` (batch, *range_shape), made as one batch.
 
-        If the batch raises, one by one, so that only the guilty fail.
+        ``operator`` is what the method is told that measured them, that of its problem unless given. If the batch
+        raises, one by one, so that only the guilty fail.
         """
         try:
-            x, said, seen = self._way.call("reconstruct", y)
+            x, said, seen = self._way.call("reconstruct", y, operator)
         except Exception as error:  # a method may raise anything; the reason becomes its row
             if len(y) == 1:
                 return [Reconstruction(error=reason(error, self.device))]
-            return [self.reconstruct(each[None])[0] for each in y]
+            return [self.reconstruct(each[None], operator)[0] for each in y]
         where = "" if len(y) == 1 else f" (at least one of {len(y)} images together)"
         notes = [*(f"{text}{where}" for text in said[-1:]), *(f"it {what}" for what in seen)]
         found = self._each(x, len(y), "; ".join(notes) or None)
@@ -211,6 +214,19 @@ class Host:
         """The memory of one reconstruction of the batch ``y``."""
         return self._known("inference_memory", Footprint, y)
 
+    def adapt(
+        self, data: Measured, operator: Named, budget: Budget, reuse: Reuse | None = None
+    ) -> tuple[float, Adapted]:
+        """Fit the networks that a reconstruction calls to measurements of ``operator``; the seconds that it took once
+        these were known, by the clock of this process, and what it did.
+
+        With ``reuse`` through its iterations. What was fitted holds until the next :meth:`set_up`. RuntimeError where
+        there is nothing to fit, or the method is not differentiable.
+        """
+        self._way.call("prepare", data, operator, reuse)
+        taken, found = self._way.timed("adapt", budget)
+        return taken, dataclasses.replace(found, trace={int(step): misfit for step, misfit in found.trace.items()})
+
     def _tensor(self, name: str, *args: Tensor) -> Tensor:
         return self._known(name, Tensor, *args)
 
@@ -233,20 +249,28 @@ class Host:
         return [_checked(image, note) for image in x]
 
 
-def host(cell: Cell, size: int | None = None) -> Host:
-    """The method of a cell on the problem of its task, or on that of another ``size`` of image; not set up yet.
+def host(cell: Cell, size: int | None = None, operator: Named | None = None, weights: str = "") -> Host:
+    """The method of a cell on the problem of its task, or on one that differs, see :func:`problem_of`; not set up yet.
 
     NotApplicable where the operator of the task is not known at other sizes.
     """
-    if cell.home is None:
-        problem = problem_of(cell.task, cell.device, size)
-        return Host(cell.method, problem, Inside(Guest(cell.method, problem, in_double(cell.task, cell.device))))
-    return Host(cell.method, problem_of(cell.task, torch.device("cpu"), size), cell.home(size))
+    if cell.home is not None:
+        problem = problem_of(cell.task, torch.device("cpu"), size, operator, weights)
+        return Host(cell.method, problem, cell.home(size, operator, weights))
+    problem = problem_of(cell.task, cell.device, size, operator, weights)
+    double, others = in_double(cell.task, cell.device), operators(cell.task, cell.device)
+    return Host(cell.method, problem, Inside(Guest(cell.method, problem, double, others)))
 
 
-def problem_of(task: Any, device: torch.device, size: int | None) -> Problem:
-    """The problem of a task, at another ``size`` of image if one is given."""
+def problem_of(
+    task: Any, device: torch.device, size: int | None = None, operator: Named | None = None, weights: str = ""
+) -> Problem:
+    """The problem of a task, at another ``size`` of image, with another ``operator``, or with the name of another task,
+    whose ``weights`` a method then takes, where these are given."""
     problem: Problem = task.problem(device)
+    if operator is not None:
+        problem = dataclasses.replace(problem, operator=operator.operator(task, device))
+    problem = dataclasses.replace(problem, task=weights or problem.task)
     return problem if size is None else sizes.resized(problem, size)
 
 

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from recon_bench.fixed_point import Limits
+from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Cost, Footprint
+from recon_bench.scoring.named import Named
 
-RECORDS = {each.__name__: each for each in (Cost, Effort, FixedPoint, Footprint, Limits)}
+CROSSING = (Adapted, Budget, Cost, Effort, FixedPoint, Footprint, Limits, Measured, Named, Reuse)
+RECORDS = {each.__name__: each for each in CROSSING}
 TYPES = {str(each).removeprefix("torch."): each for each in vars(torch).values() if isinstance(each, torch.dtype)}
 
 

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from recon_bench.core import Noise
-from recon_bench.data import foreign, fresh
+from recon_bench.data import foreign, fresh, shifts
 from recon_bench.data.ellipses import EllipseLaw, Stream, sampled
 from recon_bench.data.shepp_logan import perturbed
 from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded
@@ -30,9 +30,16 @@ LAW = EllipseLaw(
 )
 PHANTOMS = {"train": Stream(LAW, 42), "validation": Stream(LAW, 2), "test": Stream(LAW, 1)}
 GEOMETRY = ParallelBeam(size=128, angles=evenly(30, offset=math.pi / 60), bins=183, spacing=128 * math.sqrt(2) / 183)
-FINE = dataclasses.replace(GEOMETRY, size=400, pixel=128 / 400)
 NOISE = Noise("gaussian", 0.025)
 SEED = 30
+
+
+def finer(geometry: ParallelBeam) -> ParallelBeam:
+    """The same rays on the grid that data are simulated on."""
+    return dataclasses.replace(geometry, size=400, pixel=128 / 400)
+
+
+FINE = finer(GEOMETRY)
 
 
 def normalised(image: Array) -> Array:
@@ -49,8 +56,12 @@ def _shepp_logan(index: int, rng: np.random.Generator) -> Truth:
     return Truth(sampled(perturbed(rng), GEOMETRY.size))
 
 
-def _measure(truth: Truth, rng: np.random.Generator) -> Array:
-    return gaussian(project(truth.image, FINE), NOISE.level, rng)
+def _measure(fine: ParallelBeam, truth: Truth, rng: np.random.Generator) -> Array:
+    return gaussian(project(truth.image, fine), NOISE.level, rng)
+
+
+def _measure_on(geometry: ParallelBeam) -> shifts.Measure:
+    return partial(_measure, finer(geometry))
 
 
 def _fingerprint() -> str:
@@ -71,7 +82,7 @@ TASKS = (
         make_operator=partial(RayTransform, GEOMETRY),
         draw=_draw,
         unseen=lambda rng: Truth(normalised(sampled(LAW.draw(rng), GEOMETRY.size))),
-        measure=_measure,
+        measure=partial(_measure, FINE),
         seed=SEED,
         sizes={"train": 32000, "validation": 3200, "test": 100},
         pictured=(79, 36, 24),
@@ -91,6 +102,8 @@ TASKS = (
         },
         fingerprint=_fingerprint,
         foreign=foreign.for_phantoms(GEOMETRY.size, foreign.SHEPP_LOGAN, _shepp_logan),
+        shifts=shifts.rays(GEOMETRY, _measure_on),
+        rates=shifts.views(GEOMETRY, _measure_on),
         fresh=fresh.ellipses(LAW.draw, normalised, FINE, GEOMETRY.size, partial(gaussian, level=NOISE.level)),
     ),
 )

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from recon_bench.core import Noise
-from recon_bench.data import foreign
+from recon_bench.data import foreign, shifts
 from recon_bench.data.ellipses import EllipseLaw, averaged, sinogram
 from recon_bench.data.shepp_logan import perturbed
 from recon_bench.data.simulation import Array, describe, line_integrals, rounded
@@ -62,10 +62,19 @@ def _fingerprint() -> str:
     return digest([rounded(LAW.draw(streams(SEED, split, i)[0])) for split in SPLITS for i in (0, 1, 2)])
 
 
-def _task(every: int) -> Task:
+def _geometry(every: int) -> ParallelBeam:
     angles = tuple(math.pi * i / 1000 for i in range(0, 1000, every))
-    geometry = ParallelBeam(size=SIZE, angles=angles, bins=729)
-    views = len(angles)
+    return ParallelBeam(size=SIZE, angles=angles, bins=729)
+
+
+def _measure_on(geometry: ParallelBeam) -> shifts.Measure:
+    return partial(_measure, geometry)
+
+
+def _task(every: int) -> Task:
+    geometry = _geometry(every)
+    views = len(geometry.angles)
+    other = _geometry(next(step for step in PICTURED if step != every))
     return Task(
         name=f"ct-ellipses-{views}",
         version=1,
@@ -98,6 +107,8 @@ def _task(every: int) -> Task:
         },
         fingerprint=_fingerprint,
         foreign=foreign.for_phantoms(SIZE, foreign.SHEPP_LOGAN, _shepp_logan),
+        shifts=shifts.rays(geometry, _measure_on, **{f"ct_ellipses_{len(other.angles)}": other}),
+        rates=shifts.views(geometry, _measure_on),
     )
 
 

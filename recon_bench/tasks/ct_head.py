@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recon_bench.core import Noise
-from recon_bench.data import foreign, fresh, varied
+from recon_bench.data import foreign, fresh, shifts, varied
 from recon_bench.data.scans import Blocks, file_hash, head_ct, slices
 from recon_bench.data.simulation import Array, count_photons, describe, first_draws, project
 from recon_bench.operators import ParallelBeam, RayTransform, evenly
@@ -39,6 +39,18 @@ def _measure(fine: ParallelBeam, truth: Truth, rng: np.random.Generator) -> Arra
     return count_photons(project(truth.image, fine), NOISE.level, rng)
 
 
+def _measure_on(geometry: ParallelBeam) -> shifts.Measure:
+    return partial(_measure, _finer(geometry))
+
+
+def _geometry(views: int) -> ParallelBeam:
+    return ParallelBeam(size=256, angles=evenly(views), bins=367, spacing=PIXEL, pixel=PIXEL)
+
+
+def _finer(geometry: ParallelBeam) -> ParallelBeam:
+    return dataclasses.replace(geometry, size=512, pixel=PIXEL / 2)
+
+
 def _fresh(fine: ParallelBeam, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
     """Images by :func:`recon_bench.data.varied.attenuation` from training slices, measured with new noise."""
     choice, change, noise = rng.spawn(3)
@@ -59,8 +71,9 @@ def _fingerprint() -> str:
 
 
 def _task(views: int) -> Task:
-    geometry = ParallelBeam(size=256, angles=evenly(views), bins=367, spacing=PIXEL, pixel=PIXEL)
-    fine = dataclasses.replace(geometry, size=512, pixel=PIXEL / 2)
+    geometry = _geometry(views)
+    fine = _finer(geometry)
+    other = next(count for count in PICTURED if count != views)
     unit = "attenuation length of water, 50 mm"
     return Task(
         name=f"ct-head-{views}",
@@ -101,6 +114,8 @@ def _task(views: int) -> Task:
             ct_ellipses.LAW.draw, _to_bone, fine, geometry.size, partial(count_photons, photons=NOISE.level)
         ),
         foreign=foreign.ct(lambda image: image),
+        shifts=shifts.rays(geometry, _measure_on, **{f"ct_head_{other}": _geometry(other)}),
+        rates=shifts.views(geometry, _measure_on),
         display=(0.8, 1.4),
         error_display=(-0.15, 0.15),
     )

@@ -14,11 +14,11 @@ from functools import partial
 import numpy as np
 
 from recon_bench.core import Noise
-from recon_bench.data import foreign, fresh
+from recon_bench.data import foreign, fresh, shifts
 from recon_bench.data.ellipses import EllipseLaw, sampled
 from recon_bench.data.shepp_logan import perturbed, shepp_logan
 from recon_bench.data.simulation import Array, describe, first_draws, gaussian, project, rounded
-from recon_bench.operators import RayTransform
+from recon_bench.operators import ParallelBeam, RayTransform
 from recon_bench.storage import digest
 from recon_bench.task import Task, Truth, streams
 from recon_bench.tasks import ct_ellipses
@@ -53,8 +53,12 @@ def _random_ellipses(index: int, rng: np.random.Generator) -> Truth:
     return Truth(ct_ellipses.normalised(sampled(ct_ellipses.LAW.draw(rng), GEOMETRY.size)))
 
 
-def _measure(truth: Truth, rng: np.random.Generator) -> Array:
-    return gaussian(project(truth.image, GEOMETRY), NOISE.level, rng)
+def _measure(geometry: ParallelBeam, truth: Truth, rng: np.random.Generator) -> Array:
+    return gaussian(project(truth.image, geometry), NOISE.level, rng)
+
+
+def _measure_on(geometry: ParallelBeam) -> shifts.Measure:
+    return partial(_measure, geometry)
 
 
 def _fingerprint() -> str:
@@ -76,7 +80,7 @@ TASKS = (
         make_operator=partial(RayTransform, GEOMETRY),
         draw=_draw,
         unseen=lambda rng: _draw("test", 0),
-        measure=_measure,
+        measure=_measure_on(GEOMETRY),
         seed=SEED,
         sizes={"train": 50000, "validation": 100, "test": 100},
         pictured=(33, 95, 38),
@@ -96,6 +100,8 @@ TASKS = (
         },
         fingerprint=_fingerprint,
         foreign=foreign.for_phantoms(GEOMETRY.size, foreign.ELLIPSES, _random_ellipses),
+        shifts=shifts.rays(GEOMETRY, _measure_on),
+        rates=shifts.views(GEOMETRY, _measure_on),
         fresh=fresh.ellipses(
             LAW.draw, lambda image: image, GEOMETRY, GEOMETRY.size, partial(gaussian, level=NOISE.level)
         ),

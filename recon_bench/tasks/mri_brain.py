@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_bench.core import Noise
-from recon_bench.data import foreign, varied
+from recon_bench.data import foreign, shifts, varied
 from recon_bench.data.scans import Blocks, brain_mri, file_hash, pad, slices
 from recon_bench.data.simulation import first_draws, rounded
 from recon_bench.operators import MaskedFourier
@@ -21,6 +23,8 @@ SIZE = 256
 NOISE = Noise("complex-gaussian", 0.1)
 SEED = 1998
 BLOCKS: dict[str, Blocks] = {"train": ((8, 50), (115, 160)), "validation": ((55, 65),), "test": ((70, 110),)}
+CENTRES = {4: 0.08, 8: 0.04}  # the part of the columns that is kept in the middle, by the acceleration
+MASK_SEED = 18
 PICTURED = {4: (9, 0, 31), 8: (4, 18, 37)}  # by the acceleration
 
 
@@ -35,6 +39,9 @@ def random_columns(width: int, acceleration: float, centre: float, seed: int) ->
     kept = np.random.default_rng(seed).random(width) < (width / acceleration - middle) / (width - middle)
     kept[first : first + middle] = True
     return tuple(int(column) for column in np.flatnonzero(kept))
+
+
+COLUMNS = {rate: random_columns(SIZE, rate, centre, MASK_SEED) for rate, centre in CENTRES.items()}
 
 
 def smooth_phase(size: int, rng: np.random.Generator) -> NDArray[np.complex128]:
@@ -64,15 +71,27 @@ def _with_phase(magnitude: NDArray[np.float64], rng: np.random.Generator) -> NDA
     return magnitude * smooth_phase(SIZE, rng)
 
 
-def _measure(columns: tuple[int, ...], truth: Truth, rng: np.random.Generator) -> NDArray[np.complex128]:
-    return complex_gaussian(_clean(columns, truth.image), NOISE.level, rng)
+def _measure(kept: Any, truth: Truth, rng: np.random.Generator) -> NDArray[np.complex128]:
+    return complex_gaussian(_clean(kept, truth.image), NOISE.level, rng)
 
 
-def _clean(columns: tuple[int, ...], truth: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(truth), norm="ortho"))[:, list(columns)]
+def _measure_on(kept: Any) -> shifts.Measure:
+    """With what k-space ``(rows, columns)`` has at the index ``kept``."""
+    return partial(_measure, kept)
 
 
-def _fresh(columns: tuple[int, ...], rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
+def _clean(kept: Any, truth: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(truth), norm="ortho"))[kept]
+
+
+def _exactly(acceleration: float) -> tuple[int, ...]:
+    """Columns for another acceleration, with a third of them in the middle, of the first seed for which the number is
+    exact."""
+    drawn = (random_columns(SIZE, acceleration, 0.32 / acceleration, seed) for seed in count(MASK_SEED + 1))
+    return next(columns for columns in drawn if len(columns) == round(SIZE / acceleration))
+
+
+def _fresh(kept: Any, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
     """Images by :func:`recon_bench.data.varied.magnitude` from training slices, with new phases and new noise."""
     choice, change, phase, noise = rng.spawn(4)
     truths, data = [], []
@@ -80,8 +99,12 @@ def _fresh(columns: tuple[int, ...], rng: np.random.Generator, n: int) -> tuple[
         image = varied.magnitude(pad(brain_mri()[index], SIZE), change)
         truth = image * smooth_phase(SIZE, phase)
         truths.append(single(truth))
-        data.append(single(complex_gaussian(_clean(columns, truth), NOISE.level, noise)))
+        data.append(single(complex_gaussian(_clean(kept, truth), NOISE.level, noise)))
     return torch.stack(truths), torch.stack(data)
+
+
+def _rates(acceleration: int) -> tuple[float, ...]:
+    return tuple(acceleration * part for part in (2.0, 1.5, 1.0, 0.75, 0.5))
 
 
 def _fingerprint() -> str:
@@ -89,8 +112,10 @@ def _fingerprint() -> str:
     return digest([file_hash("brain_mri"), first_draws(SEED), phases])
 
 
-def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
-    columns = random_columns(SIZE, acceleration, centre, mask_seed)
+def _task(acceleration: int) -> Task:
+    columns, centre = COLUMNS[acceleration], CENTRES[acceleration]
+    kept = (slice(None), list(columns))
+    (other,) = (each for each in COLUMNS if each != acceleration)
     return Task(
         name=f"mri-brain-{acceleration}x",
         version=1,
@@ -103,7 +128,7 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
         ),
         make_operator=partial(MaskedFourier, (SIZE, SIZE), columns),
         draw=_draw,
-        measure=partial(_measure, columns),
+        measure=_measure_on(kept),
         seed=SEED,
         sizes={split: len(slices(blocks)) for split, blocks in BLOCKS.items()},
         pictured=PICTURED[acceleration],
@@ -118,7 +143,7 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
             "seed": SEED,
             "acceleration": acceleration,
             "centre_fraction": centre,
-            "mask_seed": mask_seed,
+            "mask_seed": MASK_SEED,
             "mask_note": "a seed for which the number of kept columns is exact, as it is only on average in fastMRI",
             "columns": list(columns),
             "operator": "centred orthonormal 2-D Fourier transform, kept columns; column 128 is the zero frequency",
@@ -131,11 +156,25 @@ def _task(acceleration: int, centre: float, mask_seed: int) -> Task:
             "doi:10.1097/00004728-199803000-00032",
         },
         fingerprint=_fingerprint,
-        fresh=partial(_fresh, columns),
+        fresh=partial(_fresh, kept),
         foreign=foreign.mri(_with_phase),
+        shifts=shifts.columns(
+            (SIZE, SIZE),
+            columns,
+            _measure_on,
+            _exactly(acceleration),
+            _exactly(1.5 * acceleration),
+            **{f"mri_brain_{other}x": COLUMNS[other]},
+        ),
+        rates=shifts.accelerations(
+            (SIZE, SIZE),
+            columns,
+            _measure_on,
+            {rate: columns if rate == acceleration else _exactly(rate) for rate in _rates(acceleration)},
+        ),
         display=(0.0, 0.7),
         error_display=(-0.1, 0.1),
     )
 
 
-TASKS = (_task(4, 0.08, mask_seed=18), _task(8, 0.04, mask_seed=18))
+TASKS = tuple(map(_task, CENTRES))

@@ -1,0 +1,154 @@
+"""Model adaptation: what of the gap that another operator opens a network closes from measurements alone, at what cost.
+
+Unlabelled measurements of A1 are those of validation images: some to fit, some held out to stop by. The ways:
+
+- ``home``: A0 measured the data and the network knows it.
+- ``ignorant``: A1 measured them, the network takes them for data of A0.
+- ``naive``: A1 is put into the network; set up for A0 or for A1, whichever has less held-out misfit, from which the
+  next ones start. Where A1 is known up to a parameter it is found as the value at which the network itself explains the
+  measurements best, and ``naive`` has it; what is closed then counts from ``ignorant``.
+- ``fitted``: parametrise and perturb on the measurements to fit; the same parameters for all images.
+- ``alone``: the same on the data of each image; a part of them is left out of the sum and stops it.
+- ``reused``: reuse and regularise, without any fitting; its weight has least held-out misfit among a few.
+- ``refitted``: parameters fitted through the first iterations of that.
+- ``oracle``: the network trained on A1, where another task's is.
+
+The best classical method under A1, the other end, is measured by :mod:`.shift` on the same images.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from recon_bench.core import NotApplicable
+from recon_bench.data.shifts import KINDS, of_task
+from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.scoring import quality, trials
+from recon_bench.scoring.adaptation import Budget
+from recon_bench.scoring.host import reason
+from recon_bench.scoring.trials import Outcome, Plan, Trial
+from recon_bench.tables.shift import LEAST
+from recon_bench.task import Shift
+
+SHIFTS = ("fewer-views", "limited-150", "limited-120", "detector-2", "other-mask", "fewer-columns", "other-task")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """``shifts`` among those of ``kinds``, by whose places records name them, as they name ``ways``."""
+
+    shifts: tuple[str, ...] = SHIFTS
+    kinds: tuple[str, ...] = KINDS
+    ways: tuple[str, ...] = tuple(trials.WAYS)
+    plan: Plan = field(default_factory=Plan)
+
+
+PROTOCOL = Protocol()
+LOOK = Plan(measurements=2, held=1, single=1, weights=(0.1,), through=1, budget=Budget(steps=2, look=1))
+
+
+def plan(cell: Cell) -> Plan:
+    """That of rules without tuning is only a look."""
+    return PROTOCOL.plan if cell.rules.tuning_evaluations else LOOK
+
+
+def points(cell: Cell) -> Sequence[Mapping[str, float]]:
+    """One for each shift of the task that is adapted to."""
+    return [{"shift": number} for number, shift in of_task(cell.task.shifts) if shift.name in PROTOCOL.shifts]
+
+
+def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
+    """For each shift and way: a record for each image, one of the cost and one for each look at held-out measurements.
+
+    And a scalar one. NotApplicable without a network or shifts.
+    """
+    if cell.method.network is None:
+        raise NotApplicable("has no network whose parameters could be fitted")
+    asked = [at for at in points(cell) if cell.at in ({}, at)]
+    if not asked:
+        raise NotApplicable("the task has no other measurement of its images")
+    for at in asked:
+        (shift,) = (shift for number, shift in of_task(cell.task.shifts) if number == at["shift"])
+        yield from (record for record in of_shift(cell, shift) if record.key not in done)
+
+
+def of_shift(cell: Cell, shift: Shift) -> Iterator[Record]:
+    """All about one shift; a way that fails leaves the others."""
+    blank = Record(at={"shift": float(PROTOCOL.kinds.index(shift.name))}, seed=cell.rules.seeds[0])
+    try:
+        trial = trials.begin(cell, shift, plan(cell))
+    except Exception as error:  # a method may raise anything; the other shifts go on
+        yield dataclasses.replace(blank, error=reason(error, cell.device))
+        return
+    means = dict[str, float]()
+    for number, (name, way) in enumerate(trials.WAYS.items()):
+        place = dataclasses.replace(blank, at={**blank.at, "way": float(number)})
+        try:
+            outcome = way(trial)
+        except NotApplicable as why:
+            yield dataclasses.replace(place, note=f"not applicable: {why}")
+            continue
+        except Exception as error:  # as above
+            yield dataclasses.replace(place, error=reason(error, cell.device))
+            continue
+        scored = list(_scored(trial, place, outcome))
+        yield from scored
+        values = [record.values["psnr"] for record in scored if "psnr" in record.values]
+        if len(values) == len(trial.samples):
+            means[name] = math.fsum(values) / len(values)
+    if "fitted" in means:
+        found = {"adapted_psnr": means["fitted"]} | closed(means, shift.parameter is not None)
+        yield Record(shift.name, found, {}, cell.rules.seeds[0])
+
+
+def closed(means: Mapping[str, float], unknown: bool) -> dict[str, float]:
+    """The share of the gap that fitting closes, by means of PSNR; nothing of a gap below LEAST.
+
+    From naive use, ignorant where a parameter is ``unknown``, to the oracle, or to home where there is none.
+    """
+    bottom, top = means.get("ignorant" if unknown else "naive"), means.get("oracle", means.get("home"))
+    if bottom is None or top is None or top - bottom < LEAST:
+        return {}
+    return {"closed": (means["fitted"] - bottom) / (top - bottom)}
+
+
+def _scored(trial: Trial, place: Record, outcome: Outcome) -> Iterator[Record]:
+    """A record for each image, one of the cost and one for each look."""
+    for sample, found in zip(trial.samples, outcome.images):
+        record = dataclasses.replace(place, sample=sample.id, error=found.error, note=found.note)
+        if found.x is not None:
+            value = {"psnr": quality.psnr(trial.cell.task, sample.truth, found.x)}
+            record = dataclasses.replace(record, values=quality.finite(value))
+        yield record
+    if outcome.values:
+        yield dataclasses.replace(place, values=quality.finite(outcome.values), note=outcome.note)
+    for step, misfit in outcome.trace.items():
+        yield dataclasses.replace(place, at={**place.at, "step": float(step)}, values=quality.finite({"held": misfit}))
+
+
+MEASUREMENT = Measurement(
+    name="adaptation",
+    version=1,
+    title="Adaptation to another operator",
+    metrics=(
+        Metric("adapted_psnr", "PSNR, adapted to another operator", "dB", "higher"),
+        Metric("closed", "Share of the gap that adaptation closes", "", "higher"),
+        Metric("psnr", "PSNR", "dB", "higher"),
+        Metric("held", "Held-out misfit", "", "lower", 4),
+        Metric("seconds", "Seconds of adaptation", "s", "lower"),
+        Metric("mib", "Memory of a step", "MiB", "lower", 0),
+        Metric("steps", "Steps", "", "lower", 0),
+        Metric("weight", "Weight of the reuse", "", "lower", 3),
+        Metric("parameter", "Parameter found", "", "lower"),
+        Metric("parameter_error", "Error of the parameter", "", "lower", 3),
+        Metric("identified", "Identified", "", "higher", 0),
+    ),
+    measure=measure,
+    protocol=PROTOCOL,
+    points=points,
+    hidden=("adapted_psnr",),
+    confirm="accuracy",
+)

@@ -1,0 +1,215 @@
+"""The ways in which one network meets one other operator: naively, adapted by measurements alone, and the two ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from recon_bench.core import NotApplicable, Operator, Sample
+from recon_bench.measurement import Cell
+from recon_bench.scoring import adaptation, clock, identify, shifted
+from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
+from recon_bench.scoring.host import Host, Reconstruction
+from recon_bench.scoring.identify import Estimate, Search
+from recon_bench.scoring.named import Named, operators
+from recon_bench.task import Shift
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``measurements`` of A1 to fit and ``held`` out ones; ``images``: test images at most, of which the first
+    ``single`` are adapted to alone, where ``left_out`` is the part of the data that the sum leaves out; ``weights`` are
+    tried in reuse and regularise, of which fitting goes ``through`` so many iterations."""
+
+    measurements: int = 6
+    held: int = 2
+    images: int = 10
+    single: int = 2
+    left_out: float = 0.1
+    weights: tuple[float, ...] = (0.01, 0.1)
+    through: int = 3
+    budget: Budget = field(default_factory=Budget)
+    reuse: Reuse = field(default_factory=Reuse)
+    search: Search = field(default_factory=Search)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network and one shift.
+
+    ``told``: the operator that adaptation is told, A1 or, of an unknown parameter, that of the value ``found``; ``A``
+    is what it does, on this side. ``start``: the operator that the network is set up for. ``own`` and ``samples``: test
+    images with data of A0 and of A1.
+    """
+
+    cell: Cell
+    shift: Shift
+    rules: Plan
+    measured: Measured
+    told: Named
+    A: Operator
+    start: Named
+    found: Estimate | None
+    own: Sequence[Sample]
+    samples: Sequence[Sample]
+
+    @property
+    def y(self) -> Tensor:
+        """The test data of A1 (images, *range_shape)."""
+        return torch.stack([sample.data for sample in self.samples])
+
+    def host(self, operator: Named | None = None, weights: str = "") -> Host:
+        """The network as of :func:`.shifted.told`."""
+        return shifted.told(self.cell, operator, weights)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a way gave for the first test images, with what it cost and the held-out misfit by step."""
+
+    images: Sequence[Reconstruction]
+    values: Mapping[str, float] = field(default_factory=dict)
+    trace: Mapping[int, float] = field(default_factory=dict)
+    note: str | None = None
+
+
+def begin(cell: Cell, shift: Shift, rules: Plan) -> Trial:
+    """Measure, find the parameter if there is one, and choose what the network is set up for."""
+    task, unmoved = cell.task.shifted(shift), shifted.told(cell)
+    number = min(rules.measurements + rules.held, task.sizes["validation"])
+    free = torch.stack([task.observe("validation", index).data for index in range(number)])
+    measured, found = Measured(free[: -rules.held], free[-rules.held :]), None
+    made: Callable[[Named], Operator] = operators(cell.task, unmoved.device)
+    if (parameter := shift.parameter) is not None:
+
+        def misfit(value: float) -> float:
+            told = Named(shift.name, value)
+            return held_out(unmoved, told, made(told), measured.held)
+
+        found = identify.estimate(misfit, parameter.low, parameter.high, rules.search)
+    told = shifted.chosen(shift, found)
+    A = made(told)
+    start = min((Named(), told), key=lambda each: held_out(shifted.told(cell, each), told, A, measured.held))
+    own, samples = (shifted.observed(cell, each, rules.images) for each in (None, shift))
+    return Trial(cell, shift, rules, measured, told, A, start, found, own, samples)
+
+
+def images(found: Sequence[Reconstruction]) -> Tensor:
+    """Reconstructions as one batch; RuntimeError with the reason where one failed."""
+    for each in found:
+        if each.x is None:
+            raise RuntimeError(each.error)
+    return torch.stack([each.x for each in found if each.x is not None])
+
+
+def held_out(method: Host, told: Named, A: Operator, y: Tensor) -> float:
+    """The mean misfit of the method's images of data ``y`` of A, of which it is ``told``; infinite without images."""
+    found = method.reconstruct(y, told)
+    if any(each.x is None for each in found):
+        return math.inf
+    return identify.relative(A(images(found).to(A.device, A.dtype)).cpu(), y)
+
+
+def home(trial: Trial) -> Outcome:
+    """A0 in the data and in the network."""
+    return Outcome(trial.host().reconstruct(torch.stack([sample.data for sample in trial.own])))
+
+
+def ignorant(trial: Trial) -> Outcome:
+    """A1 in the data, A0 in the network."""
+    method = trial.host()
+    return Outcome(method.reconstruct(trial.shift.mapped(trial.y), shifted.assumed(trial.shift)))
+
+
+def naive(trial: Trial) -> Outcome:
+    """A1 put into the network, and nothing else."""
+    method = trial.host(trial.start)
+    values = {"held": held_out(method, trial.told, trial.A, trial.measured.held)}
+    if trial.found and trial.shift.parameter:
+        values |= {"parameter": trial.found.value, "identified": float(trial.found.identified)}
+        values["parameter_error"] = abs(trial.found.value - trial.shift.parameter.true)
+    return Outcome(method.reconstruct(trial.y, trial.told), values)
+
+
+def fitted(trial: Trial) -> Outcome:
+    """Parametrise and perturb on a set of measurements."""
+    method = trial.host(trial.start)
+    seconds, adapted = method.adapt(trial.measured, trial.told, trial.rules.budget)
+    return Outcome(method.reconstruct(trial.y, trial.told), cost(seconds, adapted), adapted.trace, adapted.note)
+
+
+def alone(trial: Trial) -> Outcome:
+    """Parametrise and perturb on the data of each of the first images; the cost is that of the last of them."""
+    found, last = list[Reconstruction](), Outcome([])
+    for index, sample in enumerate(trial.samples[: trial.rules.single]):
+        drawn = torch.rand(sample.data.shape, generator=torch.Generator().manual_seed(index))
+        kept = (drawn < trial.rules.left_out).float()
+        y, method = sample.data[None], trial.host(trial.start)
+        seconds, adapted = method.adapt(Measured(y, y, 1 - kept, kept), trial.told, trial.rules.budget)
+        found += method.reconstruct(y, trial.told)
+        last = Outcome([], cost(seconds, adapted), adapted.trace, adapted.note)
+    return dataclasses.replace(last, images=found)
+
+
+def cost(seconds: float, adapted: Adapted) -> dict[str, float]:
+    """What an adaptation took, and what it came to."""
+    steps, least = max(adapted.trace), min(adapted.trace.values())
+    return {"seconds": seconds, "mib": adapted.peak / MIB, "steps": float(steps), "held": least}
+
+
+def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse) -> Tensor:
+    """Images of data ``y`` by reuse and regularise, on the CPU."""
+    data = y.to(trial.A.device, trial.A.dtype)
+
+    def clean(d: Tensor) -> Tensor:
+        return images(method.reconstruct(d)).to(data.device)
+
+    return adaptation.reusing(clean, method.operator, trial.A, data, rules).cpu()
+
+
+def weighted(trial: Trial, method: Host) -> tuple[Reuse, float]:
+    """Reuse with the weight of least held-out misfit, and that misfit."""
+    held = trial.measured.held
+    tried = [dataclasses.replace(trial.rules.reuse, weight=weight) for weight in trial.rules.weights]
+    misfits = [
+        identify.relative(trial.A(reusing(trial, method, held, each).to(trial.A.device)).cpu(), held) for each in tried
+    ]
+    least = min(range(len(tried)), key=lambda i: misfits[i])
+    return tried[least], misfits[least]
+
+
+def reused(trial: Trial) -> Outcome:
+    """Reuse and regularise."""
+    method = trial.host()
+    rules, misfit = weighted(trial, method)
+    seconds, x = clock.seconds(lambda: reusing(trial, method, trial.y, rules), trial.A.device)
+    values = {"held": misfit, "weight": rules.weight, "seconds": seconds / len(x)}
+    return Outcome([Reconstruction(image) for image in x], values)
+
+
+def refitted(trial: Trial) -> Outcome:
+    """Parameters fitted through the first iterations of reuse and regularise."""
+    method = trial.host()
+    rules, _ = weighted(trial, method)
+    through = dataclasses.replace(rules, iterations=trial.rules.through)
+    seconds, adapted = method.adapt(trial.measured, trial.told, trial.rules.budget, through)
+    x = reusing(trial, method, trial.y, rules)
+    values = cost(seconds, adapted) | {"weight": rules.weight}
+    return Outcome([Reconstruction(image) for image in x], values, adapted.trace, adapted.note)
+
+
+def oracle(trial: Trial) -> Outcome:
+    """The network that was trained on A1."""
+    if not trial.shift.oracle:
+        raise NotApplicable("no network was trained on A1")
+    return Outcome(trial.host(Named(trial.shift.name), trial.shift.oracle).reconstruct(trial.y))
+
+
+WAYS = {way.__name__: way for way in (home, ignorant, naive, fitted, alone, reused, refitted, oracle)}

@@ -1,0 +1,325 @@
+"""Operator shift: what A1 measures, what of it is told, found or adapted to, and what is said of that."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recon_bench import registry
+from recon_bench.core import NotApplicable
+from recon_bench.data import shifts
+from recon_bench.measurement import Cell
+from recon_bench.measurements import adaptation, sampling, shift
+from recon_bench.operators import MaskedFourier, RayTransform
+from recon_bench.operators.sampled import SampledFourier
+from recon_bench.results import load, write
+from recon_bench.results.check import check
+from recon_bench.results.traits import TRAITS
+from recon_bench.rules import QUICK
+from recon_bench.run.apart import apart
+from recon_bench.scoring import identify, shifted
+from recon_bench.scoring.adaptation import DIVERGED, LATE, NO_BETTER, Budget, Measured, Reuse
+from recon_bench.scoring.host import host
+from recon_bench.scoring.named import Named
+from recon_bench.site.render import render
+from recon_bench.tables import shift as tables
+from recon_bench.tables.board import board
+from tests.helpers_results import make_cell, write_tree
+from tests.helpers_training import GEOMETRY, TOY, A
+from tests.plugins.gain import TASKS, network
+
+CHEAP = ("ct-ellipses-30", "mri-brain-4x")
+CPU = torch.device("cpu")
+
+
+FILE = str(Path(__file__).parent / "plugins" / "gain.py")
+(SHIFTED,) = TASKS
+
+
+def cell(method, task=SHIFTED, **at):
+    return Cell(task, method, method.settings, QUICK, CPU, at)
+
+
+def measured(kind, method, task=SHIFTED, **at):
+    return list(kind.measure(cell(method, task, **at), {}, lambda *picture: None))
+
+
+def number(name):
+    return float(shifts.KINDS.index(name))
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_a1_measures_in_its_own_shape_and_is_mapped_to_that_of_a0(name):
+    task = registry.task(name)
+    A0 = task.make_operator(CPU, torch.float32)
+    assert {s.name for s in task.shifts} >= set(shifts.RAYS if task.family == "ct" else shifts.FOURIER)
+    for other in task.shifts:
+        A1, sample = other.make_operator(CPU, torch.float32), task.shifted(other).observe("test", 0)
+        assert sample.data.shape == A1.range_shape and A1.domain_shape == A0.domain_shape, other.name
+        assert other.mapped(sample.data[None]).shape == (1, *A0.range_shape), other.name
+        missed = (A1(sample.truth[None])[0] - sample.data).norm() / sample.data.norm()
+        assert missed < 0.25, other.name  # its operator is the one that measured
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_the_tasks_own_rate_gives_its_own_data_and_tells_the_same_operator(name):
+    task = registry.task(name)
+    own = 30.0 if task.family == "ct" else 4.0
+    sample, same = task.observe("test", 1), task.shifted(task.rates[own]).observe("test", 1)
+    assert torch.equal(sample.truth, same.truth) and torch.allclose(sample.data, same.data, atol=1e-5)
+
+
+def test_views_are_interpolated_around_the_half_turn():
+    y = RayTransform(GEOMETRY)(TOY.samples("test")[0].truth[None])
+    angles = GEOMETRY.angles
+    assert torch.allclose(shifts.interpolated(y, angles, angles), y, atol=1e-5)
+    close = shifts.interpolated(y, angles, [angles[-1] + math.pi / 24])  # between the last and the first, mirrored
+    assert torch.allclose(close[:, 0], (y[:, -1] + y[:, 0].flip(-1)) / 2, atol=1e-5)
+
+
+def test_lines_of_the_golden_angle_pass_the_centre_and_fill_the_share():
+    mask = shifts.golden_angle(64, 0.25)
+    assert mask[32, 32] and 0.25 <= mask.mean() < 0.29
+    assert mask.any(0).all() and mask.any(1).all()  # unlike columns
+
+
+def test_points_of_kspace_are_a_matched_pair_and_the_same_as_columns():
+    columns, mask = (3, 8, 9), np.zeros((16, 16), dtype=bool)
+    mask[:, columns] = True
+    F, points = MaskedFourier((16, 16), columns), SampledFourier(mask)
+    x = torch.randn(2, 16, 16, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    y = points(x)
+    assert torch.allclose(y.reshape(2, 16, 3), F(x), atol=1e-5)
+    assert torch.allclose(points(points.adjoint(y)), y, atol=1e-5)
+    assert torch.allclose((y.conj() * y).sum(), (x.conj() * points.adjoint(y)).sum(), rtol=1e-4)
+    with pytest.raises(ValueError, match="at least one point"):
+        SampledFourier(np.zeros((4, 4), dtype=bool))
+
+
+def found(name):
+    """What is found of the parameter of one of the toy's shifts."""
+    (other,) = (s for s in SHIFTED.shifts if s.name == name)
+    y = torch.stack([SHIFTED.shifted(other).observe("test", i).data for i in range(3)])
+    return other.parameter, shift.search(other.parameter, y, CPU)
+
+
+def test_an_unknown_shift_of_the_detector_is_found_from_data_alone():
+    parameter, estimate = found("detector-2")
+    assert estimate.identified and abs(estimate.value - parameter.true) < 0.25
+
+
+def test_a_turn_of_all_views_cannot_be_told_from_a_turn_of_what_lies_inside_the_circle():
+    _, estimate = found("angle-offset")
+    misfits = list(estimate.tried.values())
+    assert not estimate.identified and max(misfits) < 2 * min(misfits)
+
+
+def test_the_search_finds_the_vertex_and_says_what_is_flat():
+    search = identify.Search()
+    sharp = identify.estimate(lambda x: 1 + (x - 0.3) ** 2, -1, 2, search)
+    assert sharp.value == pytest.approx(0.3, abs=1e-6) and sharp.identified
+    assert not identify.estimate(lambda x: 1.0, -1, 2, search).identified
+    assert not identify.estimate(lambda x: 1 - x, -1, 0.5, search).identified  # still falling at an end
+    with pytest.raises(ValueError, match="low < high"):
+        identify.estimate(lambda x: x, 1, 1, search)
+
+
+def by_scenario(records):
+    values = {}
+    for record in records:
+        if "scenario" in record.at and record.values:
+            values.setdefault(shift.SCENARIOS[int(record.at["scenario"])], []).append(record.values["psnr"])
+    return {name: sum(each) / len(each) for name, each in values.items()}
+
+
+def test_who_is_told_loses_little_and_who_finds_the_parameter_as_little():
+    records = measured(shift, registry.method("cgls"), shift=number("detector-2"))
+    psnr = by_scenario(records)
+    assert "swapped" not in psnr  # not a network
+    assert psnr["ignorant"] < psnr["home"] - 1 and abs(psnr["told"] - psnr["home"]) < 1
+    assert psnr["estimated"] == pytest.approx(psnr["told"], abs=0.2)
+    (scalar,) = (record for record in records if not record.at)
+    assert scalar.sample == "detector-2"
+    assert scalar.values["ignorant_loss"] == pytest.approx(psnr["home"] - psnr["ignorant"])
+
+
+def test_a_scenario_that_fails_leaves_the_others():
+    def build(problem, settings):
+        if problem.operator.range_shape != A.range_shape:
+            raise NotApplicable("needs twelve views")
+        return registry.method("fbp").build(problem, settings)
+
+    method = dataclasses.replace(registry.method("fbp"), build=build)
+    records = measured(shift, method, shift=number("fewer-views"))
+    assert set(by_scenario(records)) == {"home", "ignorant"}
+    assert [record.note for record in records if record.note] == ["not applicable: needs twelve views"]
+    with pytest.raises(NotApplicable, match="no other measurement"):
+        measured(shift, method, TOY)
+
+
+def data(other="detector-2"):
+    (made,) = (s for s in SHIFTED.shifts if s.name == other)
+    y = torch.stack([SHIFTED.shifted(made).observe("validation", i).data for i in range(3)])
+    return Measured(y[:2], y[2:]), Named(other)
+
+
+def hosted(method):
+    found = host(cell(method))
+    found.set_up(method.settings)
+    return found
+
+
+FAST = Budget(steps=30, rate=0.1, penalty=0.0, look=5)
+
+
+def test_a_network_is_fitted_to_measurements_without_truth():
+    method, (free, A1) = hosted(network()), data()
+    before = method.reconstruct(free.held, A1)[0].x
+    seconds, adapted = method.adapt(free, A1, FAST)
+    after = method.reconstruct(free.held, A1)[0].x
+    gain = float((after * before).sum() / before.square().sum())
+    assert 0.5 * gain == pytest.approx(1, abs=0.1)
+    assert adapted.trace[0] > 3 * min(adapted.trace.values()) and adapted.note is None
+    assert seconds > 0 and adapted.peak > free.y.nbytes
+    method.set_up(None)  # which brings the network back that was trained
+    assert torch.equal(method.reconstruct(free.held, A1)[0].x, before)
+
+
+def answers(cell):
+    """What needs another operator, with and without parameters that were fitted; the clock's figures are left out."""
+    method, (free, A1) = shifted.told(cell), data()
+    found = [method.reconstruct(free.y, operator) for operator in (None, A1, Named("detector-2", 1.0))]
+    found.append(shifted.told(cell, Named(rate=24.0)).reconstruct(torch.ones(1, 24, GEOMETRY.bins)))
+    _, adapted = method.adapt(free, A1, dataclasses.replace(FAST, steps=5))
+    found.append(method.reconstruct(free.y, A1))
+    ways = [dataclasses.replace(r, values={}) if "way" in r.at and not r.sample else r for r in adaptations(cell)]
+    return [[each.x for each in images] for images in found], adapted, ways
+
+
+def adaptations(cell):
+    at = {"shift": number("fewer-views")}
+    quick = dataclasses.replace(cell, rules=QUICK, at=at)
+    return list(adaptation.measure(quick, {}, lambda *picture: None))
+
+
+def test_another_process_is_told_of_operators_and_adapts_with_the_same_result():
+    images, adapted, ways = answers(cell(registry.imported(FILE)))
+    others, found, records = apart(FILE, FILE, {}, answers)
+    assert all(torch.equal(x, y) for one, two in zip(images, others) for x, y in zip(one, two, strict=True))
+    assert len({float(each[0].sum()) for each in images}) == len(images)  # each operator has images of its own
+    assert adapted == found and ways == records
+    assert not [record.error for record in records if record.error]
+
+
+def test_a_name_that_the_task_does_not_have_is_said():
+    for name, why in (
+        (Named("no-such"), "expected a shift of toy, one of .*'detector-2'"),
+        (Named(rate=7.5), "expected a rate of toy, one of"),
+        (Named("fewer-views", 1.0), "'fewer-views' of toy has none"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            shifted.told(cell(network()), name)
+
+
+def test_a_network_is_fitted_through_reuse_and_a_penalty_holds_it_back():
+    method, (free, A1) = hosted(network()), data()
+    method.adapt(free, A1, FAST, Reuse(iterations=1, weight=0.1))
+    _, held = hosted(network()).adapt(free, A1, dataclasses.replace(FAST, penalty=1e4))
+    _, loose = hosted(network()).adapt(free, A1, FAST)
+    assert min(held.trace.values()) > min(loose.trace.values())
+
+
+def test_what_diverges_or_gets_worse_keeps_the_start_and_what_is_late_keeps_its_curve():
+    free, A1 = data()
+    for gain, budget, note in (
+        (0.5, dataclasses.replace(FAST, rate=1e30), DIVERGED),
+        (1.0, dataclasses.replace(FAST, rate=10.0), NO_BETTER),
+        (0.5, dataclasses.replace(FAST, seconds=0.0), LATE),
+    ):
+        method = hosted(network(gain))
+        before = method.reconstruct(free.held, A1)[0].x
+        _, adapted = method.adapt(free, A1, budget)
+        assert adapted.note == note and len(adapted.trace) >= 1
+        if note != LATE:
+            assert torch.equal(method.reconstruct(free.held, A1)[0].x, before)
+        else:
+            assert list(adapted.trace) == [0, 1]
+
+
+def test_what_has_no_network_cannot_be_fitted():
+    free, A1 = data()
+    with pytest.raises(RuntimeError, match="no network"):
+        hosted(registry.method("fbp")).adapt(free, A1, FAST)
+    with pytest.raises(NotApplicable, match="no network"):
+        measured(adaptation, registry.method("fbp"))
+
+
+def result(task, name, kind, records, family="unrolled"):
+    """A result of these records."""
+    made = make_cell(task, 2, name, "accuracy")
+    header = {"metrics": [dataclasses.asdict(m) for m in kind.metrics], "version": 1, "hash": "0" * 16}
+    header |= {"title": kind.title, "protocol": dataclasses.asdict(kind.protocol)}
+    header |= {"traits": {**TRAITS, "hidden": list(kind.hidden)}}
+    changes = {"kind": kind.name, "measurement": json.loads(json.dumps(header)), "images": {}}
+    changes |= {"records": [dataclasses.asdict(r) for r in records], "method": {**made.method, "family": family}}
+    return dataclasses.replace(made, status="ok", reason=None, **changes)
+
+
+@pytest.fixture(scope="module")
+def records():
+    """What is measured of a network and of two classical methods on the toy."""
+    method, at = network(0.97), {"shift": number("detector-2")}
+    return {
+        ("unet", shift.MEASUREMENT): measured(shift, method, **at),
+        ("cgls", shift.MEASUREMENT): measured(shift, registry.method("cgls"), **at),
+        ("fbp", shift.MEASUREMENT): measured(shift, registry.method("fbp"), shift=number("angle-offset")),
+        ("unet", adaptation.MEASUREMENT): measured(adaptation, method, **at),
+        ("unet", sampling.MEASUREMENT): measured(sampling, method),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(records, tmp_path_factory):
+    """A tree of results with these."""
+    root = tmp_path_factory.mktemp("shift")
+    write_tree(root)
+    for (name, kind), found in records.items():
+        write(result("ct-ellipses-30", name, kind, found, "unrolled" if name == "unet" else "iterative"), root)
+    return root
+
+
+def test_adaptation_closes_the_gap_that_an_unknown_parameter_opens(folder):
+    (each,) = tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
+    assert (each.bottom, each.top, each.shift) == ("ignorant", "home", "detector-2")
+    assert each.gap > 1 and each.closed("fitted") > 0.5
+    assert each.costs["naive"]["parameter_error"] < 0.25
+    assert {"seconds", "mib", "steps"} <= each.costs["fitted"].keys() and 0 in each.traces["fitted"]
+    assert each.classical[1] > 10 and "oracle" not in each.values
+    assert each.notes["oracle"] == "not applicable: no network was trained on A1"
+
+
+def test_the_share_of_a_gap_counts_from_naive_use_to_the_oracle():
+    values = {"home": 30.0, "ignorant": 20.0, "naive": 24.0, "fitted": 26.0, "oracle": 28.0}
+    by_image = {way: {"test-0000": value} for way, value in values.items()}
+    each = tables.Adaptation(None, "other-task", by_image, {}, {}, {})
+    assert each.closed("fitted") == 0.5 and each.best == 0.5
+    small = dataclasses.replace(each, values={**by_image, "naive": {"test-0000": 27.8}})
+    assert math.isnan(small.closed("fitted"))
+
+
+def test_more_data_that_make_it_worse_are_found():
+    assert tables.falls({18: 20.0, 30: 25.0, 60: 24.0, 120: 26.0}) == 1.0
+    assert tables.falls({18: 20.0, 30: 25.0}) < 0 and math.isnan(tables.falls({}))
+
+
+def test_the_page_shows_losses_parameters_shares_and_what_was_not_measured(folder, tmp_path):
+    assert check(folder) == []
+    page = (render(folder, tmp_path / "site").parent / "shift.html").read_text()
+    for text in ("Ignorant: the method takes", "Detector off by 2 bins", "Fitted to one", "Less and more data"):
+        assert text in page
+    assert "not identified: the misfit is flat" in page and "no network was trained on A1" not in page
+    assert "shift.html" in (tmp_path / "site" / "index.html").read_text()
