@@ -46,6 +46,12 @@ def needs(library):
         pytest.skip(str(error))
 
 
+@pytest.mark.parametrize("library", ["deepinv", "odl", "pylops", "pyproximal"])
+def test_a_library_does_not_change_how_numbers_are_written(library):
+    needs(library)
+    assert str(np.float64(1) / 3) == "0.3333333333333333"
+
+
 def there_and_back(library, operator):
     if library == "scipy":
         return scipy.as_operator(

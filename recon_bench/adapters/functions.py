@@ -10,6 +10,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from recon_bench import learned
@@ -69,8 +70,12 @@ def settings(function: Function, **more: Any) -> Any:
 
 
 def library(name: str, install: str = "") -> ModuleType:
-    """The module ``name``, imported now; NotApplicable, with what to ``pip install``, where it is not there."""
+    """The module ``name``, imported now; NotApplicable, with what to ``pip install``, where it is not there.
+
+    NumPy prints as before: ODL changes that for everybody, and with it the digits of files.
+    """
     try:
-        return importlib.import_module(name)
+        with np.printoptions():
+            return importlib.import_module(name)
     except ImportError as error:
         raise NotApplicable(f"{name} cannot be imported ({error}): pip install {install or name}") from error
