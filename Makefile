@@ -42,6 +42,8 @@ help:  ## list the targets
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+setup: .venv/run  ## install what runs need into .venv
+
 browser: .venv/dev
 	@$(BIN)/python -m tests.chromium || $(BIN)/playwright install chromium \
 	  || { apt-get update -qq && apt-get install -y -qq chromium; } \
@@ -123,4 +125,4 @@ test-asv: .venv/dev  ## a slowed-down and an accuracy-losing commit are caught b
 clean:  ## remove what was built here, not the results
 	rm -rf build .venv
 
-.PHONY: help browser run run-all train-all site picture test test-weights test-slurm test-asv pr check perf asv asv-pages clean
+.PHONY: help setup browser run run-all train-all site picture test test-weights test-slurm test-asv pr check perf asv asv-pages clean
