@@ -184,6 +184,11 @@ def test_a_network_takes_the_weights_of_the_nearest_task_and_says_what_differs()
         (np.zeros(5, "f4"), PARALLEL, "of two dimensions"),
         (np.zeros((VIEWS, BINS), "f4"), PARALLEL.replace("spacing", "spacings"), "did you mean 'spacing'"),
         (np.zeros((VIEWS, BINS), "f4"), PARALLEL.replace("spacing = 0.5", ""), "expected spacing, the distance"),
+        (
+            np.zeros((VIEWS, BINS), "f4"),
+            PARALLEL.replace("spacing = 0.5", 'spacing = "0.5 mm"'),
+            "expected spacing as a number, all lengths in one unit, got '0.5 mm'",
+        ),
         (np.zeros((VIEWS, BINS), "f4"), PARALLEL.replace("parallel", "cone"), "'parallel-beam' | 'fan-beam'"),
         (np.zeros((VIEWS, BINS), "f4"), PARALLEL + "axis = 3\nshift = 1.0\n", "leave one out"),
         (np.zeros((VIEWS, BINS), "f4"), PARALLEL + "noise = 0.1\n", "expected noise = {"),

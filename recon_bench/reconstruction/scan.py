@@ -26,6 +26,7 @@ RAYS = ("pixels", "pixel", "angles", "spacing", "shift", "axis")
 KEYS = {"parallel-beam": RAYS, "fan-beam": (*RAYS, "source", "detector"), "fourier": ("columns", "mask", "coils")}
 COMMON = ("kind", "noise", "data_range")
 NOISES = ("gaussian", "complex-gaussian", "poisson")
+NUMBERS = ("spacing", "axis", "shift", "pixels", "pixel", "source", "detector", "data_range")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ def read(data: Path, geometry: Path, device: torch.device) -> Scan:
     for key in told:
         if key not in known:
             raise DataError(f"{geometry}: unknown key {key!r}; {hint(key, known)}Known: {', '.join(known)}")
+        if key in NUMBERS and (isinstance(told[key], bool) or not isinstance(told[key], int | float)):
+            raise DataError(f"{geometry}: expected {key} as a number, all lengths in one unit, got {told[key]!r}")
     values = _array(data)
     make = _fourier if told["kind"] == "fourier" else _rays
     try:
