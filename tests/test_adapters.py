@@ -41,7 +41,7 @@ def blob(operator):
 def needs(library):
     """Skips where ``library`` is not installed, or not for this torch."""
     try:
-        return deepinv.load() if library == "deepinv" else functions.library(library)
+        return deepinv.load() if library == "deepinv" else functions.module(library)
     except NotApplicable as error:
         pytest.skip(str(error))
 

@@ -92,13 +92,13 @@ def load() -> ModuleType:
     deepinv uses none of them, so that their declarations are enough.
     """
     try:
-        functions.library("torchvision", "deepinv")
+        functions.module("torchvision", "deepinv")
     except RuntimeError:  # operator torchvision::nms does not exist
         declared = torch.library.Library("torchvision", "FRAGMENT")
         for operator in ("nms", "qnms"):
             declared.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _KEPT.append(declared)
-    return functions.library("deepinv")
+    return functions.module("deepinv")
 
 
 _KEPT: list[Any] = []  # declarations last as long as their library

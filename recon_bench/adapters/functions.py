@@ -69,7 +69,7 @@ def settings(function: Function, **more: Any) -> Any:
     return dataclasses.make_dataclass("Settings", values, frozen=True)(**values)
 
 
-def library(name: str, install: str = "") -> ModuleType:
+def module(name: str, install: str = "") -> ModuleType:
     """The module ``name``, imported now; NotApplicable, with what to ``pip install``, where it is not there.
 
     NumPy prints as before: ODL changes that for everybody, and with it the digits of files.

@@ -22,7 +22,7 @@ def as_method(name: str, function: functions.Function, **facts: Any) -> Method:
     """
 
     def prepare(_: Problem, solve: Callable[[Any, Any], Any]) -> Reconstructor:
-        functions.library("odl")
+        functions.module("odl")
 
         def reconstruct(y: Tensor, A: Operator) -> Tensor:
             operator = as_odl(A)
@@ -39,7 +39,7 @@ def as_odl(A: Operator) -> Any:
 
     Their inner products are plain sums, for which the adjoint is the matched one. ``operator`` is ``A`` itself.
     """
-    odl = functions.library("odl")
+    odl = functions.module("odl")
     dtype = "complex64" if A.dtype.is_complex else "float32"
     spaces = [odl.tensor_space(shape, dtype=dtype) for shape in (A.domain_shape, A.range_shape)]
 

@@ -16,7 +16,7 @@ def as_method(name: str, function: functions.Function, **facts: Any) -> Method:
     """
 
     def prepare(_: Problem, solve: scipy.Solve) -> Reconstructor:
-        functions.library("pylops")
+        functions.module("pylops")
         return scipy.each(solve, as_pylops)
 
     return functions.method(name, function, prepare, facts)
@@ -28,6 +28,6 @@ def as_pylops(A: Operator) -> Any:
     ``operator`` is ``A`` itself.
     """
     flat = scipy.as_linear_operator(A)
-    operator = functions.library("pylops").FunctionOperator(flat.matvec, flat.rmatvec, *flat.shape, dtype=flat.dtype)
+    operator = functions.module("pylops").FunctionOperator(flat.matvec, flat.rmatvec, *flat.shape, dtype=flat.dtype)
     operator.dims, operator.dimsd, operator.operator = A.domain_shape, A.range_shape, A
     return operator

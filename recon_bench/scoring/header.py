@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from recon_bench.core import Choice, Log, Method
-
-NAME = re.compile(r"[a-z][a-z0-9-]*")
-FAMILIES = get_args(get_type_hints(Method)["family"])
+from recon_bench.headers import FAMILIES, NAME
 
 
 def name(method: Method) -> str | None:
