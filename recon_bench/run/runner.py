@@ -186,6 +186,7 @@ class _Run:
     command: str
     executor: Executor
     running: list[Running] = field(default_factory=list)
+    ended: int = 0
     bad: int = 0
 
     def all(self, todo: Sequence[Planned]) -> int:
@@ -216,7 +217,7 @@ class _Run:
         item = Running(cell, settings, tuned, self.root / PARTIAL)
         if cell.broken:
             self._failed(item, cell.broken)
-            self.bar.update()
+            self._ended(cell)
             return
         try:
             item.folder = self._folder(cell, settings)
@@ -226,7 +227,7 @@ class _Run:
             raise
         except Exception as error:  # settings that are not JSON, or what a measurement raises
             self._failed(item, f"cannot be run: {type(error).__name__}: {error}")
-            self.bar.update()
+            self._ended(cell)
             return
         self.running.append(item)
 
@@ -280,7 +281,14 @@ class _Run:
                 done = True
             if done:
                 self.running.remove(item)
-                self.bar.update()
+                self._ended(item.cell)
+
+    def _ended(self, cell: Planned) -> None:
+        """Show that a cell has ended: on the bar, or in a line where there is none, in a log."""
+        self.ended += 1
+        self.bar.update()
+        if self.bar.disable:
+            print(f"{self.ended} of {self.bar.total}: {cell}", flush=True)
 
     def _go_on(self, item: Running, status: int | None, late: bool) -> bool:
         """Start the next point of a cell whose process has ended, or finish the cell; whether it is done."""

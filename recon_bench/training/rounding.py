@@ -136,6 +136,8 @@ def gains(network: nn.Module, passes: Sequence[Pass]) -> dict[str, Tensor]:
         for call in passes:
             noise.clear()
             image = call()
+            if not noise:  # none of the network's convolutions was called as a module
+                continue
             parts = torch.view_as_real(image) if image.is_complex() else image
             signs = torch.randint(0, 2, parts.shape, generator=generator).to(parts) * 2 - 1
             gradients = torch.autograd.grad((signs * parts).sum(), [zero for _, zero in noise], allow_unused=True)

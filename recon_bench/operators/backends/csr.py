@@ -141,7 +141,7 @@ def _strips(backward: scipy.sparse.csr_array) -> list[Tensor]:
 
 def _csr(parts: list[Tensor], shape: tuple[int, ...]) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks are implicitly)")
         return torch.sparse_csr_tensor(*parts, size=shape, check_invariants=False)  # type: ignore[misc, arg-type]
 
 
