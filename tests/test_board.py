@@ -12,6 +12,7 @@ from recon_bench.results import Result, ResultError, load
 from recon_bench.results.traits import TRAITS
 from recon_bench.rules import QUICK
 from recon_bench.tables.board import FIXED, board, curves, ledger, pareto, raw, task_names
+from recon_bench.tables.times import machines
 from tests.helpers_results import (
     MACHINE,
     METHODS,
@@ -181,6 +182,30 @@ def test_runtime_of_another_machine_is_noted_and_not_compared():
 def test_the_newest_of_two_machines_counts_where_both_measured_as_much():
     here, there = cells("fbp", "cgls"), [elsewhere(r) for r in cells("fbp", "cgls")]
     assert {cell.provenance["machine"]["cpu"] for cell in board([*here, *there], TASK).cells.values()} == {"Other CPU"}
+
+
+def newer(result: Result) -> Result:
+    return dataclasses.replace(result, measurement={**result.measurement, "hash": hex16("newer"), "version": 9})
+
+
+def test_a_newer_version_on_another_machine_takes_nothing_from_the_column():
+    here = cells("fbp", "cgls", "tikhonov")
+    there = [newer(elsewhere(r)) for r in cells("fbp", "cgls", kinds=("runtime",))]
+    made = board([*here, *there], TASK)
+    assert made.frame["seconds"].notna().sum() == 3
+    assert {cell.provenance["machine"]["cpu"] for cell in made.cells.values()} == {"Example CPU 3000"}
+    assert {other.stem for other in made.others} == {result.stem for result in there}
+    assert len(raw([*here, *there], TASK, "runtime")) == len(raw(here, TASK, "runtime"))
+
+
+def test_times_of_every_machine_stand_side_by_side():
+    here = cells("fbp", "cgls", "tikhonov")
+    there = [newer(elsewhere(r)) for r in cells("cgls", kinds=("runtime",))]
+    first, second = machines(board([*here, *there], TASK))
+    assert ("Example CPU" in first.where, "Other CPU" in second.where) == (True, True)
+    assert set(first.values) == {"fbp", "cgls", "tikhonov"} and set(second.values) == {"cgls"}
+    assert second.version == 9 and second.values["cgls"]["seconds"] == first.values["cgls"]["seconds"]
+    assert first.values["fbp"]["times_fbp"].value == 1 and "times_fbp" not in second.values["cgls"]
 
 
 def test_methods_that_cannot_be_told_apart_share_a_rank():

@@ -39,8 +39,8 @@ class Board:
 
     ``frame`` has a row for each method, best first, those without a rank below, and the columns FIXED (``rank`` is
     empty where there is none) followed by value, low and high of each of ``columns``, of which the ``hidden`` ones are
-    not shown before somebody asks. ``notes`` are for the reader;
-    ``cells`` are the results that count, by method and kind.
+    not shown before somebody asks. ``notes`` are for the reader; ``cells`` are the results that count, by method and
+    kind; ``others`` depend on the machine and are of another one than those.
     """
 
     task: str
@@ -52,6 +52,7 @@ class Board:
     frame: pd.DataFrame
     notes: tuple[str, ...]
     cells: Mapping[tuple[str, str], Result]
+    others: tuple[Result, ...] = ()
 
 
 def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
@@ -64,6 +65,8 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
         said = f"no results of the task {task!r} under the rules {rules!r}; {hint(task, known)}"
         raise ResultError(f"{said}There are some of: {there}")
     compared, elsewhere = same_machine(counted)
+    ranked = {result.stem for result in compared}
+    others = [result for result in latest(counted) if result.stem not in ranked]
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
     ranking, problems = _ranking(cells)
     # A mean over what happened to work would reward failing on hard images.
@@ -93,6 +96,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
         frame=_sorted(rows, list(columns.values())),
         notes=(*notes, *machine_notes(compared, elsewhere), *_size_notes(cells)),
         cells=cells,
+        others=tuple(others),
     )
 
 
@@ -124,7 +128,7 @@ def raw(results: Iterable[Result], task: str, kind: str = RANKING_KIND, rules: s
     """Raw values of the results that count, one row for each record: method, sample, seed, at, metrics, error, note."""
     rows = []
     metrics: dict[str, None] = {}
-    for result in latest(current(results, task, rules)[0]):
+    for result in latest(same_machine(current(results, task, rules)[0])[0]):
         if result.kind == kind:
             metrics |= dict.fromkeys(metric["name"] for metric in result.measurement["metrics"])
             for record in result.records:

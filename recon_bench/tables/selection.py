@@ -14,19 +14,21 @@ MACHINE_UNITS = frozenset({"s", "ms", "B", "KiB", "MiB", "GiB"})
 def current(results: Iterable[Result], task: str, rules: str = "full") -> tuple[list[Result], list[str]]:
     """Results of the newest version of task and rules, of each kind's newest version, and what was left out.
 
-    The second is a note for the reader, or nothing. Both are empty where the task has no results under these rules.
+    What depends on the machine is of the newest version that was measured in its place: one of another machine does not
+    take its place. The second is a note for the reader, or nothing. Both are empty where the task has no results under
+    these rules.
     """
     own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules and r.traits["board"]]
     if not own:
         return [], []
     top = max(own, key=lambda r: (r.task["version"], r.rules["version"], started(r)))
     same = [r for r in own if (r.task["hash"], r.rules["hash"]) == (top.task["hash"], top.rules["hash"])]
-    newest: dict[str, Result] = {}
+    newest: dict[tuple[str, Place | None], Result] = {}
     for result in same:
-        best = newest.setdefault(result.kind, result)
+        best = newest.setdefault(_column(result), result)
         if _measured(result) > _measured(best):
-            newest[result.kind] = result
-    kept = [r for r in same if r.measurement["hash"] == newest[r.kind].measurement["hash"]]
+            newest[_column(result)] = result
+    kept = [r for r in same if r.measurement["hash"] == newest[_column(r)].measurement["hash"]]
     left = len(own) - len(kept)
     note = f"{left} older results are not ranked (another version of task, rules or measurement)"
     return kept, [note] if left else []
@@ -36,7 +38,13 @@ def _measured(result: Result) -> tuple[int, tuple[str, str]]:
     return result.measurement["version"], started(result)
 
 
-def _place(result: Result) -> Place:
+def _column(result: Result) -> tuple[str, Place | None]:
+    """What is compared: a kind, where the machine matters of one place."""
+    return result.kind, place(result) if _machine_bound(result) else None
+
+
+def place(result: Result) -> Place:
+    """Where it was measured, as far as times depend on it: machine, device, threads and backend."""
     made = result.provenance
     return made["machine"]["id"], made["device"], made["threads"], made.get("backend") or BACKEND
 
@@ -53,28 +61,29 @@ def same_machine(results: Sequence[Result]) -> tuple[list[Result], dict[str, lis
     """
     methods: dict[str, dict[Place, set[str]]] = {}
     for result in sorted(filter(_machine_bound, results), key=started, reverse=True):
-        methods.setdefault(result.kind, {}).setdefault(_place(result), set()).add(result.method["name"])
+        methods.setdefault(result.kind, {}).setdefault(place(result), set()).add(result.method["name"])
     chosen = {kind: max(setups, key=lambda setup: len(setups[setup])) for kind, setups in methods.items()}
-    kept = [r for r in results if r.kind not in chosen or _place(r) == chosen[r.kind]]
+    kept = [r for r in results if r.kind not in chosen or place(r) == chosen[r.kind]]
     have = {(r.method["name"], r.kind) for r in kept}
     elsewhere: dict[str, list[str]] = {}
     for result in latest(results):
         if (result.method["name"], result.kind) not in have:
-            where = f"{result.kind} measured elsewhere ({_where(result)}), not compared"
-            elsewhere.setdefault(result.method["name"], []).append(where)
+            said = f"{result.kind} measured elsewhere ({where(result)}), not compared"
+            elsewhere.setdefault(result.method["name"], []).append(said)
     return kept, elsewhere
 
 
 def machine_notes(compared: Iterable[Result], elsewhere: Mapping[str, list[str]]) -> list[str]:
     """For the reader of a board: where its seconds and bytes were measured, and what is not compared."""
     bound = {result.kind: result for result in compared if _machine_bound(result)}
-    notes = [f"{kind} on one machine: {_where(result)}" for kind, result in bound.items()]
+    notes = [f"{kind} on one machine: {where(result)}" for kind, result in bound.items()]
     if elsewhere:
         notes.append(f"{len(elsewhere)} methods have results of other machines that are not compared")
     return notes
 
 
-def _where(result: Result) -> str:
+def where(result: Result) -> str:
+    """Processor, device and threads, for a reader."""
     made = result.provenance
     processor = made["machine"]["gpu" if made["device"].startswith("cuda") else "cpu"]
     return f"{processor}, {made['device']}, {made['threads']} thread{'' if made['threads'] == 1 else 's'}"
