@@ -84,8 +84,9 @@ def load(root: Path) -> tuple[list[Result], list[str]]:
                 data = parse(path)
                 result = to_result(data, path)
                 name, file = result.method["name"], path.relative_to(root).as_posix()
-                said = {"mark": marked.of(name, file, data["seal"]), "card": submitted.get(name, {})}
-                results.append(dataclasses.replace(result, confirmed=confirmed.get(name, ()), **said))
+                mark, card = marked.of(name, file, data["seal"]), submitted.get(name, {})
+                result = dataclasses.replace(result, confirmed=confirmed.get(name, ()), mark=mark, card=card)
+                results.append(result)
             except ResultError as error:
                 problems.append(str(error))
     return results, problems

@@ -78,7 +78,8 @@ def board(results: Iterable[Result], task: str, rules: str = "full", track: str 
     names = sorted({result.method["name"] for result in counted})
     if track:  # only now: multiples are of FBP's row, on whatever track
         names = [name for name in names if (cell := cells.get((name, RANKING_KIND))) and track_of(cell) == track]
-        cells, summaries = ({key: part for key, part in of.items() if key[0] in names} for of in (cells, summaries))
+        cells = {key: cell for key, cell in cells.items() if key[0] in names}
+        summaries = {key: summary for key, summary in summaries.items() if key[0] in names}
     ranking, problems = _ranking(cells)
     for method in problems:
         del summaries[method, RANKING_KIND]
