@@ -23,7 +23,7 @@ def as_json(board: Board, title: str) -> str:
 
 
 def as_latex(board: Board, title: str) -> str:
-    """A booktabs table: rank, method, track, every column that has a value with its interval, the best of each in bold."""
+    """A booktabs table: rank, method, track, each column that has a value with its interval, the best in bold."""
     columns = [column for column in board.columns if board.frame[column.name].notna().any()]
     units = [f" [{tex(column.unit)}]" if column.unit else "" for column in columns]
     head = ["Rank", "Method", "Track", *(tex(column.title) + unit for column, unit in zip(columns, units))]

@@ -17,7 +17,7 @@ from recon_bench.site.page import Page
 from recon_bench.site.training_parts import foreign, started_from, took, trained_on
 from recon_bench.tables.board import Board
 
-Scored = Sequence[tuple[Board, Result]]
+Cells = Sequence[tuple[Board, Result]]
 UNKNOWN = "not declared"
 NONE = "none"
 
@@ -30,12 +30,12 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
 def card(site: Site, here: str, header: Mapping[str, Any]) -> dict[str, Any]:
     """What is declared or known of a method."""
     name = header["name"]
-    scored = [(board, cell) for board in site.main() if (cell := board.cells.get((name, RANKING_KIND)))]
-    submitted: Json = next((cell.card for _, cell in scored if cell.card), {})
-    marks = list(dict.fromkeys(cell.mark for _, cell in scored))
-    known = declared(submitted) if submitted else own(scored) if marks == [REFERENCE] else {}
+    cells = list(measured(site, name))
+    submitted: Json = next((cell.card for _, cell in cells if cell.card), {})
+    marks = list(dict.fromkeys(cell.mark for _, cell in cells))
+    known = declared(submitted) if submitted else own(cells) if marks == [REFERENCE] else {}
     shown = {key: known.get(key) or UNKNOWN for key in ("Extra data", "Pretrained weights", "Licence")}
-    rows = list(choices(site, scored))
+    rows = list(choices(site, cells))
     tracks = ", ".join(dict.fromkeys(row["track"] for row in rows))
     words = [name, header["title"], header["family"], tracks, *marks, *shown.values()]
     return {key: header[key] for key in ("name", "title", "family")} | {
@@ -45,8 +45,16 @@ def card(site: Site, here: str, header: Mapping[str, Any]) -> dict[str, Any]:
         "shown": shown,
         "facts": known,
         "choices": rows,
-        "trainings": list(trainings(site, here, scored)),
+        "trainings": list(trainings(site, here, cells)),
     }
+
+
+def measured(site: Site, name: str) -> Iterator[tuple[Board, Result]]:
+    """What ranks a method on the board of each task, or another result of it where nothing does."""
+    for board in site.main():
+        kinds = {kind: cell for (method, kind), cell in board.cells.items() if method == name}
+        if kinds:
+            yield board, kinds.get(RANKING_KIND) or next(iter(kinds.values()))
 
 
 def declared(submitted: Json) -> dict[str, str]:
@@ -67,27 +75,27 @@ def declared(submitted: Json) -> dict[str, str]:
     return {key: text for key, text in said.items() if text}
 
 
-def own(scored: Scored) -> dict[str, str]:
+def own(cells: Cells) -> dict[str, str]:
     """What is known of a method of this project, from the cards of its trainings."""
-    trained = [cell.method["training"] for _, cell in scored if "training" in cell.method]
+    trained = [cell.method["training"] for _, cell in cells if "training" in cell.method]
     extra = {trained_on(each): None for each in trained if each["data"] == "phantoms"}
     pretrained = sorted({name for each in trained for name in foreign(each)})
     return {
         "Authors": "this project",
-        "Licence": "MIT (its code)",
+        "Licence": "MIT",
         "Extra data": "; ".join(extra) or NONE,
         "Pretrained weights": f"those of other tasks here: {', '.join(pretrained)}" if pretrained else NONE,
     }
 
 
-def choices(site: Site, scored: Scored) -> Iterator[dict[str, str]]:
+def choices(site: Site, cells: Cells) -> Iterator[dict[str, str]]:
     """How settings were chosen, with the tasks where they were chosen so."""
     tasks: dict[tuple[str, str], list[str]] = {}
-    for board, cell in scored:
-        if on := track(cell):
+    for board, cell in cells:
+        if cell.kind == RANKING_KIND and (on := track(cell)):
             tasks.setdefault((on, how(cell, on)), []).append(site.title(board))
     for (on, text), titles in tasks.items():
-        yield {"track": on, "how": text, "tasks": ", ".join(titles)}
+        yield {"track": on, "how": text, "tasks": "; ".join(titles)}
 
 
 def how(cell: Result, on: str) -> str:
@@ -98,9 +106,9 @@ def how(cell: Result, on: str) -> str:
     return f"{', '.join(cell.method['tuned'])} by at most {budget} evaluations on {images} validation images"
 
 
-def trainings(site: Site, here: str, scored: Scored) -> Iterator[dict[str, str]]:
+def trainings(site: Site, here: str, cells: Cells) -> Iterator[dict[str, str]]:
     """The training behind the weights on each task."""
-    for board, cell in scored:
+    for board, cell in cells:
         if found := cell.method.get("training"):
             yield {
                 "task": site.title(board),
