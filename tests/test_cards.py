@@ -13,24 +13,10 @@ from recon_bench.results.check import check
 from recon_bench.results.declared import BUDGET, DEFAULT, FREE
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
-from tests.helpers_results import make_cell, write_task_card
+from tests.helpers_results import CARD, make_cell, write_task_card
 
 TASK = "ct-ellipses-30"
 COMMAND = f"recon-bench run --tasks {TASK} --methods"
-CARD = """method = "{name}"
-authors = ["A. Author <a@example.org>"]
-licence = "BSD-3-Clause"
-track = "{track}"
-tuning = "by hand, 40 tries on validation images"
-hardware = "a laptop, 20 minutes"
-extra_data = [{{source = "natural images", licence = "CC0", used_for = "a dictionary"}}]
-pretrained = []
-
-[declared]
-no_test_data = true
-no_choice_by_test_score = true
-all_data_declared = true
-"""
 TRAINING = {
     "command": "recon-bench train unet --task ct-ellipses-30 --minutes 5",
     "task": TASK,
