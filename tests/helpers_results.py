@@ -75,6 +75,7 @@ METRICS = {
 CARD = """method = "{name}"
 authors = ["A. Author <a@example.org>"]
 licence = "BSD-3-Clause"
+paper = "https://example.org/alongaddresswithoutanyplacetobreakit1234567890.pdf"
 track = "{track}"
 tuning = "by hand, 40 tries on validation images"
 hardware = "a laptop, 20 minutes"
