@@ -72,6 +72,21 @@ METRICS = {
     ),
     "pictures": (("psnr", "PSNR", "dB", "higher", 2),),
 }
+CARD = """method = "{name}"
+authors = ["A. Author <a@example.org>"]
+licence = "BSD-3-Clause"
+paper = "https://example.org/alongaddresswithoutanyplacetobreakit1234567890.pdf"
+track = "{track}"
+tuning = "by hand, 40 tries on validation images"
+hardware = "a laptop, 20 minutes"
+extra_data = [{{source = "natural images", licence = "CC0", used_for = "a dictionary"}}]
+pretrained = []
+
+[declared]
+no_test_data = true
+no_choice_by_test_score = true
+all_data_declared = true
+"""  # to be filled in with a name and a track
 PICTURED = 3  # images, the first ones
 FIRST = datetime(2026, 1, 5, 12, 0, 0)
 

@@ -11,13 +11,14 @@ from recon_bench import results
 from recon_bench.rules import QUICK
 from recon_bench.site.render import render
 from tests import chromium
-from tests.helpers_results import METHODS, TROUBLE, of_small_features, write_tree
+from tests.helpers_results import CARD, METHODS, NOT_CONVERGED, NOTED, TROUBLE, of_small_features, write_tree
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytestmark = pytest.mark.browser
 
 TASK = "ct-ellipses-30"
 BOARD = f"board/{TASK}.html"
+SCORELESS = [name for name, (status, _) in TROUBLE.items() if status in ("failed", "not-applicable")]
 CONTRAST = """() => {
   const parse = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
   const light = (text) => parse(text).map((v) => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
@@ -45,6 +46,9 @@ def site(tmp_path_factory) -> Path:
     write_tree(root, tasks=[TASK], methods=["fbp", "cgls"], images=2, rules=QUICK)
     for name, shift in (("fbp", -0.3), ("landweber", 0.5), ("tikhonov", 0.9)):
         results.write(of_small_features(name, shift), root)
+    cards = root.parent / "baselines" / "cards"
+    cards.mkdir(parents=True)
+    (cards / "cgls.toml").write_text(CARD.format(name="cgls", track="free"))
     return render(root, root.parent / "site").parent
 
 
@@ -173,6 +177,36 @@ def test_filters_are_kept_in_the_address_and_can_be_reset(visit):
     assert shown(page) == ["tv-isotropic-nonneg"] and page.get_by_label("variational").is_checked()
     page.get_by_role("button", name="Reset the view").click()
     assert len(shown(page)) == len(METHODS) and "?" not in page.url
+
+
+def test_rows_of_one_track_can_be_looked_at_alone(visit):
+    page = visit(BOARD)
+    head(page, "track").get_by_role("button").click()
+    assert shown(page)[-1 - len(SCORELESS)] == "cgls"  # "free" comes last, before those without a track
+    page.locator('input[name="track"][value="free"]').check()
+    assert shown(page) == ["cgls"] and "track=free" in page.url
+    page.reload()
+    assert shown(page) == ["cgls"]
+    page.locator("#cgls").get_by_role("link", name="free").click()
+    assert page.locator("h2#cgls").is_visible() and page.url.endswith("cards.html#cgls")
+
+
+def test_a_card_is_found_by_what_it_says(visit):
+    page = visit("cards.html")
+    page.get_by_label("Find a method").fill("natural images")
+    assert shown_titles(page) == ["Cgls"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_note_is_folded_and_can_be_read_whole(visit, width):
+    page = visit(BOARD, width=width)
+    note = page.locator(f"#{NOTED} td[data-column=notes]")
+    before = note.bounding_box()["height"]
+    assert NOT_CONVERGED not in note.inner_text() and "…" in note.inner_text()
+    note.locator("summary").click()
+    assert NOT_CONVERGED in note.inner_text() and "…" not in note.inner_text()
+    assert note.bounding_box()["height"] > before
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_failure_is_found_by_its_reason(visit):

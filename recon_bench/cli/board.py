@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from recon_bench.cli import options, printing
 from recon_bench.cli.command import Command
+from recon_bench.results.declared import TRACKS
 
 if TYPE_CHECKING:
     from recon_bench.tables.board import Board
@@ -18,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_results(parser)
     options.add_rules(parser)
     options.add_json(parser)
+    tracks = "; ".join(f"{name}: {meaning}" for name, meaning in TRACKS.items())
+    parser.add_argument("--track", choices=TRACKS, help=f"only rows of this track, ranked among themselves ({tracks})")
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="names or files; default: every task with results")
     alone = "without the committed results, which otherwise stand beside those of another folder"
     parser.add_argument("--alone", action="store_true", help=alone)
@@ -33,7 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     results = (options.results_in if arguments.alone else options.with_committed)(arguments.results)
     names = [*map(options.task_name, arguments.tasks)] or task_names(results, arguments.rules)
-    boards = [board(results, name, arguments.rules) for name in names]
+    boards = [board(results, name, arguments.rules, arguments.track or "") for name in names]
+    if arguments.track and not any(len(made.frame) for made in boards):
+        raise ValueError(
+            f"no row of {', '.join(names)} is on the track {arguments.track}; see them all without --track"
+        )
+    boards = [made for made in boards if len(made.frame)]
     if arguments.images:
         _print_images(boards, arguments.json)
     elif arguments.json:
@@ -75,7 +83,7 @@ def _table(made: Board, wanted: Sequence[str] | None) -> str:
     rows = []
     for row in plain(made.frame):
         line = {name: row[name] for name in ("rank", "method", "family", "images")}
-        line["mark"] = row["mark"]
+        line |= {"track": row["track"], "mark": row["mark"]}
         for column in (known[name] for name in wanted or known if name in known):
             line[f"{column.name} {column.unit}".strip()] = printing.value(row, column.name, column.digits, column.unit)
         rows.append({**line, "status": f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]})

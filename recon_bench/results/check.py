@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from recon_bench.results import confirmations, marks
+from recon_bench.results import confirmations, declared, marks
 from recon_bench.results.files import ResultError, card_files, parse, result_files, to_result, violations
 from recon_bench.results.ledger import TIE, chosen_record
 from recon_bench.results.result import Result
@@ -28,7 +28,7 @@ NO_ERROR = 1e-8  # NRMSE at a PSNR of EXACT is below
 
 def check(root: Path) -> list[str]:
     """Everything that is wrong below ``root``, one line each; an empty list is good news, as for an empty folder."""
-    problems = [*confirmations.violations(root), *marks.violations(root)]
+    problems = [*confirmations.violations(root), *marks.violations(root), *declared.violations(root)]
     cards: Cards = {}
     pictures: set[Path] = set()
     for path in card_files(root):

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from jsonschema import Draft202012Validator
 
-from recon_bench.results import confirmations, marks
+from recon_bench.results import confirmations, declared, marks
 from recon_bench.results.result import CONTENT, Json, Result
 from recon_bench.storage import full, replace_file, sha256
 
@@ -77,15 +77,16 @@ def load(root: Path) -> tuple[list[Result], list[str]]:
     confirmed: dict[str, list[confirmations.Entry]] = {}
     for entry in confirmations.read(root):
         confirmed.setdefault(entry.method, []).append(entry)
-    marked = marks.read(root)
+    marked, submitted = marks.read(root), declared.cards(root)
     with _no_collection():
         for path in result_files(root):
             try:
                 data = parse(path)
                 result = to_result(data, path)
                 name, file = result.method["name"], path.relative_to(root).as_posix()
-                mark = marked.of(name, file, data["seal"])
-                results.append(dataclasses.replace(result, confirmed=confirmed.get(name, ()), mark=mark))
+                mark, card = marked.of(name, file, data["seal"]), submitted.get(name, {})
+                result = dataclasses.replace(result, confirmed=confirmed.get(name, ()), mark=mark, card=card)
+                results.append(result)
             except ResultError as error:
                 problems.append(str(error))
     return results, problems

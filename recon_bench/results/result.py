@@ -22,7 +22,7 @@ class Result:
     """One result file; fields and nesting are those of schema.json, ``path`` is where it was read.
 
     ``confirmed``: what the folder it was read from says of code and weights that it also stands for; ``mark``: what it
-    says of who vouches for it.
+    says of who vouches for it; ``card``: what its submitter declares of the method.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class Result:
     path: Path | None = field(default=None, compare=False)
     confirmed: Sequence[confirmations.Entry] = field(default=(), compare=False, repr=False)
     mark: str = field(default=marks.REPORTED, compare=False)
+    card: Json = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def stem(self) -> str:
@@ -90,7 +91,8 @@ class Result:
         return {"schema": self.schema, **{name: getattr(self, name) for name in CONTENT}}
 
 
-CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("schema", "path", "confirmed", "mark"))
+BESIDE = ("schema", "path", "confirmed", "mark", "card")  # fields that are no part of the file's content
+CONTENT = tuple(f.name for f in dataclasses.fields(Result) if f.name not in BESIDE)
 
 
 def latest(results: Iterable[Result]) -> list[Result]:

@@ -23,16 +23,16 @@ def as_json(board: Board, title: str) -> str:
 
 
 def as_latex(board: Board, title: str) -> str:
-    """A booktabs table: rank, method, every column that has a value with its interval, the best of each in bold."""
+    """A booktabs table: rank, method, track, each column that has a value with its interval, the best in bold."""
     columns = [column for column in board.columns if board.frame[column.name].notna().any()]
     units = [f" [{tex(column.unit)}]" if column.unit else "" for column in columns]
-    head = ["Rank", "Method", *(tex(column.title) + unit for column, unit in zip(columns, units))]
+    head = ["Rank", "Method", "Track", *(tex(column.title) + unit for column, unit in zip(columns, units))]
     best = {column.name: _best(board, column) for column in columns}
     ties = board.frame["rank"].value_counts()
     lines = [
         f"% {tex(title)}: task {board.task} version {board.version} ({board.hash}), {board.rules['name']} rules",
         "% needs \\usepackage{booktabs}; best value of each column in bold; = marks methods that share a rank",
-        f"\\begin{{tabular}}{{rl{'r' * len(columns)}}}",
+        f"\\begin{{tabular}}{{rll{'r' * len(columns)}}}",
         "\\toprule",
         " & ".join(head) + " \\\\",
         "\\midrule",
@@ -40,7 +40,7 @@ def as_latex(board: Board, title: str) -> str:
     for row in records(board.frame):
         rank = "--" if pd.isna(row["rank"]) else "=" * bool(ties[row["rank"]] > 1) + str(row["rank"])
         values = [_latex_value(row, column, best[column.name]) for column in columns]
-        lines.append(" & ".join([rank, tex(row["title"]), *values]) + " \\\\")
+        lines.append(" & ".join([rank, tex(row["title"]), tex(row["track"]) or "--", *values]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 

@@ -119,7 +119,7 @@ def board_rows(site: Site, board: Board) -> dict[str, dict[str, Any]]:
 def board_row(site: Site, board: Board, row: Mapping[str, Any]) -> dict[str, Any]:
     """One method on one board: cells by column, remarks, and a command for each kind measured."""
     name = row["method"]
-    shown = {key: row[key] for key in ("method", "title", "family", "mark", "status", "reason")}
+    shown = {key: row[key] for key in ("method", "title", "family", "track", "mark", "status", "reason")}
     cells = {column.name: cell(board, row, column) for column in board.columns}
     kinds = dict.fromkeys(kind for _, kind in board.cells)
     return shown | {

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator
 
 from recon_bench import templates
 from recon_bench.core import Method
-from recon_bench.results import Result
+from recon_bench.results import Json, Result, declared
 from recon_bench.scoring.header import fields
-
-Card = Mapping[str, Any]
 
 
 def path(method: Method) -> Path:
@@ -33,31 +25,18 @@ def write_blank(method: Method) -> Path:
     return path(method)
 
 
-def read(method: Method) -> Card:
+def read(method: Method) -> Json:
     """The card of a method; empty where it has none. ValueError where it cannot be read."""
     file = path(method)
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def problems(file: Path, method: Method) -> tuple[Card, list[str]]:
+def problems(file: Path, method: Method) -> tuple[Json, list[str]]:
     """The card and what is wrong with it, a line each, with the field; an empty card where it is no TOML."""
-    try:
-        card = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return {}, [f"{file}: cannot be read ({error})"]
-    wrong = [f"{file}: {_where(error.json_path)}{error.message}" for error in _validator().iter_errors(card)]
+    card, wrong = declared.read(file)
     if not wrong and card["method"] != method.name:
         wrong = [f"{file}: is of the method {card['method']}, expected {method.name}"]
     return card, wrong
-
-
-def _where(place: str) -> str:
-    return f"{place.removeprefix('$.')}: " if place != "$" else ""
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads((files("recon_bench.submission") / "card.schema.json").read_text()))
 
 
 def against_track(track: str, method: Method, ranked: Sequence[Result]) -> list[str]:
@@ -66,10 +45,12 @@ def against_track(track: str, method: Method, ranked: Sequence[Result]) -> list[
     for result in ranked:
         used, tuned = result.method["settings"], set(result.method["tuned"])
         own = {name for name in used if name in defaults and used[name] != defaults[name]} - tuned
-        if own and track != "free":
-            wrong.append(f"{result.task['name']}: {', '.join(sorted(own))} were set by hand: that is the track free")
-        elif tuned and track == "default":
+        if own and track != declared.FREE:
             wrong.append(
-                f"{result.task['name']}: {', '.join(sorted(tuned))} were tuned: that is the track fixed-budget"
+                f"{result.task['name']}: {', '.join(sorted(own))} were set by hand: that is the track {declared.FREE}"
+            )
+        elif tuned and track == declared.DEFAULT:
+            wrong.append(
+                f"{result.task['name']}: {', '.join(sorted(tuned))} were tuned: that is the track {declared.BUDGET}"
             )
     return wrong

@@ -21,6 +21,7 @@ import pandas as pd
 
 from recon_bench.names import hint
 from recon_bench.results import RANKING_KIND, Result, ResultError, latest, started
+from recon_bench.results.declared import track as track_of
 from recon_bench.results.ledger import chosen_record
 from recon_bench.tables.columns import REPLACED, Column, bootstrap, scalars, with_multiples
 from recon_bench.tables.columns import columns as columns_of
@@ -29,7 +30,7 @@ from recon_bench.tables.selection import current, machine_notes, same_machine
 from recon_bench.tables.statistics import Interval, interval, ranks
 
 RANKING_METRIC = "psnr"
-FIXED = ("rank", "method", "title", "family", "mark", "status", "reason", "notes", "images")
+FIXED = ("rank", "method", "title", "family", "track", "mark", "status", "reason", "notes", "images")
 UNRANKED = ("partial", "timeout", "failed", "not-applicable", "not measured")
 
 
@@ -55,8 +56,11 @@ class Board:
     others: tuple[Result, ...] = ()
 
 
-def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
-    """The leaderboard of ``task`` under ``rules``; raises :class:`ResultError` where there is nothing to show."""
+def board(results: Iterable[Result], task: str, rules: str = "full", track: str = "") -> Board:
+    """The leaderboard of ``task`` under ``rules``; raises :class:`ResultError` where there is nothing to show.
+
+    ``track``: one of :data:`recon_bench.results.declared.TRACKS`, of which alone the rows are, ranked among themselves.
+    """
     results = list(results)
     counted, notes = current(results, task, rules)
     if not counted:
@@ -68,16 +72,21 @@ def board(results: Iterable[Result], task: str, rules: str = "full") -> Board:
     ranked = {result.stem for result in compared}
     others = [result for result in latest(counted) if result.stem not in ranked]
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
-    ranking, problems = _ranking(cells)
     # A mean over what happened to work would reward failing on hard images.
     sound = {key: cell for key, cell in cells.items() if cell.status == "ok"}
     summaries = with_multiples({place: summary_of(cell) for place, cell in sound.items()})
+    names = sorted({result.method["name"] for result in counted})
+    if track:  # only now: multiples are of FBP's row, on whatever track
+        names = [name for name in names if (cell := cells.get((name, RANKING_KIND))) and track_of(cell) == track]
+        cells = {key: cell for key, cell in cells.items() if key[0] in names}
+        summaries = {key: summary for key, summary in summaries.items() if key[0] in names}
+    ranking, problems = _ranking(cells)
     for method in problems:
         del summaries[method, RANKING_KIND]
     newest = {kind: cell for (_, kind), cell in sorted(sound.items(), key=lambda item: started(item[1]))}
     columns = _all_columns(newest, summaries)
     rows = []
-    for name in sorted({result.method["name"] for result in counted}):
+    for name in names:
         own = {kind: cell for (method, kind), cell in cells.items() if method == name}
         header = max((r for r in counted if r.method["name"] == name), key=started).method
         row = _head(header, own, ranking.get(name), problems.get(name), elsewhere.get(name, []))
@@ -213,6 +222,7 @@ def _head(
     reason = problem or (scored.reason if scored else f"there is no result of the kind {RANKING_KIND!r}")
     row: dict[str, Any] = {"rank": rank, "method": header["name"], "title": header["title"], "family": header["family"]}
     row |= {
+        "track": track_of(scored) if scored else "",
         "mark": scored.mark if scored else "",
         "status": status,
         "reason": reason or "",

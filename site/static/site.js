@@ -2,11 +2,14 @@
 "use strict";
 document.documentElement.classList.add("js");
 
+const FILTERS = ["family", "track"];
+
 function readView(defaults) {
   const query = new URLSearchParams(location.search);
   const list = (name) => (query.has(name) ? query.get(name).split(",").filter(Boolean) : null);
   const [key, direction] = (query.get("sort") || defaults.sort).split(".");
-  return { key, direction, text: query.get("q") || "", families: list("family") || [], columns: list("columns") || defaults.columns };
+  const filters = Object.fromEntries(FILTERS.map((name) => [name, list(name) || []]));
+  return { key, direction, text: query.get("q") || "", ...filters, columns: list("columns") || defaults.columns };
 }
 
 function writeView(view, defaults) {
@@ -14,7 +17,7 @@ function writeView(view, defaults) {
   const sort = `${view.key}.${view.direction}`;
   if (sort !== defaults.sort) query.set("sort", sort);
   if (view.text) query.set("q", view.text);
-  if (view.families.length) query.set("family", view.families.join(","));
+  for (const name of FILTERS) if (view[name].length) query.set(name, view[name].join(","));
   if (view.columns.join() !== defaults.columns.join()) query.set("columns", view.columns.join(","));
   const text = query.toString().replaceAll("%2C", ",");
   history.replaceState(null, "", location.pathname + (text ? `?${text}` : "") + location.hash);
@@ -61,8 +64,8 @@ function board(root) {
     let shown = 0;
     for (const row of rows) {
       const text = row.dataset.text.toLowerCase();
-      const family = !view.families.length || view.families.includes(row.dataset.family);
-      row.hidden = !(family && words.every((word) => text.includes(word)));
+      const ticked = FILTERS.every((name) => !view[name].length || view[name].includes(row.dataset[name]));
+      row.hidden = !(ticked && words.every((word) => text.includes(word)));
       shown += !row.hidden;
     }
     for (const cell of table.querySelectorAll("[data-column]")) {
@@ -75,7 +78,7 @@ function board(root) {
       cell.colSpan = Math.max(1, wide);
     }
     for (const box of boxes("columns")) box.checked = view.columns.includes(box.value);
-    for (const box of boxes("family")) box.checked = view.families.includes(box.value);
+    for (const name of FILTERS) for (const box of boxes(name)) box.checked = view[name].includes(box.value);
     if (search.value !== view.text) search.value = view.text;
     const ends = chosen.dataset.better === NEAREST ? ["nearest to 1", "farthest from 1"] : ["low", "high"];
     const [from, to] = view.direction === "desc" ? ends.reverse() : ends;
@@ -92,18 +95,17 @@ function board(root) {
     });
   }
   search.addEventListener("input", () => ((view.text = search.value), show()));
-  for (const name of ["family", "columns"]) {
-    const field = name === "family" ? "families" : "columns";
+  for (const name of [...FILTERS, "columns"]) {
     for (const box of boxes(name)) {
       box.addEventListener("change", () => {
-        view[field] = boxes(name).filter((each) => each.checked).map((each) => each.value);
+        view[name] = boxes(name).filter((each) => each.checked).map((each) => each.value);
         show();
       });
     }
   }
   root.querySelector("[data-reset]").addEventListener("click", () => {
     const [key, direction] = defaults.sort.split(".");
-    Object.assign(view, { key, direction, text: "", families: [], columns: defaults.columns });
+    Object.assign(view, { key, direction, text: "", family: [], track: [], columns: defaults.columns });
     show();
   });
   show();

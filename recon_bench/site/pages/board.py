@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from recon_bench.results.declared import TRACKS
 from recon_bench.results.marks import REFERENCE
 from recon_bench.site.charts import curve_figures, speed_accuracy
 from recon_bench.site.downloads import DOWNLOADS
@@ -26,6 +27,7 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
         "columns": [board_column(column, column.name in board.hidden) for column in board.columns],
         "rows": list(site.rows(board).values()),
         "families": sorted(set(board.frame["family"])),
+        "tracks": {name: meaning for name, meaning in TRACKS.items() if name in set(board.frame["track"])},
         "quick": board.rules["name"] != "full",
         "rules": board.rules,
         "remarks": board.notes,
