@@ -137,14 +137,12 @@ def test_a_method_of_a_module_is_measured(module):
 def test_a_run_ends_with_the_command_that_shows_the_rank(here, capsys):
     (here / "mine.py").write_text(templates.text("iterative", "mine"))
     words = ["run", "--tasks", "ct-shepp-logan-30", "--methods", "mine.py", "--rules", "quick", "--results", "own"]
-    for kind in ("runtime", "accuracy", "accuracy"):  # first without accuracy; last with nothing left to do
-        assert main([*words, "--measurements", kind]) == 0
+    for more in (["--budget", "0"], [], []):  # nothing is run, then accuracy, then nothing is left to do
+        assert main([*words, "--measurements", "accuracy", *more]) == 0
         *_, last = capsys.readouterr().out.splitlines()
-        command = shlex.split(last.partition(": ")[2])
-        assert command[:3] == ["recon-bench", "board", "ct-shepp-logan-30"]
-        assert main([*command[1:], "--json"]) == 0
-        [row] = [row for row in json.loads(capsys.readouterr().out)["rows"] if row["method"] == "mine"]
-        assert row["rank"] == (None if kind == "runtime" else 1)
+        assert last == "Ranks, by accuracy: recon-bench board ct-shepp-logan-30 --rules quick --results own"
+    assert main(shlex.split(last)[4:]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["1", "mine"]]
 
 
 def test_an_error_of_a_method_names_its_line(here, capsys):
