@@ -127,22 +127,16 @@ def test_methods_come_from_a_module(module):
             registry.method(asked)
 
 
-def test_a_method_of_a_module_is_measured(module):
-    words = ["--tasks", "ct-shepp-logan-30", "--measurements", "accuracy", "--rules", "quick"]
-    assert main(["run", "--methods", "made_methods:only", *words, "--results", str(module / "mine")]) == 0
+def test_a_method_of_a_module_is_measured_and_its_rank_is_where_the_run_says(module, capsys):
+    words = ["--tasks", "ct-shepp-logan-30", "--measurements", "accuracy", "--rules", "quick", "--results", "mine"]
+    for _ in range(2):  # the second time nothing is left to do
+        assert main(["run", "--methods", "made_methods:only", *words]) == 0
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last == "Ranks, by accuracy: recon-bench board ct-shepp-logan-30 --rules quick --results mine"
     [result], _ = load(module / "mine")
     assert (result.method["name"], result.status) == ("only", "ok")
-
-
-def test_a_run_ends_with_the_command_that_shows_the_rank(here, capsys):
-    (here / "mine.py").write_text(templates.text("iterative", "mine"))
-    words = ["run", "--tasks", "ct-shepp-logan-30", "--methods", "mine.py", "--rules", "quick", "--results", "own"]
-    for more in (["--budget", "0"], [], []):  # nothing is run, then accuracy, then nothing is left to do
-        assert main([*words, "--measurements", "accuracy", *more]) == 0
-        *_, last = capsys.readouterr().out.splitlines()
-        assert last == "Ranks, by accuracy: recon-bench board ct-shepp-logan-30 --rules quick --results own"
     assert main(shlex.split(last)[4:]) == 0
-    assert [line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["1", "mine"]]
+    assert [line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["1", "only"]]
 
 
 def test_an_error_of_a_method_names_its_line(here, capsys):

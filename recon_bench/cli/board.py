@@ -89,16 +89,14 @@ def _fitted(made: Board, width: int) -> tuple[Sequence[str], str]:
     measured = [column.name for column in made.columns]
     first = [name for name in FIRST if name in measured]
     names = sorted(measured, key=lambda name: (name not in first, name in made.hidden))
-    for ends in (True, False):
-        found = first, _narrow(made, first, ends)
-        for count in range(len(first), len(names) + 1):
-            table = _narrow(made, names[:count], ends)
-            if max(map(len, table.splitlines())) > width:
-                break
-            found = names[:count], table
-        if max(map(len, found[1].splitlines())) <= width:
-            break
-    return found
+
+    def fits(shown: Sequence[str], ends: bool) -> bool:
+        return max(map(len, _narrow(made, shown, ends).splitlines())) <= width
+
+    ends, count = fits(first, True), len(first)
+    while count < len(names) and fits(names[: count + 1], ends):
+        count += 1
+    return names[:count], _narrow(made, names[:count], ends)
 
 
 def _narrow(made: Board, names: Sequence[str], ends: bool) -> str:
