@@ -15,7 +15,10 @@ from recon_bench.adapters import deepinv, functions, networks, odl, pylops, scip
 from recon_bench.core import Noise, NotApplicable, Problem, Samples
 from recon_bench.operators import FunctionOperator, MaskedFourier, ParallelBeam, RayTransform, evenly
 from recon_bench.recipe import Recipe
+from recon_bench.scoring.guest import Counting
 from recon_bench.storage import REPOSITORY
+from recon_bench.submission.look import look
+from recon_bench.submission.small import small
 from recon_bench.weights import WeightsError
 from tests.helpers import assert_adjoint, assert_batches, assert_gradients, noise, relative
 
@@ -128,6 +131,30 @@ def test_an_example_reconstructs_better_than_nothing(name, operator):
     assert x.shape == truth.shape and x.dtype == truth.dtype and torch.equal(y, kept)
     assert torch.linalg.vector_norm(x - truth) < 0.8 * torch.linalg.vector_norm(truth)
     assert relative(reconstruct(y[1:], operator)[0], x[1]) < 1e-3
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_honours_the_contract(path, tmp_path):
+    needs(path.stem.partition("_")[0] if "network" not in path.stem else "torch")
+    file = shutil.copy(path, tmp_path)
+    state = {
+        "weight": torch.nn.init.dirac_(torch.empty(1, 1, 3, 3)),
+        "bias": torch.zeros(1),
+    }  # leaves images as they are
+    torch.save(state, tmp_path / "pretrained_network.pt")
+    method = registry.imported(str(file))
+    settings = dataclasses.replace(method.settings, **{k: v for k, v in FEW.items() if hasattr(method.settings, k)})
+    found = list(look(method, small(registry.task("ct-ellipses-30").problem()), settings))
+    assert {each.check: each.failed for each in found if each.failed} == {} and len(found) > 15
+
+
+def test_a_model_of_deepinv_applies_its_operator_once_an_iteration():
+    needs("deepinv")
+    method, counting = example("deepinv_tv"), Counting(A)
+    reconstruct = method.build(problem(counting), dataclasses.replace(method.settings, iterations=10))
+    before = counting.pairs
+    reconstruct(A(blob(A))[None], counting)
+    assert counting.pairs - before <= 10 + 1
 
 
 @BOTH

@@ -39,7 +39,7 @@ def ask(root, capsys):
 
 
 def test_board_as_table_and_as_json_have_the_same_rows(ask):
-    status, table, errors = ask("board", TASK)
+    status, table, errors = ask("board", TASK, "--all")
     assert (status, errors) == (0, "")
     data = json.loads(ask("board", TASK, "--json")[1])
     assert [row["method"] for row in data["rows"]] == [m for m in map(first_method, table.splitlines()) if m]
@@ -105,6 +105,42 @@ def test_board_of_every_task_with_chosen_columns(ask):
     assert [made["task"] for made in json.loads(ask("board", "--json")[1])] == [TASK, "ct-shepp-logan-30"]
     status, _, errors = ask("board", TASK, "--columns", "beauty")
     assert status == 2 and "beauty" in errors and "psnr" in errors
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_board_fits_the_terminal(ask, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    status, table, _ = ask("board", TASK)
+    lines = table.splitlines()
+    assert status == 0 and max(map(len, lines)) <= width
+    [head] = [line.split() for line in lines if line.startswith("rank")]
+    assert {"method", "family", "psnr", "ssim", "seconds"} <= set(head)
+    assert [m for m in map(first_method, lines) if m][: len(METHODS)] == [
+        row["method"] for row in json.loads(ask("board", TASK, "--json")[1])["rows"]
+    ]
+    assert "measured columns are not shown: --columns NAME ... or --all" in table
+    joined = " ".join(table.split())
+    assert all(reason in joined for _, reason in TROUBLE.values()) and NOT_CONVERGED in joined
+    assert (" to " in lines[5]) == (width > 80)
+
+
+def test_a_disturbed_timing_is_told_below_the_board_that_has_its_column(tmp_path, capsys):
+    root = write_tree(tmp_path / "results", tasks=(TASK,), methods=("fbp", "cgls"), images=2)
+    made = make_cell(TASK, 2, "cgls", "runtime", images=2)
+    loaded = [{**each, "note": "timed on a loaded machine: others used 0.57 cores"} for each in made.records]
+    write(
+        dataclasses.replace(made, records=loaded, provenance={**made.provenance, "started": "2027-01-01T00:00:00Z"}),
+        root,
+    )
+    for words, told in (
+        ([], True),
+        (["--all"], True),
+        (["--columns", "seconds"], True),
+        (["--columns", "psnr"], False),
+    ):
+        assert main(["board", TASK, *words, "--results", str(root)]) == 0
+        lines = " ".join(capsys.readouterr().out.split())
+        assert (f"cgls: runtime, {len(loaded)} of {len(loaded)} records: timed on a loaded machine" in lines) == told
 
 
 def test_published_as_table_and_as_json(ask):

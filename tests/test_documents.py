@@ -13,6 +13,7 @@ from recon_bench import templates, weights
 from recon_bench.cli import train
 from recon_bench.cli.command import Command
 from recon_bench.cli.main import main, parser
+from recon_bench.operators import FanBeam, FanTransform, ParallelBeam, RayTransform, evenly
 from recon_bench.reconstruction import scan
 from recon_bench.results import load
 from recon_bench.storage import REPOSITORY
@@ -68,8 +69,7 @@ def test_the_example_of_a_command_runs(tmp_path, capsys):
     [("docs/adapters.md", "methods/deepinv_tv.py"), ("docs/own-data.md", "tasks/scans.py")],
 )
 def test_the_example_of_a_document_is_the_file_that_the_tests_run(name, example):
-    [code] = blocks(name, "python")
-    assert code == text(f"examples/{example}")
+    assert text(f"examples/{example}") in blocks(name, "python")
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -81,6 +81,27 @@ def test_the_examples_of_geometries_are_understood(number, tmp_path):
     np.save(tmp_path / "y.npy", data)
     found = scan.read(tmp_path / "y.npy", tmp_path / "g.toml", torch.device("cpu"))
     assert len(found.data) == (2 if number == 2 else 1) and found.coils == (number == 2)
+
+
+@pytest.mark.parametrize("kind", ["parallel", "fan"])
+def test_the_axis_of_rotation_is_found_as_the_document_says(kind, tmp_path, monkeypatch, capsys):
+    """Data of a finer image with 2 % noise, of a detector whose middle is 1.3 bins beside the axis."""
+    size, bins, spacing, angles = 32, 48, 0.5, evenly(60, stop=2 * np.pi)
+    lengths = {"spacing": spacing, "shift": 1.3 * spacing, "pixel": 0.1}
+    fan = {"source": 60.0, "detector": 10.0} if kind == "fan" else {}
+    make, transform = (FanBeam, FanTransform) if fan else (ParallelBeam, RayTransform)
+    y, x = np.mgrid[: 5 * size, : 5 * size] / 5 - size / 2
+    image = 1.0 * ((x / 11) ** 2 + (y / 13) ** 2 < 1) + ((x - 4) ** 2 + (y + 6) ** 2 < 9)
+    clean = transform(make(5 * size, angles, bins, **fan, **lengths))(torch.from_numpy(image).float()).numpy()
+    noise = np.random.default_rng(0).standard_normal(clean.shape).astype("f4")
+    np.save(tmp_path / "y.npy", clean + 0.02 * np.abs(clean).mean() * noise)
+    told = {"pixels": size, "pixel": 0.5, "spacing": spacing, **fan, "angles": [float(a) for a in np.degrees(angles)]}
+    (tmp_path / "g.toml").write_text(f'kind = "{kind}-beam"\n' + "".join(f"{k} = {v}\n" for k, v in told.items()))
+    monkeypatch.chdir(tmp_path)
+    [code] = [block for block in blocks("docs/own-data.md", "python") if "estimate" in block]
+    exec(code, {})
+    shift = float(capsys.readouterr().out.split()[2])
+    assert abs(shift / spacing - 1.3) < 0.1
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,7 +12,7 @@ from recon_bench import registry
 from recon_bench.cli.main import main
 from recon_bench.core import Log, Noise
 from recon_bench.operators import FanBeam, FanTransform, MaskedFourier, ParallelBeam, RayTransform, evenly
-from recon_bench.reconstruction import choice, nearest, scan
+from recon_bench.reconstruction import choice, lengths, nearest, scan
 from recon_bench.reconstruction.reconstruct import reconstruct
 from tests.helpers import assert_adjoint, assert_batches, assert_copies, assert_gradients, assert_norm, noise, relative
 from tests.helpers_results import make_cell
@@ -26,6 +26,7 @@ pixel = {PIXEL}
 spacing = {PIXEL}
 angles = {{ first = 0, step = {180 / VIEWS}, views = {VIEWS} }}
 """
+FAN_FILE = PARALLEL.replace("parallel", "fan") + "source = %g\ndetector = %g\n"
 NOISE = Noise("gaussian", 0.05)
 NOISY = PARALLEL + 'noise = { kind = "gaussian", level = 0.05 }\n'
 CPU = torch.device("cpu")
@@ -194,6 +195,15 @@ def test_a_network_takes_the_weights_of_the_nearest_task_and_says_what_differs()
         (np.zeros((VIEWS, BINS), "f4"), PARALLEL + "noise = 0.1\n", "expected noise = {"),
         (np.zeros((VIEWS, BINS), "f4"), PARALLEL.replace("pixel = 0.5", "pixel = 0.0"), "pixel must be > 0"),
         (np.zeros((VIEWS, BINS), "f4"), "kind = ", "expected a TOML file"),
+        (
+            np.zeros((VIEWS, BINS), "f4"),
+            PARALLEL.replace("pixel = 0.5", "pixel = 0.0005"),
+            "the 47 bins see 23.5 across, 1469 times wider: the image of 32 pixels is 0.016 wide. Check that pixel",
+        ),
+        (np.zeros((VIEWS, BINS), "f4"), PARALLEL.replace("spacing = 0.5", "spacing = 0.0005"), "680.9 times narrower"),
+        (np.zeros((VIEWS, BINS), "f4"), PARALLEL + "shift = 300.0\n", "no ray meets the image"),
+        (np.zeros((VIEWS, BINS), "f4"), FAN_FILE % (0.04, 20), "expected a source outside of the image"),
+        (np.zeros((VIEWS, BINS), "f4"), FAN_FILE % (40, 20000), "times narrower"),
         (np.zeros((3, BINS), "f4"), PARALLEL.split("angles")[0] + "angles = [0.0, 1.6, 3.1]", "seems to be radians"),
         (np.zeros((8, 8), "f4"), 'kind = "fourier"\ncolumns = [3, 4]', "expected k-space as complex numbers"),
         (np.zeros((8, 8), "c8"), 'kind = "fourier"', "either columns"),
@@ -222,6 +232,20 @@ def test_what_cannot_be_done_is_one_clear_line(files, capsys, words, said):
     assert main(["reconstruct", words[0], *files(sinogram(), PARALLEL), *words[1:]]) == 2
     errors = capsys.readouterr().err
     assert said in errors and len(errors.strip().splitlines()) == 1
+
+
+def test_a_fan_that_hardly_opens_is_told_beside_the_image(files, tmp_path, capsys):
+    for far, told in ((1e6, True), (40.0, False)):
+        assert main(["reconstruct", "cgls", *files(sinogram(), FAN_FILE % (far, far / 2)), "--choose", "default"]) == 0
+        assert ("the fan opens by 0.0009 degrees only" in capsys.readouterr().out) == told
+    assert np.load(tmp_path / "x.npy").shape == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 25.4])
+def test_any_unit_will_do_where_it_is_the_only_one(unit):
+    told = {name: unit * getattr(FAN, name) for name in ("source", "detector", "spacing", "shift", "pixel")}
+    scans = dataclasses.replace(GEOMETRY, spacing=PIXEL * unit, pixel=PIXEL * unit), dataclasses.replace(FAN, **told)
+    assert [note for geometry in scans for note in lengths.notes(geometry)] == []
 
 
 FAN = FanBeam(12, evenly(5, stop=2 * math.pi, offset=0.1), 17, source=30.0, detector=10.0, spacing=1.3, shift=0.4)

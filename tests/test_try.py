@@ -1,14 +1,17 @@
 """A new method, from anywhere: written, tried, put beside the committed board."""
 
 import json
+import shlex
 import sys
 
+import numpy as np
 import pytest
 
 from recon_bench import identity, registry, templates
 from recon_bench.cli import options
 from recon_bench.cli.main import main
 from recon_bench.results import load
+from recon_bench.scoring.frames import raised_at
 from recon_bench.storage import REPOSITORY
 from recon_bench.submission import standing
 
@@ -124,11 +127,39 @@ def test_methods_come_from_a_module(module):
             registry.method(asked)
 
 
-def test_a_method_of_a_module_is_measured(module):
-    words = ["--tasks", "ct-shepp-logan-30", "--measurements", "accuracy", "--rules", "quick"]
-    assert main(["run", "--methods", "made_methods:only", *words, "--results", str(module / "mine")]) == 0
+def test_a_method_of_a_module_is_measured_and_its_rank_is_where_the_run_says(module, capsys):
+    words = ["--tasks", "ct-shepp-logan-30", "--measurements", "accuracy", "--rules", "quick", "--results", "mine"]
+    for _ in range(2):  # the second time nothing is left to do
+        assert main(["run", "--methods", "made_methods:only", *words]) == 0
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last == "Ranks, by accuracy: recon-bench board ct-shepp-logan-30 --rules quick --results mine"
     [result], _ = load(module / "mine")
     assert (result.method["name"], result.status) == ("only", "ok")
+    assert main(shlex.split(last)[4:]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["1", "only"]]
+
+
+def test_an_error_of_a_method_names_its_line(here, capsys):
+    bad = "        raise ValueError('too bad')"
+    code = templates.text("iterative", "mine").replace("        x = step", f"{bad}\n        x = step")
+    (here / "sub").mkdir()
+    (here / "sub" / "mine.py").write_text(code)
+    line = 1 + code.splitlines().index(bad)
+    words = ["--tasks", "ct-shepp-logan-30", "--measurements", "accuracy", "--rules", "quick", "--results", "own"]
+    assert main(["run", "--methods", "sub/mine.py", *words]) == 0
+    [result], _ = load(here / "own")
+    assert result.reason == f"ValueError: too bad at sub/mine.py:{line}" and result.reason in capsys.readouterr().out
+    assert main(["try", "sub/mine.py"]) == 1
+    assert f"BROKEN: {result.reason}\n" in capsys.readouterr().out
+
+
+def test_an_error_in_a_library_names_the_line_that_called_it(here):
+    (here / "called.py").write_text("import numpy as np\n\ndef refuse():\n    np.linalg.inv(np.zeros((2, 2)))\n")
+    found = {}
+    exec(compile((here / "called.py").read_text(), str(here / "called.py"), "exec"), found)
+    with pytest.raises(np.linalg.LinAlgError) as raised:
+        found["refuse"]()
+    assert raised_at(raised.value) == "called.py:4" and raised_at(ValueError("never raised")) == ""
 
 
 def test_the_code_of_a_factory_is_what_it_says_and_imports(module):

@@ -7,6 +7,7 @@ step sizes expect.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -36,7 +37,8 @@ def as_method(name: str, function: functions.Function, recipe: Recipe | None = N
         return made.to(problem.operator.device)
 
     def prepare(problem: Problem, solve: Callable[[Any], nn.Module]) -> Reconstructor:
-        model = network(problem, solve).eval().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):  # modules that are made draw numbers
+            model = network(problem, solve).eval().requires_grad_(False)
         return lambda y, A: model(y / problem.data_range, A) * problem.data_range
 
     if recipe is None:
@@ -45,7 +47,11 @@ def as_method(name: str, function: functions.Function, recipe: Recipe | None = N
 
 
 class Model(nn.Module):
-    """``(y, A) -> x`` of a deepinv ``model``, ``(y, physics) -> x``."""
+    """``(y, A) -> x`` of a deepinv ``model``, ``(y, physics) -> x``.
+
+    Every call has a copy, with the model's own parameters and buffers: priors of deepinv keep the last iterate and
+    would start the next image from it.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -54,7 +60,9 @@ class Model(nn.Module):
     def forward(self, y: Tensor, A: Operator) -> Tensor:
         """Data ``(batch, *range_shape)`` to images ``(batch, *domain_shape)``."""
         norm = operator_norm(A)
-        return learned.from_channels(self.model(learned.to_channels(y) / norm, as_physics(A, norm)), A.dtype)
+        own = {id(tensor): tensor for tensor in (*self.model.parameters(), *self.model.buffers())}
+        model = copy.deepcopy(self.model, own)
+        return learned.from_channels(model(learned.to_channels(y) / norm, as_physics(A, norm)), A.dtype)
 
 
 def as_physics(A: Operator, norm: float = 1.0) -> Any:

@@ -53,7 +53,8 @@ def from_file(
     path = Path(file)
 
     def build(problem: Problem, settings: Any) -> Reconstructor:
-        network = function(1 + problem.complex)
+        with torch.random.fork_rng(devices=[]):  # weights that it begins with are drawn, and replaced
+            network = function(1 + problem.complex)
         weights.install(network, read(path), str(path))
         whole = Correction(_first(start, problem), network).to(problem.operator.device).eval().requires_grad_(False)
         return lambda y, A: whole(y / problem.data_range, A) * problem.data_range

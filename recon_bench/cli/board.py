@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from recon_bench.cli import options, printing
@@ -12,6 +14,8 @@ from recon_bench.results.declared import TRACKS
 
 if TYPE_CHECKING:
     from recon_bench.tables.board import Board
+
+FIRST = ("psnr", "ssim", "seconds")  # are printed in a terminal of any width
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     alone = "without the committed results, which otherwise stand beside those of another folder"
     parser.add_argument("--alone", action="store_true", help=alone)
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--columns", nargs="+", metavar="NAME", help="measured columns to print; default: all")
+    shown.add_argument(
+        "--columns", nargs="+", metavar="NAME", help="measured columns to print; default: those that fit"
+    )
+    shown.add_argument("--all", action="store_true", help="print every measured column, however wide")
     shown.add_argument("--images", action="store_true", help="print the raw value of every image instead")
 
 
@@ -50,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _check_columns(boards, arguments.columns or ())
         for made in boards:
-            _print_board(made, arguments.columns)
+            names = [column.name for column in made.columns]
+            _print_board(made, names if arguments.all else arguments.columns)
     return 0
 
 
@@ -71,12 +79,69 @@ def _check_columns(boards: Sequence[Board], wanted: Sequence[str]) -> None:
 
 def _print_board(made: Board, wanted: Sequence[str] | None) -> None:
     print(f"\n{made.task}, version {made.version}, {made.rules['name']} rules\n")
-    print(_table(made, wanted))
+    width = shutil.get_terminal_size().columns
+    shown, table = (wanted, _table(made, wanted)) if wanted is not None else _fitted(made, width)
+    print(table)
+    if wanted is None and (left := len(made.columns) - len(shown)):
+        print(f"\n{left} of {len(made.columns)} measured columns are not shown: --columns NAME ... or --all")
     print("".join(f"\n{note}." for note in made.notes))
+    for remark in _remarks(made, shown, heads=wanted is None):
+        print(textwrap.fill(remark, width, subsequent_indent="  ", break_on_hyphens=False))
 
 
-def _table(made: Board, wanted: Sequence[str] | None) -> str:
-    """The rows of a board; a column that nothing has been measured for is left out."""
+def _fitted(made: Board, width: int) -> tuple[Sequence[str], str]:
+    """As many columns as are no wider than ``width`` together, FIRST at least, and their table.
+
+    They have their intervals unless these make FIRST too wide.
+    """
+    measured = [column.name for column in made.columns]
+    first = [name for name in FIRST if name in measured]
+    names = sorted(measured, key=lambda name: (name not in first, name in made.hidden))
+
+    def fits(shown: Sequence[str], ends: bool) -> bool:
+        return max(map(len, _narrow(made, shown, ends).splitlines())) <= width
+
+    ends, count = fits(first, True), len(first)
+    while count < len(names) and fits(names[: count + 1], ends):
+        count += 1
+    return names[:count], _narrow(made, names[:count], ends)
+
+
+def _narrow(made: Board, names: Sequence[str], ends: bool) -> str:
+    """Rank, method, family and the columns ``names``, with their intervals or (no ``ends``) without."""
+    from recon_bench.tables.export import plain
+
+    columns = [column for column in made.columns if column.name in names]
+    head = ["rank", "method", "family", *(f"{column.name} {column.unit}".strip() for column in columns)]
+    rows = [
+        [printing.text(row[name]) for name in head[:3]]
+        + [printing.value(row, column.name, column.digits, column.unit, ends) for column in columns]
+        for row in plain(made.frame)
+    ]
+    return printing.grid([head, *rows])
+
+
+def _remarks(made: Board, shown: Sequence[str], heads: bool) -> Iterator[str]:
+    """What is to be known of rows as far as the columns ``shown`` go, once for all rows that it holds for.
+
+    With ``heads`` also who vouches for a row if that is not the project, and why one is empty.
+    """
+    from recon_bench.tables.board import row_notes
+    from recon_bench.tables.export import plain
+
+    kinds = {column.kind for column in made.columns if column.name in shown}
+    methods: dict[str, list[str]] = {}
+    for row in plain(made.frame):
+        mark = row["mark"] if row["mark"] != "reference" else ""
+        head = [mark, row["reason"] and f"{row['status']}, {row['reason']}"] if heads else []
+        own = {kind: cell for (name, kind), cell in made.cells.items() if name == row["method"] and kind in kinds}
+        for said in filter(None, [*head, *row_notes(own)]):
+            methods.setdefault(said, []).append(row["method"])
+    yield from (f"{', '.join(names)}: {said}" for said, names in methods.items())
+
+
+def _table(made: Board, wanted: Sequence[str]) -> str:
+    """The rows of a board with all that is said of them; a column that nothing has been measured for is left out."""
     from recon_bench.tables.export import plain
 
     known = {column.name: column for column in made.columns}
@@ -84,7 +149,7 @@ def _table(made: Board, wanted: Sequence[str] | None) -> str:
     for row in plain(made.frame):
         line = {name: row[name] for name in ("rank", "method", "family", "images")}
         line |= {"track": row["track"], "mark": row["mark"]}
-        for column in (known[name] for name in wanted or known if name in known):
+        for column in (known[name] for name in wanted if name in known):
             line[f"{column.name} {column.unit}".strip()] = printing.value(row, column.name, column.digits, column.unit)
         rows.append({**line, "status": f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]})
     return printing.table(rows, [None] * (len(rows[0]) - 1) + [48])

@@ -36,6 +36,12 @@ def table(rows: Rows, widths: int | Sequence[int | None]) -> str:
     return tabulate(folded, headers="keys", disable_numparse=True)
 
 
+def grid(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells below one another, as narrow as they are; the first one is a head, with a rule below."""
+    rule = ["-" * max(map(len, cells)) for cells in zip(*lines)]
+    return tabulate([lines[0], rule, *lines[1:]], tablefmt="plain", disable_numparse=True)
+
+
 def _folded(cell: str, width: int | None) -> str:
     return cell if width is None else "\n".join(textwrap.fill(line, width) for line in cell.splitlines())
 
@@ -52,7 +58,10 @@ def pairs(lines: Sequence[tuple[str, str]]) -> str:
     return tabulate(lines, tablefmt="plain", disable_numparse=True)
 
 
-def value(row: Mapping[str, Any], name: str, digits: int, unit: str = "") -> str:
-    """Value with its interval ``name_low`` to ``name_high``, as in "28.06 (27.91 to 28.21)"; empty where it is None."""
+def value(row: Mapping[str, Any], name: str, digits: int, unit: str = "", ends: bool = True) -> str:
+    """Value with its interval ``name_low`` to ``name_high``, as in "28.06 (27.91 to 28.21)", or without its ``ends``.
+
+    Empty where it is None.
+    """
     shown, low, high = (None if (x := row[name + end]) is None else number(x, digits, unit) for end in ENDS)
-    return (shown or "") + (f" ({low} to {high})" if low else "")
+    return (shown or "") + (f" ({low} to {high})" if low and ends else "")

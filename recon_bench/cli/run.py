@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from recon_bench.cli import options
@@ -56,7 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
     bad = (_local if arguments.executor == "local" else _slurm)(arguments, asked)
     if bad:
         print(f"{bad} cells ended badly; their rows on the board say why")
+    if not arguments.dry_run:
+        print(f"Ranks, by accuracy: {shlex.join(_board(arguments))}")
     return 0
+
+
+def _board(arguments: argparse.Namespace) -> list[str]:
+    """The command that shows where the methods stand."""
+    rules = [] if arguments.rules == "full" else ["--rules", arguments.rules]
+    results = [] if arguments.results == Path("results") else ["--results", str(arguments.results)]
+    return ["recon-bench", "board", *(arguments.tasks or []), *rules, *results]
 
 
 def _local(arguments: argparse.Namespace, asked: Mapping[str, Any]) -> int:

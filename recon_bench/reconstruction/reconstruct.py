@@ -73,7 +73,7 @@ def reconstruct(
         times_noise=None if noise is None else (missed / noise).tolist(),
         set_up=built - start,
         seconds=ended - built,
-        notes=[*notes, *more],
+        notes=[*scan.notes, *notes, *more],
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 from recon_bench.core import Noise, Operator
 from recon_bench.names import hint
 from recon_bench.operators import FanBeam, FanTransform, FunctionOperator, MaskedFourier, ParallelBeam, RayTransform
+from recon_bench.reconstruction import lengths
 from recon_bench.task import DataError, finite
 
 RAYS = ("pixels", "pixel", "angles", "spacing", "shift", "axis")
@@ -33,7 +34,7 @@ NUMBERS = ("spacing", "axis", "shift", "pixels", "pixel", "source", "detector", 
 class Scan:
     """What was measured and how: ``data`` ``(n, *range_shape)`` of n slices, or of the coils of one if ``coils``.
 
-    ``noise`` and ``data_range`` (the largest value of an image) are None where they are not known.
+    ``noise`` and ``data_range`` (the largest value of an image) are None where they are not known; ``notes`` warn.
     """
 
     operator: Operator
@@ -41,6 +42,7 @@ class Scan:
     noise: Noise | None
     data_range: float | None
     coils: bool
+    notes: Sequence[str] = ()
 
 
 def read(data: Path, geometry: Path, device: torch.device) -> Scan:
@@ -55,12 +57,12 @@ def read(data: Path, geometry: Path, device: torch.device) -> Scan:
     values = _array(data)
     make = _fourier if told["kind"] == "fourier" else _rays
     try:
-        operator, values = make(told, values, data, geometry, device)
+        operator, values, notes = make(told, values, data, geometry, device)
     except (ValueError, TypeError) as error:
         raise error if isinstance(error, DataError) else DataError(f"{geometry}: {error}") from error
     y = torch.from_numpy(values).to(operator.dtype).reshape(-1, *operator.range_shape)
     data_range = told.get("data_range")
-    return Scan(operator, y, _noise(told, geometry), data_range and float(data_range), bool(told.get("coils")))
+    return Scan(operator, y, _noise(told, geometry), data_range and float(data_range), bool(told.get("coils")), notes)
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -86,8 +88,8 @@ def _array(path: Path) -> NDArray[Any]:
 
 def _rays(
     told: Mapping[str, Any], values: NDArray[Any], data: Path, path: Path, device: torch.device
-) -> tuple[Operator, NDArray[Any]]:
-    """The transform of a parallel or fan beam, and the data (n, views, bins)."""
+) -> tuple[Operator, NDArray[Any], Sequence[str]]:
+    """The transform of a parallel or fan beam, the data (n, views, bins), and what is odd about the lengths."""
     if values.dtype.kind != "f":
         raise DataError(
             f"{data}: expected line integrals as real numbers, got {values.dtype}. Of counts of photons take "
@@ -104,14 +106,18 @@ def _rays(
         raise DataError(f"{path}: axis and shift say the same; leave one out")
     moved = ((bins - 1) / 2 - float(told["axis"])) * spacing if "axis" in told else float(told.get("shift", 0.0))
     pixels = _needed(told, "pixels", path, "how many rows and columns the image has")
-    lengths = {"spacing": spacing, "shift": moved, "pixel": _needed(told, "pixel", path, "the side of a pixel")}
+    sizes = {"spacing": spacing, "shift": moved, "pixel": _needed(told, "pixel", path, "the side of a pixel")}
     if told["kind"] == "parallel-beam":
-        return RayTransform(ParallelBeam(pixels, angles, bins, **lengths), device), values
+        parallel = ParallelBeam(pixels, angles, bins, **sizes)
+        odd = list(lengths.notes(parallel))  # before the transform, which may be large where a length is wrong
+        return RayTransform(parallel, device), values, odd
     far = {
         "source": _needed(told, "source", path, "the distance of the source from the axis"),
         "detector": _needed(told, "detector", path, "the distance of the detector from the axis"),
     }
-    return FanTransform(FanBeam(pixels, angles, bins, **far, **lengths), device), values
+    fan = FanBeam(pixels, angles, bins, **far, **sizes)
+    odd = list(lengths.notes(fan))
+    return FanTransform(fan, device), values, odd
 
 
 def _angles(told: Mapping[str, Any], path: Path) -> tuple[float, ...]:
@@ -134,7 +140,7 @@ def _angles(told: Mapping[str, Any], path: Path) -> tuple[float, ...]:
 
 def _fourier(
     told: Mapping[str, Any], values: NDArray[Any], data: Path, path: Path, device: torch.device
-) -> tuple[Operator, NDArray[Any]]:
+) -> tuple[Operator, NDArray[Any], Sequence[str]]:
     """The transform to what was measured of k-space, and that data: all kept columns, or the points of a mask."""
     if values.dtype.kind != "c":
         raise DataError(f"{data}: expected k-space as complex numbers, got {values.dtype}")
@@ -151,7 +157,7 @@ def _fourier(
                 f"{data}: expected k-space with all of its columns, also those that were not measured, of which the "
                 f"numbers {columns[:3]}... are kept; got {width} columns"
             )
-        return MaskedFourier((rows, width), tuple(columns), device), values[..., list(columns)]
+        return MaskedFourier((rows, width), tuple(columns), device), values[..., list(columns)], ()
     mask = _load(path.parent / told["mask"]).astype(bool)
     if mask.shape != (rows, width):
         raise DataError(f"{data}: expected k-space of the shape of the mask, {mask.shape}, got {(rows, width)}")
@@ -166,7 +172,7 @@ def _fourier(
     operator = FunctionOperator(
         (rows, width), (1, measured), lambda x: whole(x)[:, kept], back, device, torch.complex64
     )
-    return operator, values[..., mask]
+    return operator, values[..., mask], ()
 
 
 def _load(path: Path) -> NDArray[Any]:

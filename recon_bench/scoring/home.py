@@ -205,5 +205,4 @@ def _answered(act: Callable[..., Any], request: list[Any], device: torch.device)
         return [kind, str(why)]
     except BaseException as error:  # SystemExit, too, is only what a method raised
         traceback.print_exc()
-        text = reason(error, device) if isinstance(error, Exception) else f"{type(error).__name__}: {error}"
-        return ["error", text]
+        return ["error", reason(error, device)]

@@ -25,6 +25,7 @@ from recon_bench.scoring import clock, sizes
 from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Cost, Footprint
+from recon_bench.scoring.frames import raised_at
 from recon_bench.scoring.guest import Guest
 from recon_bench.scoring.named import Named, operators
 
@@ -32,7 +33,7 @@ SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, of a processor that a 
 
 
 class MethodError(RuntimeError):
-    """What a method raised in a process of its own, as ``ValueError: its text``."""
+    """What a method raised in a process of its own, as ``ValueError: its text at file.py:12``."""
 
 
 @dataclass(frozen=True)
@@ -297,13 +298,18 @@ def _checked(image: Tensor, note: str | None) -> Reconstruction:
     return Reconstruction(x=image, note=note)
 
 
-def reason(error: Exception, device: torch.device) -> str:
-    """Why a method failed, for its row."""
-    text = str(error) if isinstance(error, MethodError) else f"{type(error).__name__}: {error}"
+def reason(error: BaseException, device: torch.device) -> str:
+    """Why a method failed, for its row, with the line of its file where it did."""
+    text = str(error) if isinstance(error, MethodError) else _said(error)
     on_cpu = text.startswith("RuntimeError") and "DefaultCPUAllocator" in text  # torch has no class for it
     if on_cpu or text.startswith(("OutOfMemoryError", "MemoryError")):
         return f"out of memory on {device}: {text.partition(': ')[2]}"
     return text
+
+
+def _said(error: BaseException) -> str:
+    place = raised_at(error)
+    return f"{type(error).__name__}: {error}" + f" at {place}" * bool(place)
 
 
 def _values(settings: Any) -> Mapping[str, Any] | None:

@@ -226,13 +226,14 @@ def _head(
         "mark": scored.mark if scored else "",
         "status": status,
         "reason": reason or "",
-        "notes": "; ".join([*_row_notes(own), *notes]),
+        "notes": "; ".join([*row_notes(own), *notes]),
     }
     row["images"] = len(scalars(scored, RANKING_METRIC)) if scored else 0
     return row
 
 
-def _row_notes(own: Mapping[str, Result]) -> list[str]:
+def row_notes(own: Mapping[str, Result]) -> list[str]:
+    """What a reader must know of a method's numbers, from its results by kind; of what is hidden at first nothing."""
     notes = []
     for kind, result in own.items():
         if {metric["name"] for metric in result.measurement["metrics"]} <= {*result.traits["hidden"]}:
