@@ -80,7 +80,7 @@ def read(place: str) -> list[Method | Broken]:
     except (EOFError, OSError, ValueError):
         said = "it cannot be read"
     finally:
-        process.terminate()
+        processes.ask_to_end(process)
         process.join()
         ours.close()
     if not isinstance(said, list):

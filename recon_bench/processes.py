@@ -24,6 +24,7 @@ from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ForkServer
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 PRELOADED = ["recon_bench.run.worker", "recon_bench.run.preload"]
@@ -31,6 +32,7 @@ LONGEST = 60  # bytes of a temporary folder below which sockets have a place
 SHORT = "/tmp"
 FILES = 1024  # descriptors that foreign code may have open
 PATIENCE = 5.0  # seconds in which processes that were killed have to be gone
+ASK = signal.SIGUSR1  # to end: SIGTERM may be for a whole job of a cluster, whose processes then do not hear it
 PROC = Path("/proc")
 _FORKED: list[int] = []  # children of this process that :func:`fork` made and nobody has waited for
 _DEATH_OF_PARENT, _ADOPT = 1, 36  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
@@ -182,14 +184,17 @@ def descendants(root: int) -> set[int]:
 
 
 def on_end_of_starter(farewell: Callable[[], None]) -> None:
-    """Call ``farewell`` and exit as soon as the process that started this one has ended, or asks for it by SIGTERM.
+    """Call ``farewell`` and exit as soon as the process that started this one has ended, or asks for it by ASK.
 
-    Whatever this one is doing then: it is told in a thread, also where Python is waiting for an operation.
+    Also by SIGTERM, unless that is ignored here. Whatever this one is doing then: it is told in a thread, also where
+    Python is waiting for an operation.
     """
     starter = multiprocessing.parent_process()
     told, tell = os.pipe()
     os.set_blocking(tell, False)
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    for number in (ASK, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(tell)
 
     def watch() -> None:
@@ -200,6 +205,13 @@ def on_end_of_starter(farewell: Callable[[], None]) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def ask_to_end(process: BaseProcess) -> None:
+    """Have one that called :func:`on_end_of_starter` end itself and all it started; nothing where it has ended."""
+    if process.pid and process.is_alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, ASK)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -43,7 +43,7 @@ def apart(task: str, method: str, settings: dict[str, Any], ask: Callable[[Cell]
     except EOFError:
         found, problem = None, "the process that asked it has ended"
     finally:
-        process.terminate()
+        processes.ask_to_end(process)
         process.join()
         ours.close()
     if problem:

@@ -46,7 +46,7 @@ class Local:
     def kill(self, started: Any) -> None:
         """Ask the process to end itself and all it started; where it does not, end its group."""
         if started.is_alive() and started.pid is not None:
-            started.terminate()
+            processes.ask_to_end(started)
             started.join(2 * processes.PATIENCE)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(started.pid, signal.SIGKILL)

@@ -100,7 +100,7 @@ def test_what_is_in_the_queue_is_found_there_and_what_is_done_is_not_submitted(s
     script = tmp_path / "run.py"
     script.write_text(
         "from pathlib import *\nfrom recon_bench.run import cluster\nfrom recon_bench.rules import Rules\n"
-        f"cluster.run(*{asked!r})\n"
+        f"if __name__ == '__main__':\n    cluster.run(*{asked!r})\n"
     )
     first = subprocess.Popen([sys.executable, str(script)])
     job = asked[4] / ".partial" / "slurm" / f"{TASK}--steady" / "job"
