@@ -208,6 +208,13 @@ def test_times_of_every_machine_stand_side_by_side():
     assert first.values["fbp"]["times_fbp"].value == 1 and "times_fbp" not in second.values["cgls"]
 
 
+def test_times_of_an_earlier_machine_stay_where_the_version_is_the_same():
+    here = [elsewhere(r) for r in cells("fbp", "cgls", "tikhonov", kinds=("runtime",))]
+    first, second = machines(board([*here, *cells("cgls", kinds=("accuracy", "runtime"))], TASK))
+    assert ("Other CPU" in first.where, "Example CPU" in second.where) == (True, True)
+    assert set(first.values) == {"fbp", "cgls", "tikhonov"} and set(second.values) == {"cgls"}
+
+
 def test_methods_that_cannot_be_told_apart_share_a_rank():
     first, twin, worse = cells("tv-isotropic", "tv-anisotropic", "fbp", kinds=("accuracy",))
     twin = dataclasses.replace(twin, records=first.records)

@@ -80,6 +80,12 @@ def test_a_row_is_on_the_track_that_was_measured_or_declared(root):
     assert tracks(root)["fbp"] == BUDGET
 
 
+@pytest.mark.parametrize("option", ["--set ", "--set=", "--set '", "--se "])  # argparse takes the last one, too
+def test_an_option_sets_by_hand_however_it_is_written(root, option):
+    put(root, "tikhonov", {"tuned": []}, f"{COMMAND} tikhonov {option}tikhonov.weight=7")
+    assert tracks(root)["tikhonov"] == FREE
+
+
 def test_another_method_that_was_set_by_hand_changes_no_track(root):
     put(root, "tikhonov", {"tuned": []}, f"{COMMAND} tikhonov cgls --set cgls.iterations=7")
     assert tracks(root)["tikhonov"] == DEFAULT

@@ -143,6 +143,15 @@ def test_a_disturbed_timing_is_told_below_the_board_that_has_its_column(tmp_path
         assert (f"cgls: runtime, {len(loaded)} of {len(loaded)} records: timed on a loaded machine" in lines) == told
 
 
+def test_a_timing_that_failed_is_told_below_its_column_alone(tmp_path, capsys):
+    root = write_tree(tmp_path / "results", tasks=(TASK,), methods=("fbp", "cgls"), images=2)
+    made = make_cell(TASK, 2, "cgls", "runtime", images=2)
+    later = {**made.provenance, "started": "2027-01-01T00:00:00Z"}
+    write(dataclasses.replace(made, status="failed", reason="too slow", records=[], provenance=later), root)
+    assert main(["board", TASK, "--columns", "seconds", "--results", str(root)]) == 0
+    assert "cgls: runtime: failed, too slow" in capsys.readouterr().out
+
+
 def test_published_as_table_and_as_json(ask):
     rows = json.loads(ask("published", "--json")[1])
     assert tuple(rows[0]) == COLUMNS

@@ -261,6 +261,23 @@ CARD = {
 FIRST = {"command": "recon-bench train fbp --minutes 1", "start": None}
 
 
+def test_times_of_two_machines_have_columns_of_their_own(tmp_path):
+    root = small(tmp_path / "results", "fbp", "cgls")
+    made = [make_cell(TASK, 1, method, "runtime") for method in ("fbp", "cgls")]
+    other = {**made[1].provenance, "machine": {**made[1].provenance["machine"], "id": "f" * 16, "cpu": "Other CPU"}}
+    for result in (*made, dataclasses.replace(made[1], provenance=other)):
+        write(result, root)
+    page = (render(root, tmp_path / "site").parent / "times.html").read_text()
+    assert page.index("1. Example CPU") < page.index("2. Other CPU")
+    for name, filled in (
+        ("fbp", [True, True, False, False]),
+        ("cgls", [True, True, True, False]),
+    ):
+        [line] = [part for part in page.split("<tr")[1:] if f"method/{name}.html" in part]
+        values = re.findall(r'data-column="(?:seconds|times)_\d" data-value="([^"]*)"', line)
+        assert [bool(value) for value in values] == filled
+
+
 @pytest.fixture
 def trained(tmp_path):
     """A function: the page of a method whose weights were trained so from others, and that was tuned as well."""

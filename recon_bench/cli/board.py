@@ -134,8 +134,8 @@ def _remarks(made: Board, shown: Sequence[str], heads: bool) -> Iterator[str]:
     for row in plain(made.frame):
         mark = row["mark"] if row["mark"] != "reference" else ""
         head = [mark, row["reason"] and f"{row['status']}, {row['reason']}"] if heads else []
-        own = {kind: cell for (name, kind), cell in made.cells.items() if name == row["method"] and kind in kinds}
-        for said in filter(None, [*head, *row_notes(own)]):
+        own = {kind: cell for (name, kind), cell in made.cells.items() if name == row["method"]}
+        for said in filter(None, [*head, *row_notes(own, kinds)]):
             methods.setdefault(said, []).append(row["method"])
     yield from (f"{', '.join(names)}: {said}" for said, names in methods.items())
 

@@ -59,7 +59,7 @@ def track(result: Result) -> str:
 
 
 def _by_hand(result: Result) -> bool:
-    option = rf"""\s--set[\s=]['"]?{re.escape(result.method["name"])}\."""
+    option = rf"""\s--set?[\s=]['"]?{re.escape(result.method["name"])}\."""
     return re.search(option, result.provenance["command"]) is not None
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ class Board:
     ``frame`` has a row for each method, best first, those without a rank below, and the columns FIXED (``rank`` is
     empty where there is none) followed by value, low and high of each of ``columns``, of which the ``hidden`` ones are
     not shown before somebody asks. ``notes`` are for the reader; ``cells`` are the results that count, by method and
-    kind; ``others`` depend on the machine and are of another one than those.
+    kind; ``others`` depend on the machine and are of another one than those, older ones among them.
     """
 
     task: str
@@ -70,7 +70,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full", track: str 
         raise ResultError(f"{said}There are some of: {there}")
     compared, elsewhere = same_machine(counted)
     ranked = {result.stem for result in compared}
-    others = [result for result in latest(counted) if result.stem not in ranked]
+    others = [result for result in counted if result.stem not in ranked]
     cells = {(result.method["name"], result.kind): result for result in latest(compared)}
     # A mean over what happened to work would reward failing on hard images.
     sound = {key: cell for key, cell in cells.items() if cell.status == "ok"}
@@ -78,6 +78,7 @@ def board(results: Iterable[Result], task: str, rules: str = "full", track: str 
     names = sorted({result.method["name"] for result in counted})
     if track:  # only now: multiples are of FBP's row, on whatever track
         names = [name for name in names if (cell := cells.get((name, RANKING_KIND))) and track_of(cell) == track]
+        elsewhere = {name: said for name, said in elsewhere.items() if name in names}
         cells = {key: cell for key, cell in cells.items() if key[0] in names}
         summaries = {key: summary for key, summary in summaries.items() if key[0] in names}
     ranking, problems = _ranking(cells)
@@ -232,10 +233,14 @@ def _head(
     return row
 
 
-def row_notes(own: Mapping[str, Result]) -> list[str]:
-    """What a reader must know of a method's numbers, from its results by kind; of what is hidden at first nothing."""
+def row_notes(own: Mapping[str, Result], kinds: Container[str] | None = None) -> list[str]:
+    """What a reader must know of a method's numbers, from its results by kind; of what is hidden at first nothing.
+
+    With ``kinds`` of these alone.
+    """
     notes = []
-    for kind, result in own.items():
+    told = {kind: result for kind, result in own.items() if kinds is None or kind in kinds}
+    for kind, result in told.items():
         if {metric["name"] for metric in result.measurement["metrics"]} <= {*result.traits["hidden"]}:
             continue  # nothing of it stands on the board before somebody asks
         if kind != RANKING_KIND and result.status not in ("ok", own.get(RANKING_KIND, result).status):
@@ -243,7 +248,7 @@ def row_notes(own: Mapping[str, Result]) -> list[str]:
         said = Counter(record["note"] for record in result.records if record["note"] and record["values"])
         if said:
             notes.append(f"{kind}, {said.total()} of {len(result.records)} records: {said.most_common(1)[0][0]}")
-    if len({(r.method["hash"], str(r.method["settings"])) for r in own.values() if not r.traits["ledger"]}) > 1:
+    if len({(r.method["hash"], str(r.method["settings"])) for r in told.values() if not r.traits["ledger"]}) > 1:
         notes.append("kinds were measured with different versions or settings of the method")
     return notes
 
