@@ -173,7 +173,12 @@ def fragile(problem, settings):
 
 def test_a_method_that_fails_on_one_scan_keeps_the_others():
     records, _ = measured(dataclasses.replace(registry.method("fbp"), build=fragile))
-    assert [r.error for r in records] == [None, "RuntimeError: not this one", None, None]
+    assert [r.error and r.error.partition(" at ")[0] for r in records] == [
+        None,
+        "RuntimeError: not this one",
+        None,
+        None,
+    ]
     assert all(r.values for r in (records[0], records[2]))
 
 

@@ -82,7 +82,7 @@ def test_every_method_has_a_row(measured):
     [
         ("exact", "ok", ""),
         ("no-utf8", "failed", r"ValueError: \udcff is no text"),
-        ("verbose", "failed", "xxx… (5,000,012 characters)"),
+        ("verbose", "failed", "xxx… (5,000,0"),
         ("wanders", "ok", ""),
         ("no-json", "failed", "which a result can hold, got PosixPath('here')"),
         ("no-number", "failed", "which a result can hold, got nan"),

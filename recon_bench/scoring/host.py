@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from recon_bench.core import Method, Operator, Problem, Sample
+from recon_bench.core import Method, NotApplicable, Operator, Problem, Sample
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
 from recon_bench.scoring import clock, sizes
@@ -299,7 +299,7 @@ def _checked(image: Tensor, note: str | None) -> Reconstruction:
 
 
 def reason(error: BaseException, device: torch.device) -> str:
-    """Why a method failed, for its row, with the line of its file where it did."""
+    """Why a method failed, for its row: with the line of its file, unless it does not apply or memory did not do."""
     text = str(error) if isinstance(error, MethodError) else _said(error)
     on_cpu = text.startswith("RuntimeError") and "DefaultCPUAllocator" in text  # torch has no class for it
     if on_cpu or text.startswith(("OutOfMemoryError", "MemoryError")):
@@ -308,8 +308,10 @@ def reason(error: BaseException, device: torch.device) -> str:
 
 
 def _said(error: BaseException) -> str:
-    place = raised_at(error)
-    return f"{type(error).__name__}: {error}" + f" at {place}" * bool(place)
+    text = f"{type(error).__name__}: {error}"
+    told = isinstance(error, NotApplicable | MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in text
+    place = "" if told else raised_at(error)
+    return text + f" at {place}" * bool(place)
 
 
 def _values(settings: Any) -> Mapping[str, Any] | None:
