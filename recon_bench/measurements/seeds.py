@@ -12,12 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from recon_bench import weights
 from recon_bench.core import Method
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.measurements import backward_rules
 from recon_bench.scoring.quality import same_budgets, score
 
 
 def trained(method: Method, task: str) -> dict[int, str]:
-    """Names of weights by seed; empty where there is only one training."""
+    """Names of weights by seed, but for seeds of which rules are compared; empty where there is only one training."""
+    compared = backward_rules.trained(method, task)
     own, others = weights.own(method, task), weights.variants(method, task, "seed")
+    others = {seed: name for seed, name in others.items() if seed not in compared}
     return dict(zip([0], own)) | others if own and others else {}
 
 
