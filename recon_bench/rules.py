@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 from recon_bench.storage import digest
 
@@ -39,7 +40,7 @@ class Rules:
     bootstrap: int = 2000
     confidence: float = 0.95
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """16 hex digits of all fields; results of two hashes never share a ranking."""
         return digest(dataclasses.asdict(self))

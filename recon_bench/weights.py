@@ -15,8 +15,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,14 @@ def registry() -> dict[str, dict[str, Any]]:
     """Facts of all weights by name; empty where there is no registry. WeightsError where it cannot be read."""
     path = folder() / "registry.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return dict(_parsed(path.read_bytes())) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read ({error}); get the file again") from error
+
+
+@lru_cache(maxsize=1)  # a plan asks for it thousands of times
+def _parsed(content: bytes) -> dict[str, dict[str, Any]]:
+    return json.loads(content)
 
 
 def check_owner(name: str, method: str, task: str) -> None:
@@ -237,8 +242,9 @@ def seals(names: Iterable[str]) -> dict[str, str]:
 
 def variants(method: Method, task: str, pattern: str) -> dict[int, str]:
     """Names of the weights of a method for a task that differ by one number: "images" or "seed", by that number."""
-    found = (re.fullmatch(rf"{re.escape(full_name(method.name, task))}-{pattern}(\d+)", name) for name in registry())
-    return {int(match[1]): match[0] for match in sorted(filter(None, found), key=lambda match: int(match[1]))}
+    before = f"{full_name(method.name, task)}-{pattern}"
+    numbers = (name.removeprefix(before) for name in registry() if name.startswith(before))
+    return {int(number): before + number for number in sorted(filter(str.isdecimal, numbers), key=int)}
 
 
 def facts(name: str) -> dict[str, Any]:

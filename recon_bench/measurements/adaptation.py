@@ -30,9 +30,9 @@ from recon_bench.scoring import quality, trials
 from recon_bench.scoring.adaptation import Budget
 from recon_bench.scoring.host import reason
 from recon_bench.scoring.trials import Outcome, Plan, Trial
-from recon_bench.tables.shift import LEAST
 from recon_bench.task import Shift
 
+LEAST = 0.5  # dB: of a smaller gap no share is told
 SHIFTS = ("fewer-views", "limited-150", "limited-120", "detector-2", "other-mask", "fewer-columns", "other-task")
 
 

@@ -21,12 +21,11 @@ from torch import Tensor
 from recon_bench import weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.scoring import metrics, pictures, quality
+from recon_bench.scoring import pictures, quality
 from recon_bench.scoring.host import Host, Reconstruction, host, reason, reconstructed
 
 AXIS = "iterations"
 REPEATS = "repeats its last block"
-DIVERGED = 1e10  # times the data range: of no image that large is it of interest how wrong it is
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,6 @@ def _images(cell: Cell, method: Host, at: Mapping[str, float]) -> Iterator[Recor
         record = Record(sample=pictures.name(index), at=at, seed=cell.rules.seeds[0], error=found.error)
         if found.x is None:
             yield record
-            continue
-        if (
-            size := float(metrics.magnitude(found.x).double().square().mean().sqrt()) / cell.task.data_range
-        ) > DIVERGED:
-            yield dataclasses.replace(record, error=f"diverged: values of {size:.0e} times the data range")
             continue
         values = quality.similarity(cell.task, sample.truth, found.x)
         values |= {"misfit": quality.misfit(method, found.x, sample.data)}

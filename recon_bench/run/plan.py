@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +27,7 @@ from recon_bench.storage import digest, sha256
 from recon_bench.task import Task
 
 UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run
+Names = tuple[str, str, str]  # of a task, a method and a kind of result
 Shard = tuple[int, int]  # the first number, from 1, of so many
 WHOLE: Shard = (1, 1)
 
@@ -88,10 +90,10 @@ class Planned:
         found = [
             result
             for result in known
-            if result.traits["ledger"]
-            and self.identity in result.codes
-            and result.method["name"] == self.method.name
+            if result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
+            and result.traits["ledger"]
+            and self.identity in result.codes
         ]
         if not found:
             return {}
@@ -123,17 +125,11 @@ class Planned:
         searched = self.method.search if self.kind.ledger else {}
         return same and all(result.method["settings"].get(k) == v for k, v in settings.items() if k not in searched)
 
-    def estimate(self, known: Iterable[Result]) -> float:
+    def estimate(self, known: Mapping[Names, Result]) -> float:
         """Seconds this cell may take, from the newest result of its kind, scaled to the number of images."""
-        found = [
-            result
-            for result in known
-            if (result.kind, result.task["name"], result.method["name"])
-            == (self.kind.name, self.task.name, self.method.name)
-        ]
-        if not found:
+        newest = known.get((self.task.name, self.method.name, self.kind.name))
+        if newest is None:
             return UNKNOWN_SECONDS
-        newest = max(found, key=started)
         spent = float(newest.provenance["seconds"])
         if self.kind.ledger or self.kind.alone:
             return spent
@@ -169,6 +165,11 @@ class Planned:
             at=at,
             memory=setup.memory,
         )
+
+
+def newest(results: Iterable[Result]) -> dict[Names, Result]:
+    """The newest result of each task, method and kind, for :meth:`Planned.estimate`."""
+    return {(r.task["name"], r.method["name"], r.kind): r for r in sorted(results, key=started)}
 
 
 def cells(tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup) -> list[Planned]:
@@ -270,12 +271,21 @@ def asked_for(
 def undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:
     """The cells that no known result answers, and those whose settings a tuning among them will choose anew."""
     todo, retuned = [], set()
+    mine, all_ = _of_pairs(known), _of_pairs([*known, *shipped])
     for cell in wanted:
-        settings, _ = cell.settings([*known, *shipped])
         key = (cell.task.name, cell.method.name)
-        if key not in retuned and any(cell.done_by(result, settings) for result in known):
+        settings, _ = cell.settings(all_[key])
+        if key not in retuned and any(cell.done_by(result, settings) for result in mine[key]):
             continue
         todo.append(cell)
         if cell.kind.ledger:
             retuned.add(key)
     return todo
+
+
+def _of_pairs(results: Iterable[Result]) -> dict[tuple[str, str], list[Result]]:
+    """Results by the names of task and method, empty lists of others."""
+    found: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        found[result.task["name"], result.method["name"]].append(result)
+    return found

@@ -25,7 +25,7 @@ from recon_bench.rules import Rules
 from recon_bench.run import outcome, provenance, task_cards, worker
 from recon_bench.run.local import Executor, Local
 from recon_bench.run.outcome import Running
-from recon_bench.run.plan import WHOLE, Planned, RunSetup, Shard, asked_for, undone
+from recon_bench.run.plan import WHOLE, Names, Planned, RunSetup, Shard, asked_for, newest, undone
 from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
 
 PARTIAL = ".partial"
@@ -66,7 +66,7 @@ def run(
     known = known_in(results_folder)
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED)[0] if elsewhere else []
-    timed = shipped or known  # the same at every run, so that a second one within the budget has nothing left to do
+    timed = newest(shipped or known)  # the same at every run: a second one within the budget has nothing left
     chosen, later = _within(wanted, timed, budget)
     todo = chosen if force else undone(chosen, known, shipped)
     later = undone(later, known, shipped)
@@ -128,7 +128,9 @@ def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
     return [cell for cell in todo if cell.task.name not in broken]
 
 
-def _within(todo: list[Planned], known: Sequence[Result], budget: float | None) -> tuple[list[Planned], list[Planned]]:
+def _within(
+    todo: list[Planned], known: Mapping[Names, Result], budget: float | None
+) -> tuple[list[Planned], list[Planned]]:
     """The cells that fit the budget of seconds, timings last and cheap ones first; and those that do not."""
     if budget is None:
         return todo, []
@@ -144,7 +146,7 @@ def _announce(
     wanted: list[Planned],
     todo: list[Planned],
     later: list[Planned],
-    known: Sequence[Result],
+    known: Mapping[Names, Result],
     jobs: int,
 ) -> None:
     minutes = sum(cell.estimate(known) for cell in todo) / 60 / jobs

@@ -29,6 +29,7 @@ from recon_bench.scoring.frames import raised_at
 from recon_bench.scoring.guest import Guest
 from recon_bench.scoring.named import Named, operators
 
+DIVERGED = 1e10  # times the data range: of no image that large is it of interest how wrong it is
 SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, of a processor that a timed call may take on its way
 
 
@@ -247,7 +248,7 @@ class Host:
         if x.dtype != dtype:
             error = f"the reconstruction should be of type {_name(dtype)}, got {_name(x.dtype)}"
             return [Reconstruction(error=error)] * count
-        return [_checked(image, note) for image in x]
+        return [_checked(image, note, self.problem.data_range) for image in x]
 
 
 def host(cell: Cell, size: int | None = None, operator: Named | None = None, weights: str = "") -> Host:
@@ -291,10 +292,12 @@ def reconstructed(
         yield from zip(part, found, method.reconstruct(torch.stack([sample.data for sample in found])))
 
 
-def _checked(image: Tensor, note: str | None) -> Reconstruction:
+def _checked(image: Tensor, note: str | None, data_range: float) -> Reconstruction:
     bad = int((~torch.isfinite(torch.view_as_real(image) if image.is_complex() else image)).sum())
     if bad:
         return Reconstruction(error=f"the reconstruction has {bad} values that are NaN or infinite")
+    if (size := float(image.abs().max()) / data_range) > DIVERGED:
+        return Reconstruction(error=f"diverged: values of {size:.0e} times the data range")
     return Reconstruction(x=image, note=note)
 
 

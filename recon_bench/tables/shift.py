@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from recon_bench.measurements.adaptation import LEAST
 from recon_bench.results import Result
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import Interval, difference
 
 KIND, ADAPTATION, SAMPLING = "shift", "adaptation", "sampling"
-LEAST = 0.5  # dB: of a smaller gap no share is told
 CLASSICAL = ("direct", "spectral", "iterative", "variational")
 WORSE = 0.1  # dB: what more data may lose without being called worse
 ADAPTED = ("fitted", "alone", "reused", "refitted")
