@@ -14,7 +14,7 @@ import gc
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -68,9 +68,10 @@ def write_card(card: Json, root: Path) -> Path:
     return _write(root / str(card["name"]) / f"task-{card['hash']}.json", card, "card")
 
 
-def load(root: Path) -> tuple[list[Result], list[str]]:
+def load(root: Path, kinds: Collection[str] = ()) -> tuple[list[Result], list[str]]:
     """All results below ``root`` in order of path, and one line for each file that could not be used.
 
+    ``kinds``: read only files whose names say that they are of one of these.
     Full validation is left to :func:`recon_bench.results.check.check`; here only the seal and the content's shape are.
     """
     results, problems = [], []
@@ -80,6 +81,8 @@ def load(root: Path) -> tuple[list[Result], list[str]]:
     marked, submitted = marks.read(root), declared.cards(root)
     with _no_collection():
         for path in result_files(root):
+            if kinds and path.name.rsplit("-", 2)[0] not in kinds:
+                continue
             try:
                 data = parse(path)
                 result = to_result(data, path)

@@ -167,6 +167,12 @@ class Planned:
         )
 
 
+def read_by(wanted: Iterable[Planned]) -> set[str]:
+    """The kinds of results that say what of these cells is done, with which settings and in what time."""
+    ledgers = {name for name, kind in registry.measurements().items() if kind.ledger}
+    return ledgers | {cell.kind.name for cell in wanted}
+
+
 def newest(results: Iterable[Result]) -> dict[Names, Result]:
     """The newest result of each task, method and kind, for :meth:`Planned.estimate`."""
     return {(r.task["name"], r.method["name"], r.kind): r for r in sorted(results, key=started)}
