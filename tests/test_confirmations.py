@@ -296,6 +296,9 @@ class Timed:
     def poll(self, started) -> int:
         return 0
 
+    def wait(self, started, seconds) -> None:
+        pass
+
     def kill(self, started) -> None:
         pass
 

@@ -44,6 +44,9 @@ class Told:
     def poll(self, started):
         return started
 
+    def wait(self, started, seconds):
+        pass
+
     def kill(self, started):
         pass
 

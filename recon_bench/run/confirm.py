@@ -28,7 +28,7 @@ from recon_bench.results import RANKING_KIND, Result, ResultError, confirmations
 from recon_bench.results.confirmations import Compared, Entry
 from recon_bench.rules import Rules
 from recon_bench.run import journal, provenance
-from recon_bench.run.local import Executor, Local
+from recon_bench.run.local import LOOK, Executor, Local
 from recon_bench.run.worker import CHANGED, Job
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import interval
@@ -223,7 +223,7 @@ def _measured(
                 folder = scratch / str(number)
                 folder.mkdir()
                 running.append((item, folder, executor.start(item.job(folder, images)), time.monotonic()))
-            time.sleep(0.02)
+            executor.wait([process for _, _, process, _ in running], LOOK)
             for entry in list(running):
                 item, folder, process, begun = entry
                 if executor.poll(process) is None and time.monotonic() - begun < 60 * item.result.rules["cell_minutes"]:

@@ -1,5 +1,5 @@
 """Runs jobs as processes of this machine, forked from a server that has imported everything once: a start takes
-milliseconds. The executor of a run is anything with these three functions; a cluster has one on each of its nodes
+milliseconds. The executor of a run is anything with these four functions; a cluster has one on each of its nodes
 (``cluster.py``)."""
 
 from __future__ import annotations
@@ -7,11 +7,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing import connection
 from typing import Any, Protocol
 
 from recon_bench import processes
 from recon_bench.run.worker import Job, work
+
+LOOK = 0.1  # seconds after which processes are looked at that have not ended: they may be overdue
 
 
 class Executor(Protocol):
@@ -22,6 +25,9 @@ class Executor(Protocol):
 
     def poll(self, started: Any) -> int | None:
         """The exit status of a job that has ended, negative for the signal that ended it; None while it runs."""
+
+    def wait(self, started: Sequence[Any], seconds: float) -> None:
+        """Until one of these jobs may have ended, or so many seconds have gone by."""
 
     def kill(self, started: Any) -> None:
         """End a job and all that it started, and wait until it has; nothing where it has ended."""
@@ -42,6 +48,10 @@ class Local:
     def poll(self, started: Any) -> int | None:
         """As of the operating system."""
         return None if started.is_alive() else started.exitcode
+
+    def wait(self, started: Sequence[Any], seconds: float) -> None:
+        """As the operating system tells."""
+        connection.wait([process.sentinel for process in started], seconds)
 
     def kill(self, started: Any) -> None:
         """Ask the process to end itself and all it started; where it does not, end its group."""

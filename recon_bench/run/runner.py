@@ -23,7 +23,7 @@ from recon_bench import registry, results
 from recon_bench.results import DiskFull, Result, ResultError
 from recon_bench.rules import Rules
 from recon_bench.run import outcome, provenance, task_cards, worker
-from recon_bench.run.local import Executor, Local
+from recon_bench.run.local import LOOK, Executor, Local
 from recon_bench.run.outcome import Running
 from recon_bench.run.plan import WHOLE, Names, Planned, RunSetup, Shard, asked_for, newest, read_by, undone
 from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
@@ -258,7 +258,7 @@ class _Run:
         self.bar.set_postfix_str("; ".join(dict.fromkeys(str(other.cell) for other in [*self.running, item])))
 
     def _wait(self) -> None:
-        time.sleep(0.02)
+        self.executor.wait([item.process for item in self.running], LOOK)
         for item in list(self.running):
             status = self.executor.poll(item.process)
             late = status is None and item.overdue
