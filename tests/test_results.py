@@ -72,6 +72,13 @@ def test_load_gives_every_result_and_no_problem(root):
     assert all(result.path is not None for result in found)
 
 
+def test_load_of_a_kind_opens_no_other_file(root):
+    every = load(root)[0]
+    accuracy_file(root).write_text("damaged")
+    found, problems = load(root, ["runtime", "training"])
+    assert problems == [] and found == [each for each in every if each.kind in ("runtime", "training")] != []
+
+
 def test_load_of_an_absent_folder_is_empty(tmp_path):
     assert load(tmp_path / "nothing") == ([], [])
 

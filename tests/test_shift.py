@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,21 @@ def test_a_scenario_that_fails_leaves_the_others():
     assert [record.note for record in records if record.note] == ["not applicable: needs twelve views"]
     with pytest.raises(NotApplicable, match="no other measurement"):
         measured(shift, method, TOY)
+
+
+def test_an_image_without_bounds_is_a_row_with_the_reason_and_leaves_the_others():
+    def build(problem, settings):
+        def reconstruct(y, A):
+            return A.adjoint(y) * (1e12 if A.range_shape != problem.operator.range_shape else 1)
+
+        return reconstruct
+
+    method = dataclasses.replace(network(0.97), build=build)
+    records = measured(sampling, method)
+    told = [record for record in records if "swapped_psnr" not in record.values]
+    assert told and all("psnr" in record.values for record in records)
+    pattern = r"set up for the task's own: diverged: values of \de\+1\d times the data range"
+    assert all(re.fullmatch(pattern, record.note) for record in told)
 
 
 def data(other="detector-2"):

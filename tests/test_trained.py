@@ -113,6 +113,11 @@ def test_backward_rules_are_compared_from_seeds_of_their_own(home):
         train.train(method, TOY, settings=started, steps=10, folder=home / "checkpoints")
     with pytest.raises(NotApplicable, match="trainings of seed 2 to start from the same weights"):
         list(backward_rules.measure(cell, {}, lambda *_: None))
+    plain = train.train(method, TOY, steps=10, folder=home / "checkpoints")
+    assert seeds.names(method, "toy") == []  # seeds of rules that are compared are none of a method's own
+    other = dataclasses.replace(method.settings, seed=3)
+    third = train.train(method, TOY, settings=other, steps=10, folder=home / "checkpoints")
+    assert seeds.names(method, "toy") == [plain, third]
 
 
 def ended(job):
