@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 from recon_bench.storage import digest
 
+LEAST_GAP = 0.5  # dB: of a smaller gap it is not told what share is closed
 EXACT = 200.0  # dB: the PSNR of an image without any error; one that errs in the last bit of float32 alone has 150
 
 
@@ -40,14 +41,19 @@ class Rules:
     bootstrap: int = 2000
     confidence: float = 0.95
 
-    @cached_property
+    @property
     def hash(self) -> str:
         """16 hex digits of all fields; results of two hashes never share a ranking."""
-        return digest(dataclasses.asdict(self))
+        return _hash(self)
 
     def batch(self, pixels: int) -> int:
         """How many images of ``pixels`` pixels are reconstructed at once: at least 1, at most 16."""
         return max(1, min(16, self.batch_pixels // pixels))
+
+
+@cache
+def _hash(rules: Rules) -> str:
+    return digest(dataclasses.asdict(rules))
 
 
 FULL = Rules(name="full", version=1, images=100, tuning_evaluations=12, tuning_images=4)

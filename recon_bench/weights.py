@@ -59,14 +59,18 @@ def registry() -> dict[str, dict[str, Any]]:
     """Facts of all weights by name; empty where there is no registry. WeightsError where it cannot be read."""
     path = folder() / "registry.json"
     try:
-        return dict(_parsed(path.read_bytes())) if path.exists() else {}
+        found = _parsed(path.read_bytes()) if path.exists() else {}
+        return {name: dict(facts) for name, facts in found.items()}
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read ({error}); get the file again") from error
 
 
 @lru_cache(maxsize=1)  # a plan asks for it thousands of times
 def _parsed(content: bytes) -> dict[str, dict[str, Any]]:
-    return json.loads(content)
+    found = json.loads(content)
+    if not isinstance(found, dict) or not all(isinstance(facts, dict) for facts in found.values()):
+        raise ValueError("expected an object of objects")
+    return found
 
 
 def check_owner(name: str, method: str, task: str) -> None:

@@ -72,11 +72,14 @@ def test_load_gives_every_result_and_no_problem(root):
     assert all(result.path is not None for result in found)
 
 
-def test_load_of_a_kind_opens_no_other_file(root):
+def test_load_without_a_kind_opens_no_file_of_it(root):
     every = load(root)[0]
+    twin = dataclasses.replace(every[0], provenance={**every[0].provenance, "number": 2})
+    write(twin, root)  # the second of its second
+    assert twin.kind == "accuracy" and {each.kind for each in every} > {"accuracy"}
     accuracy_file(root).write_text("damaged")
-    found, problems = load(root, ["runtime", "training"])
-    assert problems == [] and found == [each for each in every if each.kind in ("runtime", "training")] != []
+    found, problems = load(root, without={"accuracy"})
+    assert problems == [] and found == [each for each in every if each.kind != "accuracy"] != []
 
 
 def test_load_of_an_absent_folder_is_empty(tmp_path):

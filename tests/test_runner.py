@@ -19,6 +19,7 @@ from recon_bench.registry import UnknownName
 from recon_bench.results import ResultError, check
 from recon_bench.rules import Rules
 from recon_bench.run import journal, runner
+from recon_bench.run.local import Local
 from recon_bench.run.worker import Job, work
 from recon_bench.scoring.tuner import best_settings
 from tests.helpers_processes import left_over
@@ -49,6 +50,26 @@ def test_a_method_in_one_file_is_tuned_scored_and_timed(tmp_path):
     assert timed["operator"] == {"applications": 1.5}  # one adjoint and two forward projections
     assert {"setup", "load", "reconstruct-0", "reconstruct-1", "batch-0", "batch-1"} <= timed.keys()
     assert check.check(tmp_path) == []
+
+
+def test_what_was_tuned_by_an_earlier_run_is_used_where_accuracy_alone_is_asked_for(tmp_path):
+    (ledger,) = run(tmp_path, ("tuning",))
+    chosen = {name: ledger.method["settings"][name] for name in ledger.method["tuned"]}
+    scored = next(result for result in run(tmp_path) if result.kind == "accuracy")
+    assert chosen and chosen.items() <= scored.method["settings"].items() and scored.method["tuned"] == [*chosen]
+
+
+def test_the_end_of_a_process_is_heard_at_once():
+    processes, local = multiprocessing.get_context("spawn"), Local()
+    quick, slow = (processes.Process(target=time.sleep, args=(seconds,)) for seconds in (0.2, 60))
+    for process in (quick, slow):
+        process.start()
+    begun = time.monotonic()
+    local.wait([slow, quick], 50)
+    assert time.monotonic() - begun < 40 and local.poll(quick) == 0 and local.poll(slow) is None
+    local.wait([slow], 0.01)
+    slow.kill()
+    slow.join()
 
 
 def test_pictures_are_made_of_the_images_that_the_task_names(tmp_path):

@@ -173,7 +173,7 @@ def test_an_image_without_bounds_is_a_row_with_the_reason_and_leaves_the_others(
     records = measured(sampling, method)
     told = [record for record in records if "swapped_psnr" not in record.values]
     assert told and all("psnr" in record.values for record in records)
-    pattern = r"set up for the task's own: diverged: values of \de\+1\d times the data range"
+    pattern = r"set up for the task's own data: diverged: values of \de\+1\d times the data range"
     assert all(re.fullmatch(pattern, record.note) for record in told)
 
 

@@ -123,11 +123,19 @@ def test_seeds_and_settings_have_weights_of_their_own():
     assert not torch.equal(reconstruct(PRIMAL_DUAL), reconstruct(PRIMAL_DUAL, depth=3))
 
 
-def test_a_damaged_registry_says_so(folder):
+@pytest.mark.parametrize("content", ["{", "null", '["toy/unet"]', '{"toy/unet": 1}'])
+def test_a_damaged_registry_says_so(folder, content):
     keep(UNET)
-    (folder / "registry.json").write_text("{")
+    assert "toy/unet" in weights.registry()
+    (folder / "registry.json").write_text(content)
     with pytest.raises(WeightsError, match=r"registry.json: cannot be read"):
         weights.load_named("toy/unet")
+
+
+def test_what_a_reader_does_to_the_facts_of_weights_is_not_seen_by_the_next(folder):
+    keep(UNET)
+    weights.registry()["toy/unet"]["sha256"] = "mine"
+    assert weights.registry()["toy/unet"]["sha256"] != "mine"
 
 
 def test_results_are_measured_again_when_weights_change():

@@ -26,13 +26,13 @@ from dataclasses import dataclass, field
 from recon_bench.core import NotApplicable
 from recon_bench.data.shifts import KINDS, of_task
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.rules import LEAST_GAP
 from recon_bench.scoring import quality, trials
 from recon_bench.scoring.adaptation import Budget
 from recon_bench.scoring.host import reason
 from recon_bench.scoring.trials import Outcome, Plan, Trial
 from recon_bench.task import Shift
 
-LEAST = 0.5  # dB: of a smaller gap no share is told
 SHIFTS = ("fewer-views", "limited-150", "limited-120", "detector-2", "other-mask", "fewer-columns", "other-task")
 
 
@@ -105,12 +105,12 @@ def of_shift(cell: Cell, shift: Shift) -> Iterator[Record]:
 
 
 def closed(means: Mapping[str, float], unknown: bool) -> dict[str, float]:
-    """The share of the gap that fitting closes, by means of PSNR; nothing of a gap below LEAST.
+    """The share of the gap that fitting closes, by means of PSNR; nothing of a gap below LEAST_GAP.
 
     From naive use, ignorant where a parameter is ``unknown``, to the oracle, or to home where there is none.
     """
     bottom, top = means.get("ignorant" if unknown else "naive"), means.get("oracle", means.get("home"))
-    if bottom is None or top is None or top - bottom < LEAST:
+    if bottom is None or top is None or top - bottom < LEAST_GAP:
         return {}
     return {"closed": (means["fitted"] - bottom) / (top - bottom)}
 

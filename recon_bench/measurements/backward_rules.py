@@ -23,7 +23,7 @@ TRAINING = "training"  # the record of a seed that is about no image
 
 def trained(method: Method, task: str) -> dict[int, dict[str, str]]:
     """By seed and rule, names of weights (without their seed): of seeds for which there are at least two rules."""
-    if "backward" not in {field.name for field in dataclasses.fields(method.settings)}:
+    if method.network is None or "backward" not in {field.name for field in dataclasses.fields(method.settings)}:
         return {}
     by_rule = {rule: dataclasses.replace(method.settings, backward=rule) for rule in RULES}
     variants = {rule: weights.variant(settings, method.settings) for rule, settings in by_rule.items()}

@@ -5,7 +5,9 @@ method's own gradient where it has one, else by queries and by surrogates, of wh
 ``reported``: where these beat the gradient, it is masked. Iterative solvers are differentiated through with the
 settings of the board; half of the starts at an equilibrium follow its implicit gradient, half an unrolled one. Random
 noise of the same norm stands beside it. Submitted perturbations (``scoring/submitted.py``) are tried as well and count
-where they are worse. A point of its own seeks one perturbation for all images.
+where they are worse. A perturbation whose image is not finite or has diverged has no error: such are counted in
+``failed``, and where one is all that was found the level says so. A point of its own seeks one perturbation for all
+images.
 
 Accuracy stands beside stability, as a constant map is perfectly stable.
 """

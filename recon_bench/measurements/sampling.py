@@ -65,7 +65,7 @@ def at_rate(cell: Cell, home: Host, at: Mapping[str, float], rate: float) -> Ite
     swapped = home.reconstruct(y, A) if cell.method.network is not None else [None] * len(y)
     for sample, found, other in zip(samples, fitted, swapped):
         values = _psnr(cell, sample, "psnr", found) | _psnr(cell, sample, "swapped_psnr", other)
-        lost = f"set up for the task's own: {other.error}" if other and other.error else None
+        lost = f"set up for the task's own data: {other.error}" if other and other.error else None
         note = "; ".join(filter(None, [found.note, lost])) or None
         yield dataclasses.replace(blank, sample=sample.id, values=values, error=found.error, note=note)
 

@@ -1,6 +1,7 @@
 """Seeds: accuracy on the test images of trainings that differ in nothing but their seed, and how far they spread.
 
-Needs weights trained with `recon-bench train --seed N` beside those of seed 0, with the same recipe and budget.
+Needs weights trained with `recon-bench train --seed N` beside those of seed 0, with the same recipe and budget. Seeds
+of which backward rules are compared are left to :mod:`.backward_rules`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from recon_bench.scoring.quality import same_budgets, score
 
 
 def trained(method: Method, task: str) -> dict[int, str]:
-    """Names of weights by seed, but for seeds of which rules are compared; empty where there is only one training."""
+    """Names of weights by seed; empty where there is only one training."""
     compared = backward_rules.trained(method, task)
     own, others = weights.own(method, task), weights.variants(method, task, "seed")
     others = {seed: name for seed, name in others.items() if seed not in compared}

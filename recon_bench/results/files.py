@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from jsonschema import Draft202012Validator
 
 from recon_bench.results import confirmations, declared, marks
-from recon_bench.results.result import CONTENT, Json, Result
+from recon_bench.results.result import CONTENT, Json, Result, kind_of
 from recon_bench.storage import full, replace_file, sha256
 
 SEAL = '"seal": '
@@ -68,10 +68,10 @@ def write_card(card: Json, root: Path) -> Path:
     return _write(root / str(card["name"]) / f"task-{card['hash']}.json", card, "card")
 
 
-def load(root: Path, kinds: Collection[str] = ()) -> tuple[list[Result], list[str]]:
+def load(root: Path, without: Collection[str] = ()) -> tuple[list[Result], list[str]]:
     """All results below ``root`` in order of path, and one line for each file that could not be used.
 
-    ``kinds``: read only files whose names say that they are of one of these.
+    Files whose names say that they are of a kind ``without`` interest are not read.
     Full validation is left to :func:`recon_bench.results.check.check`; here only the seal and the content's shape are.
     """
     results, problems = [], []
@@ -81,7 +81,7 @@ def load(root: Path, kinds: Collection[str] = ()) -> tuple[list[Result], list[st
     marked, submitted = marks.read(root), declared.cards(root)
     with _no_collection():
         for path in result_files(root):
-            if kinds and path.name.rsplit("-", 2)[0] not in kinds:
+            if without and kind_of(path) in without:
                 continue
             try:
                 data = parse(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,6 +110,12 @@ def latest(results: Iterable[Result]) -> list[Result]:
         if key not in newest or started(result) >= started(newest[key]):
             newest[key] = result
     return list(newest.values())
+
+
+def kind_of(path: Path) -> str:
+    """The kind that the name of a result file says, see :attr:`Result.stem`; "" where it says none."""
+    named = re.match(r"(.+)-\d{8}T\d{6}Z-", path.name)
+    return named[1] if named else ""
 
 
 def started(result: Result) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from recon_bench import processes
 from recon_bench.run.worker import Job, work
 
-LOOK = 0.1  # seconds after which processes are looked at that have not ended: they may be overdue
+LOOK = 0.1  # seconds after which running jobs are looked at again: one may be overdue
 
 
 class Executor(Protocol):

@@ -127,14 +127,14 @@ class Planned:
 
     def estimate(self, known: Mapping[Names, Result]) -> float:
         """Seconds this cell may take, from the newest result of its kind, scaled to the number of images."""
-        newest = known.get((self.task.name, self.method.name, self.kind.name))
-        if newest is None:
+        last = known.get((self.task.name, self.method.name, self.kind.name))
+        if last is None:
             return UNKNOWN_SECONDS
-        spent = float(newest.provenance["seconds"])
+        spent = float(last.provenance["seconds"])
         if self.kind.ledger or self.kind.alone:
             return spent
         images, then = (
-            min(count, self.task.sizes["test"]) for count in (self.setup.rules.images, newest.rules["images"])
+            min(count, self.task.sizes["test"]) for count in (self.setup.rules.images, last.rules["images"])
         )
         return 1.0 + spent * images / then
 
@@ -167,10 +167,10 @@ class Planned:
         )
 
 
-def read_by(wanted: Iterable[Planned]) -> set[str]:
-    """The kinds of results that say what of these cells is done, with which settings and in what time."""
-    ledgers = {name for name, kind in registry.measurements().items() if kind.ledger}
-    return ledgers | {cell.kind.name for cell in wanted}
+def aside(wanted: Iterable[Planned]) -> set[str]:
+    """The kinds of results that do not say what of these cells is done, with which settings or in what time."""
+    scored = {name for name, kind in registry.measurements().items() if not kind.ledger}
+    return scored - {cell.kind.name for cell in wanted}
 
 
 def newest(results: Iterable[Result]) -> dict[Names, Result]:

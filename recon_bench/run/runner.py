@@ -25,7 +25,7 @@ from recon_bench.rules import Rules
 from recon_bench.run import outcome, provenance, task_cards, worker
 from recon_bench.run.local import LOOK, Executor, Local
 from recon_bench.run.outcome import Running
-from recon_bench.run.plan import WHOLE, Names, Planned, RunSetup, Shard, asked_for, newest, read_by, undone
+from recon_bench.run.plan import WHOLE, Names, Planned, RunSetup, Shard, aside, asked_for, newest, undone
 from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
 
 PARTIAL = ".partial"
@@ -63,11 +63,11 @@ def run(
     tasks, methods, kinds = ([*map(registry.absolute, names)] for names in (tasks, methods, kinds))
     provenance.commit()  # of the code that is imported now, whatever is edited while it runs
     wanted = asked_for(tasks, methods, kinds, RunSetup(rules, device, threads, overrides or {}, memory), shard)
-    used = read_by(wanted)
-    known = known_in(results_folder, used)
+    others = aside(wanted)
+    known = known_in(results_folder, others)
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
-    shipped = results.load(SHIPPED, used)[0] if elsewhere else []
-    timed = newest(shipped or known)  # the same at every run: a second one within the budget has nothing left
+    shipped = results.load(SHIPPED, others)[0] if elsewhere else []
+    timed = newest(shipped or known)  # the same at every run: a second one within the budget has nothing left to do
     chosen, later = _within(wanted, timed, budget)
     todo = chosen if force else undone(chosen, known, shipped)
     later = undone(later, known, shipped)
@@ -90,9 +90,9 @@ def check_overrides(overrides: Mapping[str, Mapping[str, str]] | None, root: Pat
         raise ValueError("--set is for trying things out: the committed results hold tuned settings; add --results DIR")
 
 
-def known_in(root: Path, kinds: Collection[str] = ()) -> list[Result]:
-    """The results in ``root``, of all ``kinds`` or these; what cannot be read is named on stderr and left out."""
-    known, problems = results.load(root, kinds)
+def known_in(root: Path, without: Collection[str] = ()) -> list[Result]:
+    """The results in ``root`` ``without`` those of some kinds; what cannot be read is named on stderr and left out."""
+    known, problems = results.load(root, without)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     return known

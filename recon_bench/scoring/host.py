@@ -248,7 +248,7 @@ class Host:
         if x.dtype != dtype:
             error = f"the reconstruction should be of type {_name(dtype)}, got {_name(x.dtype)}"
             return [Reconstruction(error=error)] * count
-        return [_checked(image, note, self.problem.data_range) for image in x]
+        return [checked(image, note, self.problem.data_range) for image in x]
 
 
 def host(cell: Cell, size: int | None = None, operator: Named | None = None, weights: str = "") -> Host:
@@ -292,7 +292,8 @@ def reconstructed(
         yield from zip(part, found, method.reconstruct(torch.stack([sample.data for sample in found])))
 
 
-def _checked(image: Tensor, note: str | None, data_range: float) -> Reconstruction:
+def checked(image: Tensor, note: str | None, data_range: float) -> Reconstruction:
+    """An image (*domain_shape) as it counts: one that is not finite or has diverged is an error."""
     bad = int((~torch.isfinite(torch.view_as_real(image) if image.is_complex() else image)).sum())
     if bad:
         return Reconstruction(error=f"the reconstruction has {bad} values that are NaN or infinite")

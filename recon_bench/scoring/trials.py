@@ -14,7 +14,7 @@ from recon_bench.core import NotApplicable, Operator, Sample
 from recon_bench.measurement import Cell
 from recon_bench.scoring import adaptation, clock, identify, shifted
 from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
-from recon_bench.scoring.host import Host, Reconstruction
+from recon_bench.scoring.host import Host, Reconstruction, checked
 from recon_bench.scoring.identify import Estimate, Search
 from recon_bench.scoring.named import Named, operators
 from recon_bench.task import Shift
@@ -191,7 +191,7 @@ def reused(trial: Trial) -> Outcome:
     rules, misfit = weighted(trial, method)
     seconds, x = clock.seconds(lambda: reusing(trial, method, trial.y, rules), trial.A.device)
     values = {"held": misfit, "weight": rules.weight, "seconds": seconds / len(x)}
-    return Outcome([Reconstruction(image) for image in x], values)
+    return Outcome(_checked(trial, x), values)
 
 
 def refitted(trial: Trial) -> Outcome:
@@ -202,7 +202,11 @@ def refitted(trial: Trial) -> Outcome:
     seconds, adapted = method.adapt(trial.measured, trial.told, trial.rules.budget, through)
     x = reusing(trial, method, trial.y, rules)
     values = cost(seconds, adapted) | {"weight": rules.weight}
-    return Outcome([Reconstruction(image) for image in x], values, adapted.trace, adapted.note)
+    return Outcome(_checked(trial, x), values, adapted.trace, adapted.note)
+
+
+def _checked(trial: Trial, x: Tensor) -> list[Reconstruction]:
+    return [checked(image, None, trial.cell.task.data_range) for image in x]
 
 
 def oracle(trial: Trial) -> Outcome:

@@ -248,8 +248,11 @@ def row_notes(own: Mapping[str, Result], kinds: Container[str] | None = None) ->
         said = Counter(record["note"] for record in result.records if record["note"] and record["values"])
         if said:
             notes.append(f"{kind}, {said.total()} of {len(result.records)} records: {said.most_common(1)[0][0]}")
-    if len({(r.method["hash"], str(r.method["settings"])) for r in told.values() if not r.traits["ledger"]}) > 1:
+    made = [result.method for result in told.values() if not result.traits["ledger"]]
+    if len({(method["hash"], str(method["settings"])) for method in made}) > 1:
         notes.append("kinds were measured with different versions or settings of the method")
+    if len({str(method["weights"]) for method in made if len(method.get("weights", ())) == 1}) > 1:
+        notes.append("kinds were measured with different weights")
     return notes
 
 

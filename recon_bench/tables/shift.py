@@ -2,8 +2,8 @@
 
 Losses are means of paired differences over the images that both have, from the task's own measurement (home), in dB.
 A gap goes from naive use (ignorant, where a parameter was unknown) to the network trained on A1 or, without one, to
-home, which fewer data may not reach; of a gap below LEAST no share is told. The classical method of an adaptation is
-the one that does best on the same images when it is told A1.
+home, which fewer data may not reach; of a gap below LEAST_GAP no share is told. The classical method of an adaptation
+is the one that does best on the same images when it is told A1.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recon_bench.measurements.adaptation import LEAST
 from recon_bench.results import Result
+from recon_bench.rules import LEAST_GAP
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import Interval, difference
@@ -96,7 +96,7 @@ class Adaptation:
         own = self.values.get(way, {})
         low, high = (mean({s: v for s, v in self.values.get(end, {}).items() if s in own}) for end in self.ends)
         gap = high - low
-        return (mean(own) - low) / gap if gap >= LEAST else math.nan
+        return (mean(own) - low) / gap if gap >= LEAST_GAP else math.nan
 
     @property
     def ends(self) -> tuple[str, str]:
