@@ -11,7 +11,8 @@ from recon_bench import processes, registry
 from recon_bench.core import NotApplicable
 from recon_bench.fixed_point import Limits
 from recon_bench.measurement import Cell
-from recon_bench.rules import FULL
+from recon_bench.measurements import iterations
+from recon_bench.rules import FULL, QUICK
 from recon_bench.run.apart import ApartError, apart
 from recon_bench.scoring import wire
 from recon_bench.scoring.equilibria import Effort
@@ -109,6 +110,17 @@ def test_what_a_method_raises_is_told_apart():
 
 def not_set_up(cell):
     host(cell).gradient(torch.zeros(1), torch.zeros(1))
+
+
+def twenty_iterations(cell):
+    """Errors and notes of a network for ten."""
+    settings = iterations.with_weights(cell)
+    cell = dataclasses.replace(cell, settings=settings, rules=QUICK)
+    return {(r.error, r.note) for r in iterations.point(cell, host(cell), 20, lambda *_: None)}
+
+
+def test_a_network_in_another_process_repeats_its_last_block_where_there_are_no_weights_for_more():
+    assert apart("ct-ellipses-30", "unrolled-gradient", {}, twenty_iterations) == {(None, iterations.REPEATS)}
 
 
 def test_tensors_of_any_type_and_plain_data_cross_and_nothing_else():

@@ -25,9 +25,9 @@ from recon_bench.scoring.guest import Guest
 from recon_bench.scoring.host import MethodError, Way, in_double, problem_of, reason
 from recon_bench.scoring.named import Named, operators
 from recon_bench.task import Task
-from recon_bench.weights import WeightsError
+from recon_bench.weights import OtherArchitecture, WeightsError
 
-RAISED = {each.__name__: each for each in (NotApplicable, WeightsError)}  # that measurements tell apart
+RAISED = {each.__name__: each for each in (OtherArchitecture, NotApplicable, WeightsError)}  # the first that it is
 TOKEN = b"."  # that a process stands ready, may begin, has done
 T = TypeVar("T")
 
@@ -200,7 +200,7 @@ def _serve(
 def _answered(act: Callable[..., Any], request: list[Any], device: torch.device) -> list[Any]:
     try:
         return [None, act(*request)]
-    except (NotApplicable, WeightsError) as why:
+    except tuple(RAISED.values()) as why:
         kind = next(name for name, each in RAISED.items() if isinstance(why, each))
         return [kind, str(why)]
     except BaseException as error:  # SystemExit, too, is only what a method raised
