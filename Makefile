@@ -60,10 +60,10 @@ run: .venv/run  ## quick suite: a few images of every task, then the site, then 
 run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on where it stopped)
 	$(BIN)/recon-bench run --measurements tuning accuracy conduct transfer small-features pictures training seeds data-efficiency --jobs $(JOBS)
 	$(BIN)/recon-bench run --measurements runtime
-	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations fixed-point memory memory-size
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements iterations fixed-point backward-rules memory memory-size
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --methods $(UNTRAINED) --measurements memory memory-size
 	$(BIN)/recon-bench run --tasks ct-ellipses-50 --methods $(DEEP) --measurements memory
-	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements robustness corruptions --jobs $(JOBS)
+	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements robustness corruptions sampling shift adaptation --jobs $(JOBS)
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)
