@@ -18,7 +18,7 @@ from recon_bench.measurement import Record
 from recon_bench.registry import UnknownName
 from recon_bench.results import ResultError, check
 from recon_bench.rules import Rules
-from recon_bench.run import journal, runner
+from recon_bench.run import journal, plan, runner
 from recon_bench.run.local import Local
 from recon_bench.run.worker import Job, work
 from recon_bench.scoring.tuner import best_settings
@@ -59,6 +59,13 @@ def test_what_was_tuned_by_an_earlier_run_is_used_where_accuracy_alone_is_asked_
     assert chosen and chosen.items() <= scored.method["settings"].items() and scored.method["tuned"] == [*chosen]
 
 
+def test_what_was_never_run_is_expected_to_take_as_long_as_other_methods(tmp_path):
+    known = plan.newest(run(tmp_path))
+    setup = plan.RunSetup(RULES, "cpu", 1, {})
+    one, other = (plan.asked_for([TASK], [method], ["accuracy"], setup)[0] for method in (ONE, "fbp"))
+    assert other.estimate(known) == one.estimate(known) != plan.UNKNOWN_SECONDS == other.estimate({})
+
+
 def test_the_end_of_a_process_is_heard_at_once():
     processes, local = multiprocessing.get_context("spawn"), Local()
     quick, slow = (processes.Process(target=time.sleep, args=(seconds,)) for seconds in (0.2, 60))
@@ -66,7 +73,9 @@ def test_the_end_of_a_process_is_heard_at_once():
         process.start()
     begun = time.monotonic()
     local.wait([slow, quick], 50)
-    assert time.monotonic() - begun < 40 and local.poll(quick) == 0 and local.poll(slow) is None
+    assert time.monotonic() - begun < 40 and local.poll(slow) is None
+    quick.join(10)  # the end is told a moment before the status
+    assert local.poll(quick) == 0
     local.wait([slow], 0.01)
     slow.kill()
     slow.join()
@@ -245,7 +254,8 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path):
         run(blocked)
 
 
-def test_a_second_run_within_the_budget_has_nothing_left_to_do(tmp_path, capsys):
+def test_a_second_run_within_the_budget_has_nothing_left_to_do(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plan.Planned, "estimate", lambda cell, known: 20.0)
     for expected in (1, 0):
         runner.run([TASK], [ONE], ["accuracy", "runtime"], RULES, tmp_path, budget=25.0)
         assert f"{expected} cells to run" in capsys.readouterr().out

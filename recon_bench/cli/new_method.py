@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"  recon-bench try {path}")
     if arguments.learned:
         print(f"  recon-bench train {path} --task ct-ellipses-30 --minutes 10")
-    print(f"  recon-bench run --tasks ct-ellipses-30 --methods {path}")
+    print(f"  recon-bench run --tasks ct-ellipses-30 --methods {path} --measurements tuning accuracy runtime")
     print("  recon-bench board ct-ellipses-30")
     return 0
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import re
+import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from recon_bench.run.worker import Job
 from recon_bench.storage import digest, sha256
 from recon_bench.task import Task
 
-UNKNOWN_SECONDS = 20.0  # assumed for a cell that was never run
+UNKNOWN_SECONDS = 20.0  # assumed for a cell of which there is no result of any method
 Names = tuple[str, str, str]  # of a task, a method and a kind of result
 Shard = tuple[int, int]  # the first number, from 1, of so many
 WHOLE: Shard = (1, 1)
@@ -126,10 +127,15 @@ class Planned:
         return same and all(result.method["settings"].get(k) == v for k, v in settings.items() if k not in searched)
 
     def estimate(self, known: Mapping[Names, Result]) -> float:
-        """Seconds this cell may take, from the newest result of its kind, scaled to the number of images."""
+        """Seconds this cell may take, by the newest result of it, else by those of other methods."""
         last = known.get((self.task.name, self.method.name, self.kind.name))
-        if last is None:
-            return UNKNOWN_SECONDS
+        if last is not None:
+            return self._seconds_as(last)
+        here = (self.task.name, self.kind.name)
+        others = [self._seconds_as(r) for (task, _, kind), r in known.items() if (task, kind) == here]
+        return statistics.median(others) if others else UNKNOWN_SECONDS
+
+    def _seconds_as(self, last: Result) -> float:
         spent = float(last.provenance["seconds"])
         if self.kind.ledger or self.kind.alone:
             return spent
