@@ -132,7 +132,8 @@ class Planned:
         if last is not None:
             return self._seconds_as(last)
         here = (self.task.name, self.kind.name)
-        others = [self._seconds_as(r) for (task, _, kind), r in known.items() if (task, kind) == here]
+        alike = (r for (task, _, kind), r in known.items() if (task, kind) == here and r.status != "not-applicable")
+        others = [self._seconds_as(result) for result in alike]
         return statistics.median(others) if others else UNKNOWN_SECONDS
 
     def _seconds_as(self, last: Result) -> float:
@@ -283,11 +284,11 @@ def asked_for(
 def undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:
     """The cells that no known result answers, and those whose settings a tuning among them will choose anew."""
     todo, retuned = [], set()
-    mine, all_ = _of_pairs(known), _of_pairs([*known, *shipped])
+    own, every = _of_pairs(known), _of_pairs([*known, *shipped])
     for cell in wanted:
         key = (cell.task.name, cell.method.name)
-        settings, _ = cell.settings(all_[key])
-        if key not in retuned and any(cell.done_by(result, settings) for result in mine[key]):
+        settings, _ = cell.settings(every[key])
+        if key not in retuned and any(cell.done_by(result, settings) for result in own[key]):
             continue
         todo.append(cell)
         if cell.kind.ledger:
