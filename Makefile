@@ -16,6 +16,10 @@ UNTRAINED := convex-equilibrium de-admm de-grad de-prox reversible unrolled-grad
 DEEP := landweber tv-isotropic unrolled-gradient unrolled-gradient-checkpointed unrolled-gradient-segments reversible \
   learned-primal-dual equilibrium equilibrium-unrolled de-prox
 
+# methods that are attacked and moved to other operators where all would take days
+MAIN := fbp zero-filled tikhonov tsvd landweber tv-isotropic tv-isotropic-nonneg unet learned-gradient learned-primal \
+  learned-primal-dual learned-pdhg modl unrolled-gradient equilibrium equilibrium-unrolled
+
 # method:task[:seed[:images]], in order of worth
 CT := ct-ellipses-30 ct-shepp-logan-30 ct-head-50 ct-head-143 ct-ellipses-50 ct-ellipses-143
 MRI := mri-brain-4x mri-brain-8x
@@ -64,6 +68,8 @@ run-all: .venv/run  ## full suite into results/ (hours on two cores; goes on whe
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --methods $(UNTRAINED) --measurements memory memory-size
 	$(BIN)/recon-bench run --tasks ct-ellipses-50 --methods $(DEEP) --measurements memory
 	$(BIN)/recon-bench run --tasks ct-ellipses-30 --measurements robustness corruptions sampling shift adaptation --jobs $(JOBS)
+	$(BIN)/recon-bench run --tasks ct-head-50 mri-brain-4x --methods $(MAIN) --measurements robustness corruptions shift adaptation --jobs $(JOBS)
+	$(BIN)/recon-bench run --tasks ct-head-50 mri-brain-4x --methods $(MAIN) --measurements sampling
 	$(MAKE) site
 
 train-all: .venv/run  ## train the networks at paper scale, in order of worth (DEVICE=cuda, MINUTES for each, RECIPE; resumes)

@@ -82,6 +82,8 @@ def read(place: str) -> list[Method | Broken]:
     finally:
         processes.ask_to_end(process)
         process.join()
+        if process.exitcode:
+            processes.end_orphans()
         ours.close()
     if not isinstance(said, list):
         raise HeaderError(str(said))
@@ -99,7 +101,7 @@ def _look(place: str, seconds: float, answer: Connection) -> None:
     """Sends the headers of the place, or why there are none, and leaves nothing running."""
     os.setsid()
     processes.adopt_orphans()
-    child = processes.fork(partial(_tell, place))
+    child = processes.fork(partial(_tell, place), processes.free_memory())
     processes.on_end_of_starter(processes.end_descendants)
     content = b""
     try:
@@ -107,8 +109,10 @@ def _look(place: str, seconds: float, answer: Connection) -> None:
             content = child.line.recv_bytes(LONGEST)
         else:
             content = json.dumps(f"its import takes more than {seconds:g} s").encode()
-    except (EOFError, OSError):
+    except (EOFError, ConnectionError):
         content = json.dumps(f"its import ended the process, which {child.ended()}").encode()
+    except OSError:
+        content = json.dumps(f"expected a header of at most {LONGEST:,} bytes").encode()
     processes.end_descendants()
     answer.send_bytes(content)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def check_file(path: Path, exported: str) -> None:
 @functools.lru_cache
 def _imported(path: Path, content: str) -> ModuleType:
     """The module of a file, run once for each ``content`` (its sha256)."""
-    name = f"recon_bench_submission_{path.stem}_{sha256(str(path).encode())[:8]}"
+    name = f"recon_bench_submission_{path.stem}_{sha256(os.fsencode(path))[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up

@@ -52,6 +52,11 @@ def server() -> ForkServerContext:
     return context
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def free_memory() -> int:
     """Bytes that the machine could give to new processes; 0 where it does not tell."""
     with contextlib.suppress(OSError):
@@ -151,12 +156,28 @@ def end_descendants() -> None:
         os.kill(_FORKED[-1], signal.SIGKILL)
         os.waitpid(_FORKED.pop(), 0)  # what it leaves behind is a child of this process by then
     while _has_children() and time.monotonic() < until:
-        found = descendants(os.getpid())
-        for sign in (signal.SIGSTOP, signal.SIGKILL):  # what is stopped starts no more
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, sign)
+        _kill(descendants(os.getpid()))
         time.sleep(0.001)
+
+
+def end_orphans() -> None:
+    """End what processes of the server have left to it: one that was killed could not do so itself."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    until = time.monotonic() + PATIENCE
+    while server and time.monotonic() < until:
+        known = {process.pid for process in multiprocessing.active_children()}
+        orphans = _children().get(server, set()) - known
+        if not orphans:
+            return
+        _kill(orphans.union(*map(descendants, orphans)))
+        time.sleep(0.001)
+
+
+def _kill(found: set[int]) -> None:
+    for sign in (signal.SIGSTOP, signal.SIGKILL):  # what is stopped starts no more
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, sign)
 
 
 def _has_children() -> bool:
@@ -170,17 +191,23 @@ def _has_children() -> bool:
 
 def descendants(root: int) -> set[int]:
     """Processes that ``root`` and its descendants have started; those it has adopted are among them."""
-    children: dict[int, list[int]] = {}
+    children = _children()
+    found, todo = set[int](), [root]
+    while todo:
+        more = children.get(todo.pop(), set())
+        found |= more
+        todo += more
+    return found
+
+
+def _children() -> dict[int, set[int]]:
+    """All processes by their parent."""
+    children: dict[int, set[int]] = {}
     for path in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # ended since it was listed
             fields = path.read_text(errors="replace").rpartition(")")[2].split()  # behind a name of any kind
-            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    found, todo = set[int](), [root]
-    while todo:
-        more = children.get(todo.pop(), [])
-        found |= {*more}
-        todo += more
-    return found
+            children.setdefault(int(fields[1]), set()).add(int(path.parent.name))
+    return children
 
 
 def on_end_of_starter(farewell: Callable[[], None]) -> None:

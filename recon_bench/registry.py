@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -28,6 +29,7 @@ from recon_bench.names import UnknownName, hint
 from recon_bench.storage import sha256
 from recon_bench.task import Task
 
+_FILE = re.compile(r"(.*?\.py)(?::(.*))?", re.DOTALL)  # folders may have colons in their names
 Noun = TypeVar("Noun", Task, Method, Measurement, Method | Broken)
 Header = TypeVar("Header", Method, Method | Broken)
 
@@ -94,7 +96,7 @@ def task(name: str) -> Task:
     """
     if not is_path(name):
         return _get(tasks(), name, "task")
-    return _one(name, "task", _by_name(load_file(Path(name.partition(":")[0]), "TASKS").TASKS), tasks())
+    return _one(name, "task", _by_name(load_file(Path(split(name)[0]), "TASKS").TASKS), tasks())
 
 
 def measurement(name: str) -> Measurement:
@@ -119,7 +121,7 @@ def method(name: str) -> Method:
     """
     if not _is_place(name):
         return _get(methods(), name, "method")
-    place, inside = _split(name)
+    place, inside = split(name)
     content = ""
     if is_path(place):
         check_file(Path(place), "METHODS")
@@ -140,7 +142,7 @@ def imported(name: str) -> Method:
     """As :func:`method`, with its code, which runs here: for the process that a method lives in, and for training."""
     if not _is_place(name):
         return method(name)
-    place, inside = _split(name)
+    place, inside = split(name)
     return _one_of(_by_name(_with_code(place)), name, place, inside)
 
 
@@ -153,7 +155,7 @@ def given(name: str) -> dict[str, Method]:
     """
     if not _is_place(name):
         return {name: _get(methods(), name, "method")}
-    place, inside = _split(name)
+    place, inside = split(name)
     found = _by_name(_with_code(place))
     if inside:
         return {inside: _one_of(found, name, place, inside)}
@@ -200,27 +202,30 @@ def _is_place(name: str) -> bool:
     return is_path(name) or ":" in name or "." in name
 
 
-def _split(name: str) -> tuple[str, str]:
-    """The place and the method of it, if one is chosen: of ``path.py:NAME`` or ``package.module:factory:NAME``."""
+def split(name: str) -> tuple[str, str]:
+    """The place and what is meant of it, if one is chosen: of ``path.py:NAME`` or ``package.module:factory:NAME``."""
+    if file := _FILE.fullmatch(name):
+        return file[1], file[2] or ""
     parts = name.split(":")
-    count = 1 if is_path(name) else 2
-    return ":".join(parts[:count]), ":".join(parts[count:])
+    return ":".join(parts[:2]), ":".join(parts[2:])
 
 
 def is_path(name: str) -> bool:
     """Whether a name is a file, perhaps with one of several inside: ``path/to/file.py[:name]``."""
-    return name.partition(":")[0].endswith(".py")
+    return bool(_FILE.fullmatch(name))
 
 
 def absolute(name: str) -> str:
     """``name``, a file of which is found from any working directory."""
-    path, colon, inside = name.partition(":")
-    return f"{Path(path).absolute()}{colon}{inside}" if is_path(name) else name
+    if not is_path(name):
+        return name
+    path, inside = split(name)
+    return f"{Path(path).absolute()}" + f":{inside}" * bool(inside)
 
 
 def _one(name: str, noun: str, found: Mapping[str, Noun], others: Mapping[str, Noun]) -> Noun:
     """The task or method that ``path/to/file.py[:name]`` means, which must not have the name of one of the others."""
-    path, _, inside = name.partition(":")
+    path, inside = split(name)
     if not inside and len(found) != 1:
         raise BrokenFile(f"{path} has the {noun}s {', '.join(found)}: choose one as {path}:NAME")
     item = _get(found, inside, f"{noun} of {path}") if inside else next(iter(found.values()))

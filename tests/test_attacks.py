@@ -6,6 +6,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,8 @@ def test_a_memory_of_the_test_images_does_not_help_with_unseen_ones(folder, foun
     monkeypatch.setattr(secrets, "randbits", lambda bits: 0)  # so that it is right every time, not in 99 % of cases
     command = ["verify", method, "--task", TASK, "--results", str(folder / "all"), "--rules", "test"]
     assert main(command) == (0 if holds else 1)
-    assert ("lies in the interval" in capsys.readouterr().out) == holds
+    said = capsys.readouterr().out
+    assert ("lies in the interval" in said) == holds and " 20 " in said
 
 
 def test_a_task_that_has_no_more_images_says_so(tmp_path, capsys):
@@ -140,24 +142,47 @@ def test_a_syntax_error_is_a_row(tmp_path):
 GO = """
 import sys
 from pathlib import Path
+from recon_bench import headers
 from recon_bench.run import runner
-from recon_bench.tables.board import board
-from tests.helpers_processes import left_over
 from tests.test_attacks import FOLDER, RULES, TASK
 if __name__ == "__main__":
-    overrides = {"outlives": {"tally": sys.argv[2]}}
-    runner.run([TASK], [str(FOLDER / "outlives.py")], ["accuracy"], RULES, Path(sys.argv[1]), overrides=overrides)
+    headers.SECONDS = 2.0
+    files, overrides = [str(FOLDER / f"{name}.py") for name in sys.argv[3:]], {"outlives": {"tally": sys.argv[2]}}
+    runner.run([TASK], files, ["accuracy"], RULES, Path(sys.argv[1]), overrides=overrides)
 """
 
 
-@pytest.mark.skipif(not processes.PROC.is_dir(), reason="needs /proc")
-def test_a_run_into_a_pipe_ends_and_leaves_nothing(tmp_path):
+@pytest.fixture
+def started(tmp_path):
+    """How to start a run of attacks by their names, in a process of its own; all it starts has the mark."""
     (tmp_path / "go.py").write_text(GO)
     (tmp_path / "tally").mkdir()
-    root, mark = Path(__file__).parent.parent, f"RECON_BENCH_MARK={tmp_path}"
-    name, _, value = mark.partition("=")
-    environment = os.environ | {"PYTHONPATH": str(root), name: value}
-    command = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "results"), str(tmp_path / "tally")]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=300, check=True)
-    assert b"1 cells to run" in done.stdout and len(list((tmp_path / "tally").iterdir())) > 1
+    root = Path(__file__).parent.parent
+
+    def start(*names):
+        environment = os.environ | {"PYTHONPATH": str(root), "RECON_BENCH_MARK": str(tmp_path)}
+        command = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "results"), str(tmp_path / "tally"), *names]
+        return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE)
+
+    return start, f"RECON_BENCH_MARK={tmp_path}", tmp_path / "tally"
+
+
+@pytest.mark.skipif(not processes.PROC.is_dir(), reason="needs /proc")
+def test_a_run_into_a_pipe_ends_and_leaves_nothing(started):
+    start, mark, tally = started
+    run = start("outlives", "hangs_at_import", "kills_its_parent")
+    said, _ = run.communicate(timeout=300)
+    assert run.returncode == 0 and b"3 cells to run" in said and len(list(tally.iterdir())) > 1
     assert left_over(mark) == []
+
+
+@pytest.mark.skipif(not processes.PROC.is_dir(), reason="needs /proc")
+def test_a_run_that_is_killed_leaves_nothing_of_what_a_method_started(started):
+    start, mark, tally = started
+    run = start("outlives")
+    until = time.monotonic() + 60
+    while not list(tally.iterdir()) and time.monotonic() < until:
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert list(tally.iterdir()) and left_over(mark) == []

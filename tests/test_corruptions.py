@@ -77,8 +77,9 @@ def test_severities_are_from_one_to_five():
         corrupt("rings", TOY.samples("test")[0], A, NOISE, 0, seed=0)
 
 
-def measured(method):
-    asked = Cell(TOY, method, method.settings, dataclasses.replace(QUICK, images=1), torch.device("cpu"))
+def measured(method, images=1, at=None):
+    rules = dataclasses.replace(QUICK, images=images)
+    asked = Cell(TOY, method, method.settings, rules, torch.device("cpu"), at or {})
     return list(corruptions.measure(asked, {}, lambda *picture: None))
 
 
@@ -91,6 +92,13 @@ def test_fbp_is_its_own_reference_and_a_constant_does_not_change():
     )
     of_constant = measured(constant)
     assert of_constant[-1].values["growth"] == 0 and len({r.values["error"] for r in of_constant[:-1]}) == 1
+
+
+def test_images_are_measured_apart_as_they_are_together():
+    fbp = registry.method("fbp")
+    cell = Cell(TOY, fbp, fbp.settings, dataclasses.replace(QUICK, images=2), torch.device("cpu"))
+    apart = [record for at in corruptions.points(cell) for record in measured(fbp, 2, at)]
+    assert apart == measured(fbp, 2) and len({record.sample for record in apart}) == 2
 
 
 def test_what_fails_on_some_data_has_no_summary():

@@ -120,6 +120,22 @@ def test_the_command_on_every_training_card_is_understood():
         assert name.startswith(f"{what['task'].name}/{what['method'].name}"), name
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("README.md", "a seal, which is no signature"),
+        ("README.md", "On other scans learned primal-dual of `ct-head-50` keeps"),
+        ("README.md", "is not sandboxed: read a stranger's file before you run it"),
+        ("CONTRIBUTING.md", "No rule, margin or tolerance changes after a result is seen with it"),
+        ("CONTRIBUTING.md", "these figures are its process's word"),
+        ("recon_bench/tables/published.json", "reached 28.31 on their published images"),
+        ("site/templates/trust.html", "These figures are that process’s own word"),
+    ],
+)
+def test_what_a_reader_has_to_know_is_said(name, said):
+    assert said in " ".join(text(name).split())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_links_lead_to_files(name):
     folder = (REPOSITORY / name).parent

@@ -22,6 +22,7 @@ from tests.methods.clocked import ASIDE
 TESTS = Path(__file__).parent
 TASK = str(TESTS / "attacks" / "task.py")
 CLOCKED, STEPS = str(TESTS / "methods" / "clocked.py"), str(TESTS / "plugins" / "steps.py")
+LIMITED = str(TESTS / "methods" / "limited.py")
 OVERHEAD = 0.3e-3  # seconds of a call beyond the method's own
 
 
@@ -45,8 +46,25 @@ def seconds(cell):
     return [method.seconds(y)[0] for _ in range(3)]
 
 
-def test_what_is_computed_beside_a_timed_call_counts():
-    assert min(apart(TASK, f"{CLOCKED}:aside", {}, seconds)) >= 0.8 * ASIDE
+@pytest.mark.parametrize("name", ["computes", "waits", "early", "stops"])
+def test_what_is_done_beside_a_timed_call_counts(name):
+    assert min(apart(TASK, f"{CLOCKED}:{name}", {}, seconds)) >= 0.8 * ASIDE
+
+
+def memory(cell):
+    """GiB of data that the process of a method may have, and has."""
+    method = host(cell)
+    method.set_up(cell.settings)
+    (found,) = method.reconstruct(cell.task.samples("test")[0].data[None])
+    return found.x[0, :2].tolist()
+
+
+@pytest.mark.skipif(not processes.PROC.is_dir(), reason="needs /proc")
+def test_the_memory_of_a_method_is_what_is_free_unless_a_limit_is_given():
+    limit, used = apart(TASK, LIMITED, {}, memory)
+    assert used < limit < used + 1.5 * processes.free_memory() / 2**30
+    limit, used = apart(TASK, LIMITED, {}, memory, memory=2**30)
+    assert 0.5 < limit - used <= 1
 
 
 def answers(cell):

@@ -10,7 +10,19 @@ import pytest
 import torch
 
 from recon_bench.data.ellipses import averaged, sinogram
-from recon_bench.operators import Identity, MaskedFourier, Matrix, ParallelBeam, RayTransform, evenly, norm
+from recon_bench.operators import (
+    FanBeam,
+    FanTransform,
+    FunctionOperator,
+    Identity,
+    MaskedFourier,
+    Matrix,
+    ParallelBeam,
+    RayTransform,
+    evenly,
+    norm,
+)
+from recon_bench.operators.sampled import SampledFourier
 from tests.helpers import (
     assert_adjoint,
     assert_autocast,
@@ -53,6 +65,14 @@ GEOMETRIES |= {f"random-{seed}": random_geometry(seed) for seed in range(4)}
 geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
 
 
+def forth(x: torch.Tensor) -> torch.Tensor:
+    return x.reshape(-1, 2, 10) / 2
+
+
+def back(y: torch.Tensor) -> torch.Tensor:
+    return y.reshape(-1, 4, 5) / 2
+
+
 def operators(dtype: torch.dtype, device: str = "cpu") -> dict:
     matrix = torch.randn(10, 12, generator=torch.Generator().manual_seed(0), dtype=dtype).to(device)
     return {
@@ -61,6 +81,9 @@ def operators(dtype: torch.dtype, device: str = "cpu") -> dict:
         "identity": Identity((4, 5), torch.device(device), dtype),
         "matrix": Matrix(matrix, (3, 4), (2, 5)),
         "complex-matrix": Matrix(torch.complex(matrix, matrix.flip(0)), (3, 4), (2, 5)),
+        "fan": FanTransform(FanBeam(12, evenly(5, 0, 2 * math.pi), 17, 30.0, 20.0, 1.7), torch.device(device), dtype),
+        "points": SampledFourier(np.arange(63).reshape(7, 9) % 3 == 0, torch.device(device), dtype.to_complex()),
+        "functions": FunctionOperator((4, 5), (2, 10), forth, back, torch.device(device), dtype),
     }
 
 

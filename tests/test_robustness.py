@@ -230,6 +230,21 @@ def test_a_submitted_perturbation_counts_where_it_is_worse(monkeypatch):
         assert new.values.get("error", 0) >= old.values.get("error", 0) - 1e-9  # a score is only lowered
 
 
+def test_a_file_that_cannot_be_used_changes_no_score_and_is_named(monkeypatch, capsys, tmp_path):
+    fbp = registry.method("fbp")
+    before = measured(fbp, image=0)[0]
+    folder = submitted.FOLDER / "toy" / "fbp"
+    folder.mkdir(parents=True)
+    (folder / "broken.npz").write_bytes(b"no archive")
+    np.savez(folder / "large.npz", **{"test-0000": np.ones(TOY.samples("test")[0].data.shape, np.float32)})
+    after = measured(fbp, image=0)[0]
+    assert [r.values for r in after] == [r.values for r in before] and not any(r.error for r in after)
+    assert all("left out: broken.npz" in r.note and "large.npz, test-0000" in r.note for r in after if r.at == {})
+    monkeypatch.setattr(registry, "task", lambda name: TOY)
+    assert main(["check", "--results", str(tmp_path)]) == 1
+    assert "broken.npz: expected arrays as numpy.savez writes them" in capsys.readouterr().out
+
+
 def test_the_command_says_what_a_file_does(tmp_path, capsys):
     task = registry.task("ct-ellipses-30")
     sample = task.observe("test", 3)
@@ -284,7 +299,10 @@ def test_verdicts_follow_their_rules():
     assert verdicts(torn, torn) == [FAILS, HOLDS, FAILS]
     assert verdicts() == [OPEN] * 3
     masked = [{**r, "values": {**r["values"], "random": 0.9}} for r in wild[0]]
-    assert verdicts(calm, (masked,)) == verdicts(calm)  # whose gradients are masked is not counted
+    late = [{**r, "note": "out of time"} for r in wild[0]]
+    broken = [*wild[0], record("test-0009", at={"image": 9.0}, error="ValueError: lost")]
+    for spoilt in (masked, late, broken):  # whose gradients are masked, who ran out of time or failed is not counted
+        assert verdicts(calm, (spoilt,)) == verdicts(calm)
 
 
 def warmed():
@@ -306,10 +324,12 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     root = write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp", "cgls", "tv-isotropic"], images=2)
     tv = result("tv-isotropic", attacked(0.10, 0.20, by_gradient=False))
     lost = [*attacked(0.1, 0.3, images=2), record("test-0002", at={"image": 2.0}, error="ValueError: lost & gone")]
-    broken = dataclasses.replace(result("cgls", lost, family="unrolled"), status="partial", reason="1 of 7 failed")
+    whole = result("cgls", attacked(0.1, 0.3), family="unrolled")
+    broken = dataclasses.replace(result("kaczmarz", lost, family="unrolled"), status="partial", reason="1 of 7 failed")
     file = f"{tv.stem}-{STRIP[0]}.webp"
     images = {STRIP[0]: picture(tv.folder(root) / file, "test-0000, 30.00 dB", 32, 1)}
-    for made in (dataclasses.replace(tv, images=images), broken, result("fbp", warmed(), CORRUPTIONS, CORRUPTED)):
+    of_fbp = result("fbp", warmed(), CORRUPTIONS, CORRUPTED)
+    for made in (dataclasses.replace(tv, images=images), whole, broken, of_fbp):
         write(made, root)
     assert check(root) == []
     out = render(root, tmp_path / "site").parent
@@ -317,13 +337,13 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     assert "no gradient" in text and "lost &amp; gone" in text and "test-0000, 30.00 dB" in text
     assert text.count("badge good") == 2 and "more noise" in text and "2.00" in text
     spec = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])
-    assert [[p["x"] for p in line["points"]] for line in spec["series"]] == [[0, 2], [0, 2]]
+    assert [[p["x"] for p in line["points"]] for line in spec["series"]] == [[0, 2]] * 3
     assert 'href="robustness.html"' in (out / "index.html").read_text()
     found = board(load(root)[0], "ct-ellipses-30")
     assert front.attacked(found, "tv-isotropic") == "30.00 dB falls to 25.00 dB at 2 % of the data, no gradient"
     assert front.attacked(found, "fbp") == "not measured yet"
     frame = found.frame.set_index("method")
-    assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025) and np.isnan(frame.loc["cgls", "attacked"])
+    assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025) and np.isnan(frame.loc["kaczmarz", "attacked"])
 
 
 def test_no_results_give_a_page_that_says_so(tmp_path):

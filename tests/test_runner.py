@@ -18,14 +18,14 @@ from recon_bench.measurement import Record
 from recon_bench.registry import UnknownName
 from recon_bench.results import ResultError, check
 from recon_bench.rules import Rules
-from recon_bench.run import journal, plan, runner
+from recon_bench.run import journal, plan, planned, runner
 from recon_bench.run.local import Local
 from recon_bench.run.worker import Job, work
 from recon_bench.scoring.tuner import best_settings
 from tests.helpers_processes import left_over
 
 ONE = str(Path(__file__).parent / "methods" / "one.py")
-TASK = "ct-shepp-logan-30"
+TASK, DISCS = "ct-shepp-logan-30", str(Path(__file__).parent / "attacks" / "task.py")
 RULES = Rules("test", 1, images=3, tuning_evaluations=4, tuning_images=1, repeats=2, batch_pixels=2 * 128 * 128)
 
 
@@ -61,9 +61,17 @@ def test_what_was_tuned_by_an_earlier_run_is_used_where_accuracy_alone_is_asked_
 
 def test_what_was_never_run_is_expected_to_take_as_long_as_other_methods(tmp_path):
     known = plan.newest(run(tmp_path))
-    setup = plan.RunSetup(RULES, "cpu", 1, {})
+    setup = planned.RunSetup(RULES, "cpu", 1, {})
     one, other = (plan.asked_for([TASK], [method], ["accuracy"], setup)[0] for method in (ONE, "fbp"))
-    assert other.estimate(known) == one.estimate(known) != plan.UNKNOWN_SECONDS == other.estimate({})
+    assert other.estimate(known) == one.estimate(known) != planned.UNKNOWN_SECONDS == other.estimate({})
+    (elsewhere,) = plan.asked_for([DISCS], [ONE], ["accuracy"], setup)
+    assert elsewhere.estimate(known) == pytest.approx(one.estimate(known))
+    there = next(r for r in known.values() if r.kind == "accuracy")
+    slow = dataclasses.replace(there, task={**there.task, "name": "discs"}, kind="conduct")
+    twice = dataclasses.replace(there, provenance={**there.provenance, "seconds": 2 * there.provenance["seconds"]})
+    (wanted,) = plan.asked_for([TASK], [ONE], ["conduct"], setup)
+    told = {("discs", "one", "conduct"): slow, ("discs", "one", "accuracy"): there, (TASK, "one", "accuracy"): twice}
+    assert wanted.estimate(told) == pytest.approx(2 * wanted._seconds_as(slow))  # as many times as its ranking result
 
 
 def test_the_end_of_a_process_is_heard_at_once():
@@ -255,7 +263,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path):
 
 
 def test_a_second_run_within_the_budget_has_nothing_left_to_do(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(plan.Planned, "estimate", lambda cell, known: 20.0)
+    monkeypatch.setattr(planned.Planned, "estimate", lambda cell, known: 20.0)
     for expected in (1, 0):
         runner.run([TASK], [ONE], ["accuracy", "runtime"], RULES, tmp_path, budget=25.0)
         assert f"{expected} cells to run" in capsys.readouterr().out

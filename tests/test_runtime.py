@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from recon_bench import registry
+from recon_bench import processes, registry
 from recon_bench.core import Method
 from recon_bench.measurement import Cell
 from recon_bench.measurements import runtime
@@ -54,7 +54,18 @@ def test_an_honest_method_has_its_time_for_every_repeat(loads):
     for metric, count in (("seconds", RULES.repeats), ("batch_seconds", runtime.PROTOCOL.batches)):
         assert len(times(records, metric)) == count and min(times(records, metric)) >= SLEEP
     assert records["operator"].values == {"applications": 0.5}
-    assert records["load"].values == {"others": 0.01, "load_average": 1.0, "cores": load.cores()}
+    assert records["load"].values == {"others": 0.01, "load_average": 1.0, "cores": processes.cores()}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a system that has it")
+def test_cores_are_those_that_may_be_used():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert processes.cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert processes.cores() == len(allowed)
 
 
 def test_no_data_are_timed_twice_nor_seen_before_even_where_images_are_few(loads):

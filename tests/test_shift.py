@@ -312,7 +312,7 @@ def test_adaptation_closes_the_gap_that_an_unknown_parameter_opens(folder):
     (each,) = tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
     assert (each.bottom, each.top, each.shift) == ("ignorant", "home", "detector-2")
     assert each.gap > 1 and each.closed("fitted") > 0.5
-    assert each.costs["naive"]["parameter_error"] < 0.25
+    assert each.costs["naive"]["parameter_error"] < 0.25 and each.costs["fitted"]["parameter_error"] < 0.25
     assert {"seconds", "mib", "steps"} <= each.costs["fitted"].keys() and 0 in each.traces["fitted"]
     assert each.classical[1] > 10 and "oracle" not in each.values
     assert each.notes["oracle"] == "not applicable: no network was trained on A1"

@@ -77,6 +77,12 @@ def test_the_axis_is_found_and_an_image_is_better_for_it(file):
     assert psnr["estimated"] > psnr["ignorant"] + 3 and psnr["told"] == psnr["home"]
 
 
+def test_a_scan_from_other_angles_is_refused(file):
+    change(file, "theta", 180 * np.arange(tooth.VIEWS) / (tooth.VIEWS - 1))
+    with pytest.raises(DataError, match="expected 181 views, a 181th of a half turn apart"):
+        registry.task("tooth").observe("test", 0)
+
+
 def test_no_other_image_has_such_data():
     with pytest.raises(NotApplicable, match="no other image"):
         tooth.measure(Truth(np.zeros((4, 4))), np.random.default_rng(0))

@@ -21,6 +21,7 @@ from recon_bench.results import load
 from recon_bench.results.check import check
 from recon_bench.rules import Rules
 from recon_bench.run import journal, plan, worker
+from recon_bench.run.planned import RunSetup
 from recon_bench.training import examples
 from recon_bench.training import loop as train
 from tests.helpers_training import TOY, UNET, fresh
@@ -142,7 +143,7 @@ def test_a_cell_fails_when_its_weights_change_under_it(home):
 
 def test_trainings_are_asked_for_only_where_there_are_some_and_again_when_they_change(home):
     kinds = ["accuracy", "training", "seeds", "data-efficiency"]
-    task, setup = registry.task("ct-shepp-logan-30"), plan.RunSetup(RULES, "cpu", 1, {})
+    task, setup = registry.task("ct-shepp-logan-30"), RunSetup(RULES, "cpu", 1, {})
 
     def planned():
         return {cell.kind.name: cell for cell in plan.cells([task.name], ["unet", "fbp"], kinds, setup) if cell.weights}

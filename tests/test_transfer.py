@@ -25,6 +25,7 @@ from recon_bench.site.pages import index as front
 from recon_bench.site.render import render
 from recon_bench.tables import transfer
 from recon_bench.tables.board import board
+from recon_bench.tables.statistics import Interval
 from recon_bench.task import Foreign, Truth
 from tests.helpers_results import make_cell, picture, record, write_tree
 from tests.helpers_training import GEOMETRY, TOY
@@ -259,6 +260,10 @@ def test_gains_are_differences_of_two_results_to_the_tv_that_is_best_at_home(tre
     assert rows["fbp"].total.gain.value == pytest.approx(-8.5)  # over the two that it has
     assert rows["tv-isotropic"].drop == pytest.approx(40 - 30) and rows["tv-isotropic"].home_gain == 0
     assert {name: row.behind for name, row in rows.items()} == {name: name == "cgls" for name in rows}
+    assert transfer.kept(rows.values()) == transfer.Kept(networks=1, everywhere=0, clearly=0)
+    clear = transfer.Part(rows["cgls"].total.psnr, Interval(1.0, 0.5, 1.5), 3)
+    better = dataclasses.replace(rows["cgls"], total=clear, groups={"neck": clear})
+    assert transfer.kept([better, rows["cgls"]]) == transfer.Kept(networks=2, everywhere=1, clearly=1)
 
 
 def test_the_scans_are_a_column_of_the_board_and_an_absent_group_is_no_remark(tree):

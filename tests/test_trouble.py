@@ -1,5 +1,6 @@
 """No bad value ends a run: what cannot be written is the failed row of its cell, and a full disk alone stops all."""
 
+import codecs
 import dataclasses
 import errno
 import itertools
@@ -21,12 +22,13 @@ from recon_bench.results import DiskFull
 from recon_bench.results.check import check
 from recon_bench.rules import EXACT, Rules
 from recon_bench.run import journal, outcome, runner, worker
+from recon_bench.tables.board import board
 from recon_bench.task import Truth
 from tests.helpers_training import TOY
 
 METHODS = Path(__file__).parent / "methods"
 ONE, TROUBLED = str(METHODS / "one.py"), str(METHODS / "troubled.py")
-TASK = "ct-shepp-logan-30"
+TASK, DISCS = "ct-shepp-logan-30", str(Path(__file__).parent / "attacks" / "task.py")
 RULES = Rules("test", 1, images=1, tuning_evaluations=0, tuning_images=0)
 
 
@@ -108,6 +110,31 @@ def test_used_up_files_are_the_failure_of_that_method_alone(measured):
 def test_an_exact_reconstruction_has_a_finite_value(measured):
     values = measured[1]["exact"].records[0]["values"]
     assert (values["psnr"], values["nrmse"]) == (EXACT, 0.0) and 140 < values["rsnr"] <= EXACT
+
+
+def test_an_exact_reconstruction_is_first(measured):
+    frame = board(results.load(measured[0])[0], TASK, "test").frame
+    assert (frame.iloc[0]["method"], frame.iloc[0]["rank"]) == ("exact", 1)
+
+
+@pytest.mark.parametrize("name", ["a:b:c/mine.py", "\udcff/mine.py", "\udcff.py"])
+def test_a_file_of_any_name_is_run_and_read_again_when_it_was_edited(tmp_path, monkeypatch, name):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(codecs.BOM_UTF8 + Path(ONE).read_bytes())
+    (file.parent / "discs.py").write_text(Path(DISCS).read_text())
+    monkeypatch.chdir(file.parent)
+
+    def measured(method):
+        before = set(results.result_files(tmp_path / "results"))
+        assert runner.run(["discs.py"], [method], ["accuracy"], RULES, tmp_path / "results") == 0
+        (made,) = (r for r in results.load(tmp_path / "results")[0] if r.path not in before)
+        return made.records[0]["values"]["psnr"]
+
+    (tmp_path / "results").mkdir()
+    first = measured(file.name)
+    file.write_text(Path(ONE).read_text().replace("scale: float = 1.0", "scale: float = 0.5"))
+    assert measured(f"{file.name}:one") < first and check(tmp_path / "results") == []
 
 
 def test_a_clock_that_is_set_back_gives_no_negative_duration(tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
-"""`recon-bench check`: are all result files what they say?"""
+"""`recon-bench check`: are all result files, and the attacks that were submitted, what they say?"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
@@ -14,9 +15,22 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.results.check import check
 
     root = options.folder(arguments.results)
-    problems = check(root)
+    problems = [*check(root), *_attacks()]
     print("\n".join(problems) or f"{len(result_files(root))} results and {len(card_files(root))} task cards are fine")
     return 1 if problems else 0
+
+
+def _attacks() -> Iterator[str]:
+    """What is wrong with submitted perturbations."""
+    from recon_bench.scoring import submitted
+
+    for path in submitted.files():
+        from recon_bench import registry
+
+        try:
+            submitted.read(path, registry.task(path.parent.parent.name))
+        except (ValueError, OSError) as error:
+            yield str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
 COMMAND = Command("validate all result files; exit status 1 if something is wrong", options.add_results, run, place=5)

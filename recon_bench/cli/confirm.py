@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 
 from recon_bench.cli import options
@@ -16,20 +15,21 @@ def add_arguments(confirm: argparse.ArgumentParser) -> None:
     confirm.add_argument("--measurements", nargs="+", metavar="NAME", help="names or files; default: all")
     confirm.add_argument("--tasks", nargs="+", metavar="NAME", help="names or files; default: all")
     confirm.add_argument("--methods", nargs="+", metavar="NAME", help="names or files; default: all")
-    confirm.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time; default: the cores"
-    )
+    confirm.add_argument("--jobs", type=int, help="processes at a time; default: the cores")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and note what agrees; 1 where something is to be measured again."""
-    if arguments.jobs < 1:
-        raise ValueError(f"expected at least 1 job, got {arguments.jobs}")
+    from recon_bench.processes import cores
+
+    jobs = cores() if arguments.jobs is None else arguments.jobs
+    if jobs < 1:
+        raise ValueError(f"expected at least 1 job, got {jobs}")
     from recon_bench.run.confirm import confirm
 
     command = shlex.join(["recon-bench", *arguments.argv])
     tasks, methods, kinds = (getattr(arguments, name) or () for name in ("tasks", "methods", "measurements"))
-    return 1 if confirm(options.folder(arguments.results), tasks, methods, kinds, arguments.jobs, command) else 0
+    return 1 if confirm(options.folder(arguments.results), tasks, methods, kinds, jobs, command) else 0
 
 
 COMMAND = Command("measure a few images again: which results hold for changed code?", add_arguments, run, place=3)

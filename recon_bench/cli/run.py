@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,10 +70,11 @@ def _board(arguments: argparse.Namespace) -> list[str]:
 
 def _local(arguments: argparse.Namespace, asked: Mapping[str, Any]) -> int:
     options.check_device(arguments.device)
+    from recon_bench.processes import cores
     from recon_bench.run import runner
 
     jobs = arguments.jobs or 1
-    threads = arguments.threads or max(1, (os.cpu_count() or 1) // jobs)
+    threads = arguments.threads or max(1, cores() // jobs)
     memory = int((arguments.memory or 0) * 2**30)
     return runner.run(**asked, jobs=jobs, threads=threads, budget=arguments.budget, memory=memory)
 

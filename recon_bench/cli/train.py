@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from typing import Any
 
@@ -43,10 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from recon_bench.core import NotApplicable
+    from recon_bench.processes import cores
     from recon_bench.training.loop import train
 
     what = _what(arguments)
-    torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
+    torch.set_num_threads(arguments.threads or cores())
     budget = {name: getattr(arguments, name) for name in ("steps", "minutes", "images", "resume", "replace")}
     try:
         train(**what, device=arguments.device, **budget)

@@ -7,7 +7,8 @@ Unlabelled measurements of A1 are those of validation images: some to fit, some 
 - ``naive``: A1 is put into the network; set up for A0 or for A1, whichever has less held-out misfit, from which the
   next ones start. Where A1 is known up to a parameter it is found as the value at which the network itself explains the
   measurements best, and ``naive`` has it; what is closed then counts from ``ignorant``.
-- ``fitted``: parametrise and perturb on the measurements to fit; the same parameters for all images.
+- ``fitted``: parametrise and perturb on the measurements to fit; the same parameters for all images. Then a parameter
+  of A1 that is unknown is found again, by the fitted network.
 - ``alone``: the same on the data of each image; a part of them is left out of the sum and stops it.
 - ``reused``: reuse and regularise, without any fitting; its weight has least held-out misfit among a few.
 - ``refitted``: parameters fitted through the first iterations of that.

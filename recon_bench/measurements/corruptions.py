@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recon_bench import registry
@@ -34,6 +34,12 @@ class Protocol:
 PROTOCOL = Protocol()
 
 
+def points(cell: Cell) -> Sequence[Mapping[str, float]]:
+    """One for each image."""
+    count = min(PROTOCOL.images, cell.rules.images, cell.task.sizes["test"])
+    return [{"image": float(index)} for index in range(count)]
+
+
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
     """For each image: a record for each kind and severity, and a scalar one where there is a reconstruction of all.
 
@@ -42,7 +48,8 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     method = host(cell)
     method.set_up(cell.settings, cell.rules.seeds[0])
     reference = _reference(method)
-    for index in range(min(PROTOCOL.images, cell.rules.images, cell.task.sizes["test"])):
+    for at in [cell.at] if cell.at else points(cell):
+        index = int(at["image"])
         found = list(of_image(cell, method, reference, index))
         whole = _summary([record for record in found if not record.error])
         if whole and not any(record.error for record in found):
@@ -122,6 +129,7 @@ MEASUREMENT = Measurement(
     ),
     measure=measure,
     protocol=PROTOCOL,
+    points=points,
     hidden=("of_reference", "growth"),
     confirm="accuracy",
 )

@@ -89,7 +89,8 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
     cell, name, at = target.cell, pictures.name(index), {"image": float(index)}
     rules, seed, sample = protocol(cell), cell.rules.seeds[0], cell.task.samples("test")[index]
     clean = score(target, sample, sample.data)
-    note = "; ".join(filter(None, [target.without, targets.unsteady(target, sample)])) or None
+    given, unusable = submitted.perturbations(cell.task, cell.method.name, sample.id)
+    note = "; ".join(filter(None, [target.without, targets.unsteady(target, sample), *unusable])) or None
     yield Record(name, {**clean.values, "reached": 0.0}, {**at, "level": 0.0}, seed, note=note)
     deadline = _deadline(target)
     found = _found(target, sample, index, deadline)
@@ -97,7 +98,7 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
     for level in sorted(rules.levels)[1:]:
         place = {**at, "level": level}
         try:
-            worst, values = _level(target, sample, level, found.get(level, {}), worst)
+            worst, values = _level(target, sample, level, found.get(level, {}), given, worst)
             values["random"] = targets.with_noise(target, sample, level, rules.draws, seed=7 + index)
         except Unusable as error:
             yield Record(name, {}, place, seed, error=str(error))
@@ -141,9 +142,14 @@ def _found(target: Target, sample: Sample, index: int, deadline: Deadline) -> di
 
 
 def _level(
-    target: Target, sample: Sample, level: float, found: Mapping[str, Found], before: tuple[Score, Tensor]
+    target: Target,
+    sample: Sample,
+    level: float,
+    found: Mapping[str, Found],
+    given: Sequence[Tensor],
+    before: tuple[Score, Tensor],
 ) -> tuple[tuple[Score, Tensor], dict[str, float]]:
-    """The worst of what was found, of what was submitted and of the worst at the level below, as the method answers.
+    """The worst of what was found, of what was ``given`` and of the worst at the level below, as the method answers.
 
     Unusable where nothing was found.
     """
@@ -153,7 +159,6 @@ def _level(
         raise Unusable(f"no perturbation of {100 * level:g} % has a reconstruction")
     size = float(torch.linalg.vector_norm(sample.data))
     tried = [(f"by_{name}", each.perturbations[int(each.errors.argmax())]) for name, each in found.items()]
-    given = submitted.perturbations(target.cell.task, target.cell.method.name, sample.id)
     tried += [("by_submitted", attack.project(e[None], level * size)[0]) for e in given]
     values, worst = dict[str, float](), before
     for name, e in tried:

@@ -100,10 +100,10 @@ class FanTransform:
         return Map(self._backproject, self.range_shape, self.domain_shape, self.dtype, "the adjoint fan-beam transform")
 
     def _project(self, x: Tensor) -> Tensor:
-        return self._projector.project(x.flatten(1))
+        return self._projector.project(x.reshape(len(x), -1))
 
     def _backproject(self, y: Tensor) -> Tensor:
-        return self._projector.backproject(y.flatten(1))
+        return self._projector.backproject(y.reshape(len(y), -1))
 
 
 def rays(g: FanBeam) -> tuple[np.ndarray, np.ndarray]:

@@ -64,7 +64,7 @@ class SampledFourier:
         return Map(self._image, self.range_shape, self.domain_shape, self.dtype, name)
 
     def _points(self, x: Tensor) -> Tensor:
-        return self._whole(x).flatten(1).index_select(-1, self._index)
+        return self._whole(x).reshape(len(x), -1).index_select(-1, self._index)
 
     def _image(self, y: Tensor) -> Tensor:
         k = y.new_zeros(len(y), self.mask.size).index_copy_(-1, self._index, y)

@@ -27,12 +27,13 @@ class ApartError(ValueError):
     """A method that could not be asked; the text is its reason."""
 
 
-def apart(task: str, method: str, settings: dict[str, Any], ask: Callable[[Cell], T]) -> T:
+def apart(task: str, method: str, settings: dict[str, Any], ask: Callable[[Cell], T], memory: int = 0) -> T:
     """What ``ask(cell)`` gives, a function that can be pickled, of a method with these settings on a task.
 
-    On the CPU, under the full rules. ApartError where it raises anything or the process ends.
+    On the CPU, under the full rules, with ``memory`` bytes, 0 for what is free. ApartError where it raises anything or
+    the process ends.
     """
-    job = Job(task, method, "", settings, FULL, "cpu", torch.get_num_threads(), Path(), {})
+    job = Job(task, method, "", settings, FULL, "cpu", torch.get_num_threads(), Path(), {}, memory=memory)
     context = processes.server()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(job, ask, theirs))
@@ -45,6 +46,8 @@ def apart(task: str, method: str, settings: dict[str, Any], ask: Callable[[Cell]
     finally:
         processes.ask_to_end(process)
         process.join()
+        if process.exitcode:
+            processes.end_orphans()
         ours.close()
     if problem:
         raise ApartError(f"{method}: {problem}")

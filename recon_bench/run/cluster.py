@@ -25,7 +25,8 @@ from recon_bench.rules import Rules
 from recon_bench.run import outcome, runner
 from recon_bench.run.local import Executor, Local
 from recon_bench.run.outcome import Running
-from recon_bench.run.plan import WHOLE, Planned, RunSetup, Shard, asked_for, undone
+from recon_bench.run.plan import WHOLE, Shard, asked_for, undone
+from recon_bench.run.planned import Planned, RunSetup
 from recon_bench.slurm import Job
 from recon_bench.storage import replace_file
 

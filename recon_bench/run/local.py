@@ -54,7 +54,7 @@ class Local:
         connection.wait([process.sentinel for process in started], seconds)
 
     def kill(self, started: Any) -> None:
-        """Ask the process to end itself and all it started; where it does not, end its group."""
+        """Ask the process to end itself and all it started; where it does not, or was killed, end what it left."""
         if started.is_alive() and started.pid is not None:
             processes.ask_to_end(started)
             started.join(2 * processes.PATIENCE)
@@ -62,3 +62,5 @@ class Local:
                 os.killpg(started.pid, signal.SIGKILL)
             started.kill()
         started.join()
+        if started.exitcode:
+            processes.end_orphans()

@@ -20,7 +20,7 @@ from recon_bench.results import Result
 from recon_bench.results.traits import TRAITS
 from recon_bench.run import journal, provenance
 from recon_bench.run.journal import Journal
-from recon_bench.run.plan import Planned
+from recon_bench.run.planned import Planned
 from recon_bench.run.worker import CHANGED
 from recon_bench.scoring import tuner
 from recon_bench.storage import REPOSITORY

@@ -1,177 +1,27 @@
-"""What a run has to do: which cells, which of them are done already, with which settings, and how long it may take."""
+"""What a run has to do: which cells, and which of them are done already."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
+import os
 import re
-import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from recon_bench import headers, identity, registry, weights
 from recon_bench.core import Method
-from recon_bench.measurement import Cell, Measurement
 from recon_bench.results import Result, started
-from recon_bench.rules import Rules
-from recon_bench.run import provenance
-from recon_bench.run.worker import Job
+from recon_bench.run.planned import Names, Planned, RunSetup
 from recon_bench.storage import digest, sha256
-from recon_bench.task import Task
 
-UNKNOWN_SECONDS = 20.0  # assumed for a cell of which there is no result of any method
-Names = tuple[str, str, str]  # of a task, a method and a kind of result
 Shard = tuple[int, int]  # the first number, from 1, of so many
 WHOLE: Shard = (1, 1)
-
-
-@dataclass(frozen=True)
-class RunSetup:
-    """What all cells of a run share."""
-
-    rules: Rules
-    device: str
-    threads: int
-    overrides: Mapping[str, Mapping[str, str]]
-    memory: int = 0  # bytes that a method may take; 0 for what is free
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One cell of a run. ``asked``: by which names or files task, method and kind were asked for."""
-
-    task: Task
-    method: Method
-    kind: Measurement
-    asked: tuple[str, str, str]
-    setup: RunSetup
-    identity: str  # of its code, taken when the run is planned: the code that runs is imported then
-    weights: Mapping[str, str]  # of a learned method: name to sha256 of what is measured
-    broken: str = ""  # why nothing can be known of its method, which then has but a name
-
-    def __str__(self) -> str:
-        return f"{self.task.name} · {self.method.name} · {self.kind.name}"
-
-    @property
-    def changed(self) -> bool:
-        """Whether the code of its method is no longer what it was when the run was planned."""
-        try:
-            return identity.of_file(Path(self.method.path)) != self.identity
-        except (OSError, SyntaxError, ValueError):
-            return True
-
-    def overrides(self) -> dict[str, Any]:
-        """Settings of its method that the user set, as text by name."""
-        return dict(self.setup.overrides.get(self.method.name, {}))
-
-    def settings(self, known: Iterable[Result]) -> tuple[dict[str, Any], list[str]]:
-        """The settings to use and the names of those that were tuned, given the results known so far.
-
-        What the user set stands above what the tuner chose, and that above the defaults.
-        """
-        tuned = {} if self.kind.ledger else self._tuned(known)
-        overrides = self.overrides()
-        chosen = registry.with_settings(self.method, tuned | overrides)
-        values = dataclasses.asdict(chosen) if chosen is not None else {}
-        return values, sorted(tuned.keys() - overrides.keys())
-
-    def _tuned(self, known: Iterable[Result]) -> dict[str, Any]:
-        """What the newest tuning of this very method on this task chose, under these rules where there is one.
-
-        A tuning that ran out of time counts with what it had tried.
-        """
-        found = [
-            result
-            for result in known
-            if result.method["name"] == self.method.name
-            and result.task["hash"] == self.task.hash
-            and result.traits["ledger"]
-            and self.identity in result.codes
-        ]
-        if not found:
-            return {}
-        best = max(found, key=lambda r: (self._same_rules(r), started(r)))
-        return {name: best.method["settings"][name] for name in best.method["tuned"]}
-
-    def _same_rules(self, result: Result) -> bool:
-        return bool(result.rules["hash"] == self.setup.rules.hash)
-
-    def was_measured_by(self, result: Result) -> bool:
-        """Whether ``result`` is of this cell, perhaps with other code, weights or settings. What failed is not."""
-        return bool(
-            result.kind == self.kind.name
-            and result.status != "failed"
-            and result.method["name"] == self.method.name
-            and result.task["hash"] == self.task.hash
-            and result.measurement["hash"] == self.kind.hash
-            and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
-            and self._same_rules(result)
-        )
-
-    def done_by(self, result: Result, settings: Mapping[str, Any]) -> bool:
-        """Whether ``result`` is this cell's, so that it need not run again."""
-        same = self.was_measured_by(result) and result.stands_for(self.identity, self.weights)
-        if same and self.kind.alone:
-            here = provenance.machine(self.setup.device)["id"]
-            made = result.provenance
-            same = (made["machine"]["id"], made["threads"]) == (here, self.setup.threads)
-        searched = self.method.search if self.kind.ledger else {}
-        return same and all(result.method["settings"].get(k) == v for k, v in settings.items() if k not in searched)
-
-    def estimate(self, known: Mapping[Names, Result]) -> float:
-        """Seconds this cell may take, by the newest result of it, else by those of other methods."""
-        last = known.get((self.task.name, self.method.name, self.kind.name))
-        if last is not None:
-            return self._seconds_as(last)
-        here = (self.task.name, self.kind.name)
-        alike = (r for (task, _, kind), r in known.items() if (task, kind) == here and r.status != "not-applicable")
-        others = [self._seconds_as(result) for result in alike]
-        return statistics.median(others) if others else UNKNOWN_SECONDS
-
-    def _seconds_as(self, last: Result) -> float:
-        spent = float(last.provenance["seconds"])
-        if self.kind.ledger or self.kind.alone:
-            return spent
-        images, then = (
-            min(count, self.task.sizes["test"]) for count in (self.setup.rules.images, last.rules["images"])
-        )
-        return 1.0 + spent * images / then
-
-    def points(self, settings: Mapping[str, Any]) -> list[Mapping[str, float]]:
-        """The points of its curve that want a process each; an empty one where a single process measures all."""
-        if self.kind.points is None:
-            return [{}]
-        used = registry.with_settings(self.method, settings)
-        return list(
-            self.kind.points(Cell(self.task, self.method, used, self.setup.rules, torch.device(self.setup.device)))
-        )
-
-    def job(self, settings: Mapping[str, Any], folder: Path, at: Mapping[str, float]) -> Job:
-        """What a worker is asked to measure."""
-        setup = self.setup
-        task, method, kind = self.asked
-        return Job(
-            task=task,
-            method=method,
-            kind=kind,
-            settings=settings,
-            rules=setup.rules,
-            device=setup.device,
-            threads=setup.threads,
-            folder=folder,
-            weights=dict(self.weights),
-            code=self.identity if registry.is_path(method) else "",
-            at=at,
-            memory=setup.memory,
-        )
 
 
 def aside(wanted: Iterable[Planned]) -> set[str]:
@@ -234,7 +84,7 @@ def _methods(asked: Sequence[str]) -> dict[str, tuple[Method, str, str]]:
 
 def _unreadable(asked: str, own: str, taken: dict[str, str]) -> tuple[Method, str]:
     """A method without code for the row of a file or module, and a digest of that: by its own name or the place's."""
-    path = Path(asked.partition(":")[0])
+    path = Path(registry.split(asked)[0])
     stem = re.sub("[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "file"
     numbered = (f"file-{stem}" + f"-{number}" * (number > 1) for number in itertools.count(1))
     names = itertools.chain([own] if headers.NAME.fullmatch(own) else [], numbered)
@@ -247,7 +97,7 @@ def _unreadable(asked: str, own: str, taken: dict[str, str]) -> tuple[Method, st
         "summary": "A file that cannot be used.",
     }
     told |= {"reference": "none", "depth": None, "settings": None, "search": {}, "learned": False, "recipe": None}
-    content = path.read_bytes() if path.is_file() else asked.encode()
+    content = path.read_bytes() if path.is_file() else os.fsencode(asked)
     return dataclasses.replace(headers.heard(told), path=str(path)), digest(sha256(content))
 
 

@@ -1,9 +1,15 @@
-"""Imported once by the process from which cells are forked, so that a cell does not pay for imports."""
+"""Imported once by the process from which cells are forked, so that a cell does not pay for imports.
+
+What a cell that was killed leaves behind becomes a child of it, see :func:`recon_bench.processes.end_orphans`.
+"""
 
 import gc
+import warnings
 
-from recon_bench import registry
+from recon_bench import processes, registry
 
+processes.adopt_orphans()
+warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")  # an orphan's
 registry.tasks()
 registry.methods()
 registry.measurements()

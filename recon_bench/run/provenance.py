@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from recon_bench.scoring.load import cores
+from recon_bench.processes import cores
 from recon_bench.storage import REPOSITORY, digest
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "PyWavelets", "safetensors", "astra-toolbox", "recon-bench")

@@ -25,7 +25,8 @@ from recon_bench.rules import Rules
 from recon_bench.run import outcome, provenance, task_cards, worker
 from recon_bench.run.local import LOOK, Executor, Local
 from recon_bench.run.outcome import Running
-from recon_bench.run.plan import WHOLE, Names, Planned, RunSetup, Shard, aside, asked_for, newest, undone
+from recon_bench.run.plan import WHOLE, Shard, aside, asked_for, newest, undone
+from recon_bench.run.planned import Names, Planned, RunSetup
 from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
 
 PARTIAL = ".partial"

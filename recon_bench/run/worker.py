@@ -163,7 +163,7 @@ def _entries(job: Job, home: Home, task: Task, done: Mapping[str, Record]) -> It
 
 def cell_of(job: Job, home: Home, task: Task) -> Cell:
     """The cell of a job, whose method is in its home."""
-    path = job.method.partition(":")[0] if registry.is_path(job.method) else registry.method(job.method).path
+    path = registry.split(job.method)[0] if registry.is_path(job.method) else registry.method(job.method).path
     method = dataclasses.replace(home.header(), path=path)
     settings = registry.with_settings(method, job.settings)
     return Cell(task, method, settings, job.rules, torch.device(job.device), job.at, home.guest)

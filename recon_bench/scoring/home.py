@@ -22,7 +22,7 @@ from recon_bench import headers, processes
 from recon_bench.core import Method, NotApplicable
 from recon_bench.scoring import clock, wire
 from recon_bench.scoring.guest import Guest
-from recon_bench.scoring.host import MethodError, Way, in_double, problem_of, reason
+from recon_bench.scoring.host import SLACK, MethodError, Way, in_double, problem_of, reason
 from recon_bench.scoring.named import Named, operators
 from recon_bench.task import Task
 from recon_bench.weights import OtherArchitecture, WeightsError
@@ -75,7 +75,10 @@ class Home:
         return self.answer()
 
     def timed(self, request: list[Any]) -> tuple[float, Any]:
-        """As :meth:`ask`, after the seconds until it was done, counted from when the process stood ready."""
+        """As :meth:`ask`, after the seconds until it was done, counted from when the process stood ready.
+
+        An answer that comes later than SLACK after that was not done.
+        """
         self._send(request)
         self._token()
 
@@ -85,7 +88,8 @@ class Home:
 
         taken, _ = clock.seconds(run, torch.device("cpu"))
         self._token()
-        return taken, self.answer()
+        late, answer = clock.seconds(self.answer, torch.device("cpu"))
+        return taken + max(0.0, late - SLACK), answer
 
     def busy(self) -> float:
         """Seconds that the processors have spent on the process; 0 where the system does not tell."""

@@ -30,7 +30,7 @@ from recon_bench.scoring.guest import Guest
 from recon_bench.scoring.named import Named, operators
 
 DIVERGED = 1e10  # times the data range: of no image that large is it of interest how wrong it is
-SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, of a processor that a timed call may take on its way
+SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, that a timed call may take on its way there and back
 
 
 class MethodError(RuntimeError):
@@ -145,18 +145,20 @@ class Host:
     def seconds(self, y: Tensor) -> tuple[float, list[Reconstruction]]:
         """Seconds of one call for the batch ``y`` (batch, *range_shape), and what it gave for each of the data.
 
-        What the method's process computes on the way there and back, beyond what the bytes explain, counts as well.
-        Raises what the method raises, RuntimeError before :meth:`set_up`.
+        What the method's process computes on the way there and back, or waits for, counts as well, beyond what the
+        bytes explain. Raises what the method raises, RuntimeError before :meth:`set_up`.
         """
-        times = [self._way.busy()]
+        begun, busy = time.monotonic(), [self._way.busy()]
         self._way.call("take", y)
-        times.append(self._way.busy())
+        busy.append(self._way.busy())
         taken, _ = self._way.timed("run")
-        times.append(self._way.busy())
+        busy.append(self._way.busy())
         x = self._way.call("give")
-        aside = times[1] - times[0] + self._way.busy() - times[2]
+        waited = time.monotonic() - begun - taken
+        computed = busy[1] - busy[0] + self._way.busy() - busy[2]
         moved = y.nbytes + (x.nbytes if isinstance(x, Tensor) else 0)
-        return taken + max(0.0, aside - SLACK - moved / SPEED), self._each(x, len(y))
+        aside = max(computed, waited) - SLACK - moved / SPEED
+        return taken + max(0.0, aside), self._each(x, len(y))
 
     def changed_operator(self) -> list[str]:
         """Whether the method has changed its operator since this was first asked, in a few words."""

@@ -33,11 +33,6 @@ class Load:
         return f"others used {self.others:.2f} cores"
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def during(call: Callable[[], T]) -> tuple[T, Load]:
     """What ``call()`` returned, and the load meanwhile, watched for SHORTEST seconds at least."""
     before = _others()

@@ -2,7 +2,8 @@
 
 ``attacks/<task>/<method>/<any name>.npz`` holds an array for each test image it is about, by the image's name
 (``test-0000``), in the shape and type of its data. It may be no larger than the largest level, relative to |y|; at a
-smaller level it is scaled down. ``recon-bench attack`` says what a file does before it is put there.
+smaller level it is scaled down. ``recon-bench attack`` says what a file does before it is put there; ``recon-bench
+check`` finds those that cannot be used, of which a result says so.
 """
 
 from __future__ import annotations
@@ -27,13 +28,21 @@ class PerturbationError(ValueError):
     """A file that cannot be used; the text says what was expected and what came."""
 
 
-def perturbations(task: Task, method: str, name: str) -> list[Tensor]:
-    """What was submitted against a method on the test image called ``name``, each (*range_shape).
+def perturbations(task: Task, method: str, name: str) -> tuple[list[Tensor], list[str]]:
+    """What was submitted against a method on the test image called ``name``, each (*range_shape), and what is wrong
+    with files that cannot be used."""
+    found, problems = list[Tensor](), list[str]()
+    for path in files(task.name, method):
+        try:
+            found += [each for each in [read(path, task).get(name)] if each is not None]
+        except (PerturbationError, OSError) as error:
+            problems.append(f"left out: {str(error).replace(f'{path.parent}/', '')}")
+    return found, problems
 
-    PerturbationError where a file is not what it should be.
-    """
-    found = [read(path, task).get(name) for path in sorted((FOLDER / task.name / method).glob("*.npz"))]
-    return [each for each in found if each is not None]
+
+def files(task: str = "*", method: str = "*") -> list[Path]:
+    """Those that were submitted, against a method on a task or against any."""
+    return sorted(FOLDER.glob(f"{task}/{method}/*.npz"))
 
 
 def read(path: Path, task: Task) -> dict[str, Tensor]:

@@ -85,20 +85,26 @@ def begin(cell: Cell, shift: Shift, rules: Plan) -> Trial:
     task, unmoved = cell.task.shifted(shift), shifted.told(cell)
     number = min(rules.measurements + rules.held, task.sizes["validation"])
     free = torch.stack([task.observe("validation", index).data for index in range(number)])
-    measured, found = Measured(free[: -rules.held], free[-rules.held :]), None
-    made: Callable[[Named], Operator] = operators(cell.task, unmoved.device)
-    if (parameter := shift.parameter) is not None:
-
-        def misfit(value: float) -> float:
-            told = Named(shift.name, value)
-            return held_out(unmoved, told, made(told), measured.held)
-
-        found = identify.estimate(misfit, parameter.low, parameter.high, rules.search)
+    measured = Measured(free[: -rules.held], free[-rules.held :])
+    found = sought(unmoved, cell, shift, measured.held, rules.search)
     told = shifted.chosen(shift, found)
-    A = made(told)
+    A = operators(cell.task, unmoved.device)(told)
     start = min((Named(), told), key=lambda each: held_out(shifted.told(cell, each), told, A, measured.held))
     own, samples = (shifted.observed(cell, each, rules.images) for each in (None, shift))
     return Trial(cell, shift, rules, measured, told, A, start, found, own, samples)
+
+
+def sought(method: Host, cell: Cell, shift: Shift, held: Tensor, rules: Search) -> Estimate | None:
+    """The parameter with which the images of a method explain data best; None where A1 has none that is unknown."""
+    if shift.parameter is None:
+        return None
+    made: Callable[[Named], Operator] = operators(cell.task, method.device)
+
+    def misfit(value: float) -> float:
+        told = Named(shift.name, value)
+        return held_out(method, told, made(told), held)
+
+    return identify.estimate(misfit, shift.parameter.low, shift.parameter.high, rules)
 
 
 def images(found: Sequence[Reconstruction]) -> Tensor:
@@ -132,17 +138,36 @@ def naive(trial: Trial) -> Outcome:
     """A1 put into the network, and nothing else."""
     method = trial.host(trial.start)
     values = {"held": held_out(method, trial.told, trial.A, trial.measured.held)}
-    if trial.found and trial.shift.parameter:
-        values |= {"parameter": trial.found.value, "identified": float(trial.found.identified)}
-        values["parameter_error"] = abs(trial.found.value - trial.shift.parameter.true)
-    return Outcome(method.reconstruct(trial.y, trial.told), values)
+    known, note = parameter(trial.shift, trial.found)
+    return Outcome(method.reconstruct(trial.y, trial.told), values | known, note=note)
+
+
+def parameter(shift: Shift, found: Estimate | None) -> tuple[dict[str, float], str | None]:
+    """What was found of the parameter of A1, and a note where it cannot be identified; nothing where all is known."""
+    if shift.parameter is None or found is None:
+        return {}, None
+    values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
+    fall = f"the misfit falls by {100 * found.sharpness:.0f} % from the ends of its range"
+    note = None if found.identified else f"cannot identify the {shift.parameter.name}: {fall}"
+    return values | {"identified": float(found.identified)}, note
 
 
 def fitted(trial: Trial) -> Outcome:
-    """Parametrise and perturb on a set of measurements."""
-    method = trial.host(trial.start)
+    """Parametrise and perturb on a set of measurements; then, where a parameter of A1 is unknown, that in its turn.
+
+    The value that the fitted network finds is taken if held-out measurements are explained better with it.
+    """
+    method, held = trial.host(trial.start), trial.measured.held
     seconds, adapted = method.adapt(trial.measured, trial.told, trial.rules.budget)
-    return Outcome(method.reconstruct(trial.y, trial.told), cost(seconds, adapted), adapted.trace, adapted.note)
+    found = sought(method, trial.cell, trial.shift, held, trial.rules.search)
+    told, values = trial.told, cost(seconds, adapted)
+    if found is not None:
+        other = shifted.chosen(trial.shift, found)
+        misfit = held_out(method, other, operators(trial.cell.task, method.device)(other), held)
+        told = other if misfit < held_out(method, told, trial.A, held) else told
+    known, note = parameter(trial.shift, found)
+    notes = "; ".join(filter(None, [adapted.note, note])) or None
+    return Outcome(method.reconstruct(trial.y, told), values | known, adapted.trace, notes)
 
 
 def alone(trial: Trial) -> Outcome:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -97,7 +97,8 @@ class Row:
     @property
     def counts(self) -> bool:
         """Whether claims may rest on it."""
-        return bool(self.images.get(self.reported)) and MASKED not in self.flags
+        spoilt = self.missing or {MASKED, LATE} & {*self.flags}
+        return bool(self.images.get(self.reported)) and not spoilt
 
 
 MASKED, WITHOUT, LATE = "gradients look masked", "no gradient", "out of time"
@@ -260,21 +261,27 @@ def _heat(result: Result) -> Heat:
     return Heat(result, ratios, math.fsum(pair[0] for pair in whole) / other if other else math.nan)
 
 
-def facts(found: Row) -> dict[str, Any]:
-    """A row as plain data, for tables and exports."""
+def facts(found: Row) -> dict[str, Interval]:
+    """The numbers of a row, for tables: means over images, those that matter with intervals."""
+    clean, attacked = partial(found.mean, level=0.0), found.mean
     return {
-        "method": found.name,
-        "images": len(found.images.get(0.0, {})),
-        "psnr": found.mean("psnr", 0.0).value,
-        "error": found.mean("error").value,
+        "psnr": clean("psnr"),
+        "attacked_psnr": attacked("psnr"),
+        "error": attacked("error"),
         "amplification": found.amplification,
-        "over_random": found.over_random,
-        "misfit_before": found.mean("misfit", 0.0).value,
-        "misfit_after": found.mean("misfit").value,
-        "local": found.mean("local").value,
-        "joint": found.joint.value,
-        "reached": found.mean("reached").value,
-        "gain": found.mean("gain").value,
-        "attained": found.attained,
-        "flags": found.flags,
+        "over_random": alone(found.over_random),
+        "misfit_before": alone(clean("misfit").value),
+        "misfit_after": alone(attacked("misfit").value),
+        "joint": alone(found.joint.value),
+        "local": alone(attacked("local").value),
+        "reached": alone(attacked("reached").value),
+        "gain": alone(attacked("gain").value),
+        "steps": alone(attacked("steps").value),
+        "attained": alone(found.attained),
+        "images": alone(len(found.images.get(0.0, {}))),
     }
+
+
+def alone(value: float) -> Interval:
+    """A value without an interval."""
+    return Interval(value, math.nan, math.nan)

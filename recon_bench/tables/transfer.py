@@ -8,7 +8,7 @@ its TV rows that is best on the task's own test images. The rule, written before
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from recon_bench.tables.statistics import Interval, difference, interval
 
 KIND = "transfer"
 SHIPPED, DOWNLOADED = "foreign_psnr", "downloaded_psnr"
+CLEAR = 1.0  # dB over the rival on average
 TV = "tv-"  # how names of rows of total variation begin
 
 
@@ -59,6 +60,22 @@ def rows(board: Board) -> list[Row]:
     against = rival(board)
     found = [_row(board, cell, own.get(against)) for cell in own.values() if cell.status in ("ok", "partial")]
     return sorted(found, key=lambda row: -row.total.psnr.value if row.total.images else math.inf)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Of so many ``networks``: how many gain over the rival in every group of scans, and how many CLEAR dB in all."""
+
+    networks: int
+    everywhere: int
+    clearly: int
+
+
+def kept(found: Iterable[Row]) -> Kept:
+    """How far the networks of these rows carry over; rows without gains are left out."""
+    networks = [row for row in found if row.result.method.get("weights") and not math.isnan(row.total.gain.value)]
+    everywhere = [row for row in networks if all(part.gain.value >= 0 for part in row.groups.values())]
+    return Kept(len(networks), len(everywhere), sum(row.total.gain.value >= CLEAR for row in networks))
 
 
 def rival(board: Board) -> str:

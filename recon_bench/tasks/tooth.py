@@ -34,6 +34,7 @@ EVERY = 6
 PIXEL = 0.01  # one bin, in units of a hundred bins
 CENTRE = 296.0  # the column of the axis that TomoPy's example finds
 SIZE = 384
+NEAR = 1e-4  # radians: half a bin at the edge is a hundred times as much
 ITERATIONS = 10  # of conjugate gradients for the reference
 ROW = {"train": 0, "validation": 0, "test": 1}
 SIZES = {"train": 0, "validation": 1, "test": 1}
@@ -55,6 +56,8 @@ def _scan(path: Path) -> exchange.Scan:
         raise DataError(
             f"{path}: expected {(VIEWS, ROWS, BINS)} views, rows and bins, got {scan.lines.shape}. {ADVICE}"
         )
+    if not np.allclose(scan.angles, geometry(SHIFT, every=1).angles, rtol=0, atol=NEAR):
+        raise DataError(f"{path}: expected {VIEWS} views, a {VIEWS}th of a half turn apart from 0 on. {ADVICE}")
     return scan
 
 

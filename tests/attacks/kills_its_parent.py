@@ -1,12 +1,16 @@
-"""Ends the process that measures it."""
+"""Ends the process that measures it, and leaves one of its own in a session of its own."""
 
 import os
 import signal
+import time
 
 from tests.attacks.making import method
 
 
 def reconstruct(y, A):
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(600)
     os.kill(os.getppid(), signal.SIGKILL)
     return y
 

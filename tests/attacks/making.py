@@ -15,7 +15,7 @@ def build(reconstruct, problem, settings):
     return reconstruct
 
 
-def method(name, reconstruct=honest, settings=None):
+def method(name, reconstruct=honest, **changed):
     """A method that is this function."""
-    facts = ("direct", "An attack.", "none")
-    return Method(name, name, *facts, build=partial(build, reconstruct), settings=settings)
+    facts = {"title": name, "family": "direct", "summary": "An attack.", "reference": "none"}
+    return Method(name, build=partial(build, reconstruct), **{**facts, "settings": None, **changed})

@@ -1,14 +1,19 @@
-"""Methods that write into their image how long they took by their own clock; one works before and after the call."""
+"""One method writes into its image how long it took by its own clock; the others hide what they do from the clock."""
 
+import inspect
 import time
+from functools import partial
+from multiprocessing.connection import Connection
 
+from recon_bench.scoring import clock
 from recon_bench.scoring.guest import Guest
+from recon_bench.scoring.home import TOKEN
 from tests.attacks.making import honest, method
 
 ASIDE = 0.05  # seconds
 
 
-def reconstruct(y, A):
+def clocked(y, A):
     begun = time.monotonic()
     time.sleep(0.002)
     x = honest(y, A)
@@ -16,17 +21,56 @@ def reconstruct(y, A):
     return x
 
 
-def aside(y, A):
+def compute():
+    until = time.process_time() + ASIDE
+    while time.process_time() < until:
+        pass
+
+
+def wait():  # as for another process that computes
+    time.sleep(ASIDE)
+
+
+def aside(spend, y, A):
+    """Does something when it is asked for its image."""
     give = Guest.give
 
     def late(guest):
-        until = time.process_time() + ASIDE
-        while time.process_time() < until:
-            pass
+        spend()
         return give(guest)
 
     Guest.give = late
     return honest(y, A)
 
 
-METHODS = (method("clocked", reconstruct), method("aside", aside))
+def early(y, A):
+    """Says that it has done before it begins."""
+    frame = inspect.currentframe()
+    while "line" not in frame.f_locals:
+        frame = frame.f_back
+    frame.f_locals["line"].send_bytes(TOKEN)
+    send = Connection.send_bytes
+
+    def dropped(line, data):
+        Connection.send_bytes = send
+
+    Connection.send_bytes = dropped
+    compute()
+    return honest(y, A)
+
+
+def stops(y, A):
+    """Stops the clocks that it can reach."""
+    clock.seconds = lambda call, device: (0.0, call())
+    time.perf_counter = time.monotonic = lambda: 0.0
+    compute()
+    return honest(y, A)
+
+
+METHODS = (
+    method("clocked", clocked),
+    method("computes", partial(aside, compute)),
+    method("waits", partial(aside, wait)),
+    method("early", early),
+    method("stops", stops),
+)

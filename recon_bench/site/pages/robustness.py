@@ -18,14 +18,32 @@ from recon_bench.tables.robustness import CORRUPTIONS, KIND, Heat, Row
 from recon_bench.tables.statistics import Interval
 
 TONES = {tables.HOLDS: "good", tables.FAILS: "bad", tables.MIXED: "warn", tables.OPEN: ""}
-STRIPS = 6  # methods whose worst perturbation is shown
+COLUMNS = (  # of the table of perturbations, with unit, which is better, and digits
+    ("psnr", "PSNR before", "dB", "higher", 2),
+    ("attacked_psnr", "PSNR under attack", "dB", "higher", 2),
+    ("error", "Error under attack", "", "lower", 3),
+    ("amplification", "Amplification", "", "lower", 2),
+    ("over_random", "Attack over noise", "", "lower", 2),
+    ("misfit_before", "Misfit before", "", "lower", 4),
+    ("misfit_after", "Misfit after", "", "lower", 4),
+    ("joint", "One for all", "", "lower", 3),
+    ("local", "Region", "", "lower", 3),
+    ("reached", "Size reached", "", "higher", 4),
+    ("gain", "Gain", "", "lower", 4),
+    ("steps", "Steps", "", "higher", 0),
+    ("attained", "Of exact", "", "higher", 4),
+    ("images", "Images", "", "higher", 0),
+)
+DIGITS = {name: digits for name, *_, digits in COLUMNS}
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
     parts = [section(site, board, found) for board in site.main() if (found := of_board(board))]
     rules = {"margin": tables.MARGIN, "about": tables.ABOUT, "bad": tables.BAD, "consistent": tables.CONSISTENT}
-    return {"sections": parts, "rules": {name: f"{value:g}" for name, value in rules.items()}, "shown": tables.SHOWN}
+    columns = [dict(zip(("name", "title", "unit", "better"), column)) for column in COLUMNS]
+    told = {name: f"{value:g}" for name, value in rules.items()}
+    return {"sections": parts, "columns": columns, "rules": told, "shown": tables.SHOWN}
 
 
 def of_board(board: Board) -> list[Result]:
@@ -45,7 +63,7 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
         "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, tables.claims(known))],
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
         "heat": [warmth(each, pages) for each in heat],
-        "strips": [strip(site, row) for row in measured[:STRIPS] if row.result.images],
+        "strips": [strip(site, row) for row in measured if row.result.images],
         "absent": list(absent(known)),
     }
 
@@ -74,25 +92,32 @@ def figure(task: str, measured: Sequence[Row]) -> Figure:
 
 
 def shown(row: Row, pages: Any) -> dict[str, Any]:
-    """A row of the table as text."""
-    known = tables.facts(row)
-    numbers = {"psnr": 2, "error": 3, "over_random": 2, "misfit_before": 4, "misfit_after": 4, "local": 3}
-    numbers |= {"joint": 3, "reached": 4, "gain": 4, "attained": 4}
-    texts = {name: _number(known[name], digits) for name, digits in numbers.items()}
-    link = {"method": row.name if row.name in pages else "", "title": row.result.method["title"]}
-    amplified = {"amplification": _number(row.amplification.value, 2), "interval": _between(row.amplification, 2)}
-    return link | texts | amplified | {"images": known["images"], "flags": ", ".join(row.flags)}
+    """A row of the table, as text and as what it is sorted by."""
+    cells = {name: cell(value, DIGITS[name]) for name, value in tables.facts(row).items()}
+    return named(row.result, pages) | {"cells": cells, "flags": ", ".join(row.flags)}
+
+
+def named(result: Result, pages: Any) -> dict[str, str]:
+    """A method as a row begins and is found with it; ``method`` is empty where it has no page."""
+    name, title, family = (str(result.method[key]) for key in ("name", "title", "family"))
+    text = " ".join([name, title, family])
+    return {"method": name if name in pages else "", "title": title, "family": family, "text": text}
+
+
+def cell(value: Interval, digits: int) -> dict[str, str]:
+    """A value with the ends of its interval, where there are some."""
+    raw = "" if math.isnan(value.value) else repr(value.value)
+    ends = "" if math.isnan(value.low) else f"[{fixed(value.low, digits)}, {fixed(value.high, digits)}]"
+    return {"raw": raw, "text": _number(value.value, digits), "ends": ends}
 
 
 def warmth(each: Heat, pages: Any) -> dict[str, Any]:
     """A row of the heat map: ratios by kind, each with how warm its cell is, from 0 (half of FBP's error) to 100."""
-    method = each.result.method
     cells = {
-        kind: {"text": _number(ratio, 2), "warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))}
+        kind: {"warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))} | cell(tables.alone(ratio), 2)
         for kind, ratio in each.ratios.items()
     }
-    name = method["name"] if method["name"] in pages else ""
-    return {"method": name, "title": method["title"], "cells": cells, "all": _number(each.of_reference, 2)}
+    return named(each.result, pages) | {"cells": cells, "all": cell(tables.alone(each.of_reference), 2)}
 
 
 def strip(site: Site, row: Row) -> dict[str, Any]:

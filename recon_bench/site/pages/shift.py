@@ -160,7 +160,7 @@ def adaptation(each: Adaptation) -> dict[str, Any]:
     """A row of the table of adaptations."""
     method, cost = each.result.method, each.costs.get("fitted", {})
     title, best = each.classical
-    error = each.costs.get("naive", {}).get("parameter_error", math.nan)
+    error = each.costs.get("fitted", each.costs.get("naive", {})).get("parameter_error", math.nan)
     said = [f"{WAYS[way]}: {note}" for way, note in each.notes.items() if way and not note.startswith("not applicable")]
     return {key: method[key] for key in ("name", "title", "family")} | {
         "shift": TITLES[each.shift],
