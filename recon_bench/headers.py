@@ -80,10 +80,7 @@ def read(place: str) -> list[Method | Broken]:
     except (EOFError, OSError, ValueError):
         said = "it cannot be read"
     finally:
-        processes.ask_to_end(process)
-        process.join()
-        if process.exitcode:
-            processes.end_orphans()
+        processes.end(process)
         ours.close()
     if not isinstance(said, list):
         raise HeaderError(str(said))
@@ -101,7 +98,7 @@ def _look(place: str, seconds: float, answer: Connection) -> None:
     """Sends the headers of the place, or why there are none, and leaves nothing running."""
     os.setsid()
     processes.adopt_orphans()
-    child = processes.fork(partial(_tell, place), processes.free_memory())
+    child = processes.fork(partial(_tell, place))
     processes.on_end_of_starter(processes.end_descendants)
     content = b""
     try:

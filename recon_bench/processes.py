@@ -160,15 +160,28 @@ def end_descendants() -> None:
         time.sleep(0.001)
 
 
-def end_orphans() -> None:
-    """End what processes of the server have left to it: one that was killed could not do so itself."""
+def end(process: BaseProcess) -> None:
+    """Have one that called :func:`on_end_of_starter` end itself and all it started; what it leaves is ended here."""
+    if process.pid and process.is_alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, ASK)
+        process.join(2 * PATIENCE)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # it may have been stopped
+        process.kill()
+    process.join()
+    if process.exitcode:
+        _end_orphans()
+
+
+def _end_orphans() -> None:
+    """End what a process that was killed left behind: its children are those of the server by now."""
     server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    until = time.monotonic() + PATIENCE
-    while server and time.monotonic() < until:
+    until, empty = time.monotonic() + PATIENCE, 0
+    while server and empty < 2 and time.monotonic() < until:  # one look may miss who is just forking
         known = {process.pid for process in multiprocessing.active_children()}
         orphans = _children().get(server, set()) - known
-        if not orphans:
-            return
+        empty = 0 if orphans else empty + 1
         _kill(orphans.union(*map(descendants, orphans)))
         time.sleep(0.001)
 
@@ -232,13 +245,6 @@ def on_end_of_starter(farewell: Callable[[], None]) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def ask_to_end(process: BaseProcess) -> None:
-    """Have one that called :func:`on_end_of_starter` end itself and all it started; nothing where it has ended."""
-    if process.pid and process.is_alive():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, ASK)
 
 
 def _prctl(option: int, value: int) -> None:

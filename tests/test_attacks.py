@@ -1,6 +1,7 @@
 """Methods that cheat: each has the row that it says it must have, and honest ones beside them the very same scores."""
 
 import ast
+import contextlib
 import os
 import re
 import secrets
@@ -46,6 +47,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacks")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(headers, "SECONDS", 5.0)
+        patch.setattr(processes, "PATIENCE", 1.0)
         (folder / "tally").mkdir()
         tally = {"outlives": {"tally": str(folder / "tally")}}
         runner.run(
@@ -142,11 +144,11 @@ def test_a_syntax_error_is_a_row(tmp_path):
 GO = """
 import sys
 from pathlib import Path
-from recon_bench import headers
+from recon_bench import headers, processes
 from recon_bench.run import runner
 from tests.test_attacks import FOLDER, RULES, TASK
 if __name__ == "__main__":
-    headers.SECONDS = 2.0
+    headers.SECONDS, processes.PATIENCE = 2.0, 1.0
     files, overrides = [str(FOLDER / f"{name}.py") for name in sys.argv[3:]], {"outlives": {"tally": sys.argv[2]}}
     runner.run([TASK], files, ["accuracy"], RULES, Path(sys.argv[1]), overrides=overrides)
 """
@@ -159,20 +161,25 @@ def started(tmp_path):
     (tmp_path / "tally").mkdir()
     root = Path(__file__).parent.parent
 
-    def start(*names):
-        environment = os.environ | {"PYTHONPATH": str(root), "RECON_BENCH_MARK": str(tmp_path)}
-        command = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "results"), str(tmp_path / "tally"), *names]
-        return subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE)
+    with contextlib.ExitStack() as ended:
 
-    return start, f"RECON_BENCH_MARK={tmp_path}", tmp_path / "tally"
+        def start(*names):
+            environment = os.environ | {"PYTHONPATH": str(root), "RECON_BENCH_MARK": str(tmp_path)}
+            folders = [str(tmp_path / name) for name in ("results", "tally")]
+            command = [sys.executable, str(tmp_path / "go.py"), *folders, *names]
+            run = ended.enter_context(subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE))
+            ended.callback(run.kill)
+            return run
+
+        yield start, f"RECON_BENCH_MARK={tmp_path}", tmp_path / "tally"
 
 
 @pytest.mark.skipif(not processes.PROC.is_dir(), reason="needs /proc")
 def test_a_run_into_a_pipe_ends_and_leaves_nothing(started):
     start, mark, tally = started
-    run = start("outlives", "hangs_at_import", "kills_its_parent")
+    run = start("outlives", "hangs_at_import", "stops_its_parent", "kills_its_parent")
     said, _ = run.communicate(timeout=300)
-    assert run.returncode == 0 and b"3 cells to run" in said and len(list(tally.iterdir())) > 1
+    assert run.returncode == 0 and b"4 cells to run" in said and len(list(tally.iterdir())) > 1
     assert left_over(mark) == []
 
 

@@ -51,6 +51,15 @@ def test_what_is_done_beside_a_timed_call_counts(name):
     assert min(apart(TASK, f"{CLOCKED}:{name}", {}, seconds)) >= 0.8 * ASIDE
 
 
+def set_up(cell):
+    method = host(cell)
+    return [method.set_up(cell.settings) for _ in range(3)]
+
+
+def test_what_is_done_after_a_set_up_said_that_it_had_done_counts():
+    assert min(apart(TASK, f"{CLOCKED}:built-early", {}, set_up)) >= 0.8 * ASIDE
+
+
 def memory(cell):
     """GiB of data that the process of a method may have, and has."""
     method = host(cell)

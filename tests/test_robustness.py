@@ -236,10 +236,14 @@ def test_a_file_that_cannot_be_used_changes_no_score_and_is_named(monkeypatch, c
     folder = submitted.FOLDER / "toy" / "fbp"
     folder.mkdir(parents=True)
     (folder / "broken.npz").write_bytes(b"no archive")
+    np.save(folder / "renamed.npy", np.zeros(3))
+    (folder / "renamed.npy").rename(folder / "renamed out of time.npz")
     np.savez(folder / "large.npz", **{"test-0000": np.ones(TOY.samples("test")[0].data.shape, np.float32)})
     after = measured(fbp, image=0)[0]
     assert [r.values for r in after] == [r.values for r in before] and not any(r.error for r in after)
-    assert all("left out: broken.npz" in r.note and "large.npz, test-0000" in r.note for r in after if r.at == {})
+    for name in ("broken.npz", "large.npz, test-0000", "renamed out of time.npz"):
+        assert all(f"left out: {name}: expected" in r.note for r in after if r.at == {})
+    assert not row(result("fbp", after)).flags
     monkeypatch.setattr(registry, "task", lambda name: TOY)
     assert main(["check", "--results", str(tmp_path)]) == 1
     assert "broken.npz: expected arrays as numpy.savez writes them" in capsys.readouterr().out
@@ -301,6 +305,8 @@ def test_verdicts_follow_their_rules():
     masked = [{**r, "values": {**r["values"], "random": 0.9}} for r in wild[0]]
     late = [{**r, "note": "out of time"} for r in wild[0]]
     broken = [*wild[0], record("test-0009", at={"image": 9.0}, error="ValueError: lost")]
+    alone = [*calm[0], record("", at={"universal": 0.02}, error="ValueError: not one for all")]
+    assert verdicts(calm, (alone,)) == verdicts(calm, calm)
     for spoilt in (masked, late, broken):  # whose gradients are masked, who ran out of time or failed is not counted
         assert verdicts(calm, (spoilt,)) == verdicts(calm)
 

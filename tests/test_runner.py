@@ -70,6 +70,7 @@ def test_what_was_never_run_is_expected_to_take_as_long_as_other_methods(tmp_pat
     slow = dataclasses.replace(there, task={**there.task, "name": "discs"}, kind="conduct")
     twice = dataclasses.replace(there, provenance={**there.provenance, "seconds": 2 * there.provenance["seconds"]})
     (wanted,) = plan.asked_for([TASK], [ONE], ["conduct"], setup)
+    assert "accuracy" not in plan.aside([wanted])  # of which a run must know
     told = {("discs", "one", "conduct"): slow, ("discs", "one", "accuracy"): there, (TASK, "one", "accuracy"): twice}
     assert wanted.estimate(told) == pytest.approx(2 * wanted._seconds_as(slow))  # as many times as its ranking result
 

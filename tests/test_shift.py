@@ -22,7 +22,7 @@ from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
 from recon_bench.rules import QUICK
 from recon_bench.run.apart import apart
-from recon_bench.scoring import identify, shifted
+from recon_bench.scoring import identify, shifted, trials
 from recon_bench.scoring.adaptation import DIVERGED, LATE, NO_BETTER, Budget, Measured, Reuse
 from recon_bench.scoring.host import host
 from recon_bench.scoring.named import Named
@@ -316,6 +316,22 @@ def test_adaptation_closes_the_gap_that_an_unknown_parameter_opens(folder):
     assert {"seconds", "mib", "steps"} <= each.costs["fitted"].keys() and 0 in each.traces["fitted"]
     assert each.classical[1] > 10 and "oracle" not in each.values
     assert each.notes["oracle"] == "not applicable: no network was trained on A1"
+
+
+@pytest.mark.parametrize("worse", [False, True])
+def test_a_parameter_is_found_again_after_the_fit_where_that_explains_more(monkeypatch, worse):
+    (detector,) = [each for each in SHIFTED.shifts if each.name == "detector-2"]
+    before = identify.Estimate(1.0, {}, 1.0, True)
+    after = identify.Estimate(-3.0 if worse else detector.parameter.true, {}, 1.0, True)
+    found = [before, after]
+    monkeypatch.setattr(trials, "sought", lambda *_: found.pop(0))
+    records = measured(adaptation, network(0.97), shift=number("detector-2"))
+    naive, fitted = (
+        next(r.values for r in records if r.at.get("way") == way and "parameter" in r.values)
+        for way in (list(trials.WAYS).index(name) for name in ("naive", "fitted"))
+    )
+    assert naive["parameter"] == before.value
+    assert fitted["parameter"] == (before if worse else after).value and fitted["held"] <= naive["held"]
 
 
 def test_the_share_of_a_gap_counts_from_naive_use_to_the_oracle():

@@ -79,7 +79,7 @@ def test_the_axis_is_found_and_an_image_is_better_for_it(file):
 
 def test_a_scan_from_other_angles_is_refused(file):
     change(file, "theta", 180 * np.arange(tooth.VIEWS) / (tooth.VIEWS - 1))
-    with pytest.raises(DataError, match="expected 181 views, a 181th of a half turn apart"):
+    with pytest.raises(DataError, match="expected view angles from 0 on in steps of 1/181 of a half turn"):
         registry.task("tooth").observe("test", 0)
 
 

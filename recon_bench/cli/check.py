@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
+from recon_bench.storage import REPOSITORY
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -21,16 +22,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _attacks() -> Iterator[str]:
-    """What is wrong with submitted perturbations."""
+    """What is wrong with submitted perturbations; of tasks whose data are not here nothing is known."""
+    if not (REPOSITORY / "attacks").is_dir():
+        return
+    from recon_bench import registry
     from recon_bench.scoring import submitted
 
     for path in submitted.files():
-        from recon_bench import registry
-
         try:
-            submitted.read(path, registry.task(path.parent.parent.name))
+            registry.method(path.parent.name)
+            task = registry.task(path.parent.parent.name)
+            if task.missing() is None:
+                submitted.read(path, task)
         except (ValueError, OSError) as error:
             yield str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
-COMMAND = Command("validate all result files; exit status 1 if something is wrong", options.add_results, run, place=5)
+COMMAND = Command(
+    "validate all result files and submitted attacks; exit status 1 if something is wrong",
+    options.add_results,
+    run,
+    place=5,
+)

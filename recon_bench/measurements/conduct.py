@@ -1,9 +1,8 @@
 """Conduct: what cannot be kept from a method is looked for, and what was seen stands on the board.
 
-The first test images are reconstructed in a batch, one by one, with data changed by a millionth, and again, set up anew
-and from the last to the first. A batch may differ from a loop by what rounding and stopping rules explain. What is the
-answer to these data alone, out of a memory of the test images, is not that to their neighbours, nor is what depends on
-calls before the answer to the same data.
+The first test images are reconstructed in a batch, one by one, with data changed by a millionth, and again. A batch may
+differ from a loop by what rounding and stopping rules explain. What is the answer to these data alone, out of a memory
+of the test images, is not that to their neighbours, nor is what depends on calls before the answer to the same data.
 In each call it is watched whether the data, the operator, the number of threads, the default type or the global random
 numbers are changed. `recon-bench verify` asks for images that nobody could have seen.
 """
@@ -45,9 +44,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     count = min(PROTOCOL.images, cell.rules.images, cell.task.sizes["test"])
     y = torch.stack([cell.task.samples("test")[index].data for index in range(count)])
     batch = method.reconstruct(y)
-    alone, nudged = (_each(method, data) for data in (y, _nudged(y)))
-    method.set_up(cell.settings, seed)
-    again = _each(method, y.flip(0))[::-1]
+    alone, nudged, again = (_each(method, data) for data in (y, _nudged(y), y))
     seen = dict[str, None]()
     for index in range(count):
         record = Record(pictures.name(index), seed=seed)

@@ -44,10 +44,7 @@ def apart(task: str, method: str, settings: dict[str, Any], ask: Callable[[Cell]
     except EOFError:
         found, problem = None, "the process that asked it has ended"
     finally:
-        processes.ask_to_end(process)
-        process.join()
-        if process.exitcode:
-            processes.end_orphans()
+        processes.end(process)
         ours.close()
     if problem:
         raise ApartError(f"{method}: {problem}")

@@ -4,9 +4,6 @@ milliseconds. The executor of a run is anything with these four functions; a clu
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from typing import Any, Protocol
@@ -54,13 +51,5 @@ class Local:
         connection.wait([process.sentinel for process in started], seconds)
 
     def kill(self, started: Any) -> None:
-        """Ask the process to end itself and all it started; where it does not, or was killed, end what it left."""
-        if started.is_alive() and started.pid is not None:
-            processes.ask_to_end(started)
-            started.join(2 * processes.PATIENCE)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(started.pid, signal.SIGKILL)
-            started.kill()
-        started.join()
-        if started.exitcode:
-            processes.end_orphans()
+        """As :func:`recon_bench.processes.end`."""
+        processes.end(started)

@@ -16,7 +16,7 @@ from typing import Any
 
 from recon_bench import headers, identity, registry, weights
 from recon_bench.core import Method
-from recon_bench.results import Result, started
+from recon_bench.results import RANKING_KIND, Result, started
 from recon_bench.run.planned import Names, Planned, RunSetup
 from recon_bench.storage import digest, sha256
 
@@ -27,7 +27,7 @@ WHOLE: Shard = (1, 1)
 def aside(wanted: Iterable[Planned]) -> set[str]:
     """The kinds of results that do not say what of these cells is done, with which settings or in what time."""
     scored = {name for name, kind in registry.measurements().items() if not kind.ledger}
-    return scored - {cell.kind.name for cell in wanted}
+    return scored - {RANKING_KIND} - {cell.kind.name for cell in wanted}
 
 
 def newest(results: Iterable[Result]) -> dict[Names, Result]:

@@ -120,7 +120,7 @@ class Planned:
     def estimate(self, known: Mapping[Names, Result]) -> float:
         """Seconds this cell may take, by the newest result of it, else of the method on other tasks, else of others.
 
-        From another task it may take as many times longer as the method's ranking result took.
+        Times of another task are scaled by how much longer an image took the method here for the ranking result.
         """
         last = known.get((self.task.name, self.method.name, self.kind.name))
         if last is not None:
@@ -144,10 +144,9 @@ class Planned:
         spent = float(last.provenance["seconds"])
         if self.kind.ledger or self.kind.alone:
             return spent
-        images, then = (
-            min(count, self.task.sizes["test"]) for count in (self.setup.rules.images, last.rules["images"])
-        )
-        return 1.0 + spent * images / then
+        of_last = registry.tasks().get(last.task["name"], self.task)
+        images = min(self.setup.rules.images, self.task.sizes["test"])
+        return 1.0 + spent * images / min(last.rules["images"], of_last.sizes["test"])
 
     def points(self, settings: Mapping[str, Any]) -> list[Mapping[str, float]]:
         """The points of its curve that want a process each; an empty one where a single process measures all."""

@@ -1,6 +1,6 @@
 """Imported once by the process from which cells are forked, so that a cell does not pay for imports.
 
-What a cell that was killed leaves behind becomes a child of it, see :func:`recon_bench.processes.end_orphans`.
+What a cell that was killed leaves behind becomes a child of it, see :func:`recon_bench.processes.end`.
 """
 
 import gc

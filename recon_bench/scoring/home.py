@@ -77,7 +77,7 @@ class Home:
     def timed(self, request: list[Any]) -> tuple[float, Any]:
         """As :meth:`ask`, after the seconds until it was done, counted from when the process stood ready.
 
-        An answer that comes later than SLACK after that was not done.
+        What the process does after that counts as well, beyond SLACK.
         """
         self._send(request)
         self._token()

@@ -148,17 +148,20 @@ class Host:
         What the method's process computes on the way there and back, or waits for, counts as well, beyond what the
         bytes explain. Raises what the method raises, RuntimeError before :meth:`set_up`.
         """
-        begun, busy = time.monotonic(), [self._way.busy()]
+        elapsed, (taken, computed, x) = clock.seconds(lambda: self._run(y), torch.device("cpu"))
+        moved = y.nbytes + (x.nbytes if isinstance(x, Tensor) else 0)
+        aside = max(computed, elapsed - taken) - SLACK - moved / SPEED
+        return taken + max(0.0, aside), self._each(x, len(y))
+
+    def _run(self, y: Tensor) -> tuple[float, float, Any]:
+        """The seconds of a timed call, those that the method's process computed before and after it, and its answer."""
+        busy = [self._way.busy()]
         self._way.call("take", y)
         busy.append(self._way.busy())
         taken, _ = self._way.timed("run")
         busy.append(self._way.busy())
         x = self._way.call("give")
-        waited = time.monotonic() - begun - taken
-        computed = busy[1] - busy[0] + self._way.busy() - busy[2]
-        moved = y.nbytes + (x.nbytes if isinstance(x, Tensor) else 0)
-        aside = max(computed, waited) - SLACK - moved / SPEED
-        return taken + max(0.0, aside), self._each(x, len(y))
+        return taken, busy[1] - busy[0] + self._way.busy() - busy[2], x
 
     def changed_operator(self) -> list[str]:
         """Whether the method has changed its operator since this was first asked, in a few words."""

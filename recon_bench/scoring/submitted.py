@@ -9,6 +9,7 @@ check`` finds those that cannot be used, of which a result says so.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def read(path: Path, task: Task) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, AttributeError, EOFError) as error:
+    except (ValueError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise PerturbationError(f"{path}: expected arrays as numpy.savez writes them ({error})") from error
     if unknown := sorted(arrays.keys() - known.keys()):
         raise PerturbationError(f"{path}: expected names of test images such as test-0000, found {unknown[0]!r}")

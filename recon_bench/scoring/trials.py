@@ -164,7 +164,10 @@ def fitted(trial: Trial) -> Outcome:
     if found is not None:
         other = shifted.chosen(trial.shift, found)
         misfit = held_out(method, other, operators(trial.cell.task, method.device)(other), held)
-        told = other if misfit < held_out(method, told, trial.A, held) else told
+        if misfit < values["held"]:
+            told, values["held"] = other, misfit
+        else:
+            found = trial.found
     known, note = parameter(trial.shift, found)
     notes = "; ".join(filter(None, [adapted.note, note])) or None
     return Outcome(method.reconstruct(trial.y, told), values | known, adapted.trace, notes)

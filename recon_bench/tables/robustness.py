@@ -14,11 +14,12 @@ The rules, written before TV was attacked and any two methods were compared:
   misfit has grown by at most CONSISTENT of the size of the perturbation. It holds where more than HALF of all networks
   do so, else not.
 
-Networks that ran out of time, failed or have masked gradients are not counted.
+Networks and TV that ran out of time, failed on an image or have masked gradients are not counted.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ Values = Mapping[str, float]
 class Row:
     """A method under attack; ``images`` has its values by level and image, of those that all levels have.
 
-    ``flags`` say what keeps a number from being taken as it is, ``missing`` why images are left out.
+    ``flags`` say what keeps a number from being taken as it is, ``missing`` why something is left out; the row is
+    ``whole`` where that is no image.
     """
 
     result: Result
@@ -53,6 +55,7 @@ class Row:
     joint: Interval  # error under the perturbation of all images
     flags: tuple[str, ...]
     missing: tuple[str, ...]
+    whole: bool
 
     @property
     def name(self) -> str:
@@ -97,11 +100,11 @@ class Row:
     @property
     def counts(self) -> bool:
         """Whether claims may rest on it."""
-        spoilt = self.missing or {MASKED, LATE} & {*self.flags}
-        return bool(self.images.get(self.reported)) and not spoilt
+        return bool(self.images.get(self.reported)) and self.whole and not {MASKED, LATE} & {*self.flags}
 
 
 MASKED, WITHOUT, LATE = "gradients look masked", "no gradient", "out of time"
+UNUSED = "left out: "  # how a remark on a submitted file begins, which tells nothing of the method
 
 
 @dataclass(frozen=True)
@@ -118,24 +121,27 @@ def row(result: Result) -> Row:
     """What a result says."""
     levels = [float(level) for level in (result.measurement.get("protocol") or {}).get("levels", ())]
     found: dict[float, dict[str, Values]] = {}
-    missing, late = list[str](), False
+    missing, late, changes, failed = list[str](), False, False, False
     for record in result.records:
+        said = [part for part in (record["note"] or "").split("; ") if not part.startswith(UNUSED)]
         if record["error"]:
             missing.append(f"{record['sample']}: {record['error']}".removeprefix(": "))
+            failed |= "image" in record["at"]
         elif "level" in record["at"]:
             found.setdefault(float(record["at"]["level"]), {})[record["sample"]] = record["values"]
-        late |= LATE in (record["note"] or "") or record["error"] == LATE
+        late |= LATE in said or record["error"] == LATE
+        changes |= any("another image" in part for part in said)
     measured = [level for level in levels if level in found] or sorted(found)
     whole = set.intersection(*(set(found[level]) for level in measured)) if measured else set[str]()
     images = {level: {name: found[level][name] for name in sorted(whole)} for level in measured}
     reported = float((result.measurement.get("protocol") or {}).get("reported", 0.02))
     joint = [r["values"]["universal"] for r in result.records if "universal" in r["values"]]
-    made = Row(result, reported, images, interval(np.array(joint), **bootstrap(result)), (), tuple(missing))
+    everyone = interval(np.array(joint), **bootstrap(result))
+    made = Row(result, reported, images, everyone, (), tuple(missing), not failed)
     flags = [WITHOUT] if images.get(reported) and not made.values("by_gradient", reported) else []
     flags += [MASKED] if masked(made) else []
-    notes = {record["note"] for record in result.records if "another image" in (record["note"] or "")}
-    flags += [*(["changes between calls"] if notes else []), *([LATE] if late else [])]
-    return Row(result, reported, images, made.joint, tuple(flags), tuple(missing))
+    flags += [*(["changes between calls"] if changes else []), *([LATE] if late else [])]
+    return dataclasses.replace(made, flags=tuple(flags))
 
 
 def masked(made: Row) -> bool:
@@ -163,7 +169,7 @@ def rows(results: Iterable[Result]) -> list[Row]:
 
 def claims(found: Sequence[Row]) -> list[Claim]:
     """The verdicts on a task, from the rows of its methods."""
-    variation = [r for r in found if r.name.startswith("tv-") and r.images.get(r.reported)]
+    variation = [r for r in found if r.name.startswith("tv-") and r.counts]
     networks = [r for r in found if r.family in NETWORKS and r.counts]
     texts = (
         ("Networks are about as robust as tuned TV", GENZEL),

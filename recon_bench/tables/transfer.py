@@ -64,7 +64,8 @@ def rows(board: Board) -> list[Row]:
 
 @dataclass(frozen=True)
 class Kept:
-    """Of so many ``networks``: how many gain over the rival in every group of scans, and how many CLEAR dB in all."""
+    """Of so many ``networks``: how many are at or above the rival in the mean of every group, and how many are CLEAR dB
+    above it in that of all images that come with the project."""
 
     networks: int
     everywhere: int

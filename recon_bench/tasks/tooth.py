@@ -34,7 +34,7 @@ EVERY = 6
 PIXEL = 0.01  # one bin, in units of a hundred bins
 CENTRE = 296.0  # the column of the axis that TomoPy's example finds
 SIZE = 384
-NEAR = 1e-4  # radians: half a bin at the edge is a hundred times as much
+NEAR = 1e-4  # radians: half a bin at the edge of the image is more than ten times as much
 ITERATIONS = 10  # of conjugate gradients for the reference
 ROW = {"train": 0, "validation": 0, "test": 1}
 SIZES = {"train": 0, "validation": 1, "test": 1}
@@ -57,7 +57,7 @@ def _scan(path: Path) -> exchange.Scan:
             f"{path}: expected {(VIEWS, ROWS, BINS)} views, rows and bins, got {scan.lines.shape}. {ADVICE}"
         )
     if not np.allclose(scan.angles, geometry(SHIFT, every=1).angles, rtol=0, atol=NEAR):
-        raise DataError(f"{path}: expected {VIEWS} views, a {VIEWS}th of a half turn apart from 0 on. {ADVICE}")
+        raise DataError(f"{path}: expected view angles from 0 on in steps of 1/{VIEWS} of a half turn. {ADVICE}")
     return scan
 
 

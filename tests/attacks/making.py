@@ -18,4 +18,4 @@ def build(reconstruct, problem, settings):
 def method(name, reconstruct=honest, **changed):
     """A method that is this function."""
     facts = {"title": name, "family": "direct", "summary": "An attack.", "reference": "none"}
-    return Method(name, build=partial(build, reconstruct), **{**facts, "settings": None, **changed})
+    return Method(name, **{**facts, "build": partial(build, reconstruct), "settings": None, **changed})

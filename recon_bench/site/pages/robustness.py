@@ -140,8 +140,8 @@ def _number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else fixed(value, digits)
 
 
-def _between(found: Interval, digits: int = 4) -> str:
-    return "–" if math.isnan(found.low) else f"{fixed(found.low, digits)} to {fixed(found.high, digits)}"
+def _between(found: Interval) -> str:
+    return "–" if math.isnan(found.low) else f"{fixed(found.low, 4)} to {fixed(found.high, 4)}"
 
 
 PAGE = Page("robustness", "robustness.html", content, section="robustness", menu="Robustness", order=5)
