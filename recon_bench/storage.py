@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent  # of a checkout: where results/, baselines/ and site/ are
+ATTACKS = REPOSITORY / "attacks"  # perturbations that were submitted
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # the last from NFS, for a folder

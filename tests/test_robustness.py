@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon_bench import deq, registry
+from recon_bench import deq, registry, storage
 from recon_bench.cli.main import main
 from recon_bench.measurement import Cell
 from recon_bench.measurements import robustness
@@ -36,7 +36,7 @@ SMALL = dataclasses.replace(
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     monkeypatch.setattr(robustness, "QUICK", SMALL)
-    monkeypatch.setattr(submitted, "FOLDER", tmp_path / "attacks")
+    monkeypatch.setattr(storage, "ATTACKS", tmp_path / "attacks")
 
 
 def method(reconstruct):
@@ -216,7 +216,7 @@ def test_a_submitted_perturbation_counts_where_it_is_worse(monkeypatch):
     x = fbp.build(TOY.problem(), fbp.settings)
     data = sample.data[None].clone().requires_grad_()
     (g,) = torch.autograd.grad((x(data, TOY.problem().operator) - sample.truth).square().sum(), data)
-    folder = submitted.FOLDER / "toy" / "fbp"
+    folder = storage.ATTACKS / "toy" / "fbp"
     folder.mkdir(parents=True)
     np.savez(folder / "a.npz", **{"test-0000": (0.08 * sample.data.norm() * g[0] / g.norm()).numpy()})
     monkeypatch.setattr(robustness, "QUICK", dataclasses.replace(SMALL, budget=Budget(restarts=1, first=1, steps=1)))
@@ -233,7 +233,7 @@ def test_a_submitted_perturbation_counts_where_it_is_worse(monkeypatch):
 def test_a_file_that_cannot_be_used_changes_no_score_and_is_named(monkeypatch, capsys, tmp_path):
     fbp = registry.method("fbp")
     before = measured(fbp, image=0)[0]
-    folder = submitted.FOLDER / "toy" / "fbp"
+    folder = storage.ATTACKS / "toy" / "fbp"
     folder.mkdir(parents=True)
     (folder / "broken.npz").write_bytes(b"no archive")
     np.save(folder / "renamed.npy", np.zeros(3))
@@ -349,7 +349,8 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     assert front.attacked(found, "tv-isotropic") == "30.00 dB falls to 25.00 dB at 2 % of the data, no gradient"
     assert front.attacked(found, "fbp") == "not measured yet"
     frame = found.frame.set_index("method")
-    assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025) and np.isnan(frame.loc["kaczmarz", "attacked"])
+    assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025)
+    assert np.isnan(frame.loc["kaczmarz", "attacked"])
 
 
 def test_no_results_give_a_page_that_says_so(tmp_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from recon_bench import storage
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
-from recon_bench.storage import REPOSITORY
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _attacks() -> Iterator[str]:
     """What is wrong with submitted perturbations; of tasks whose data are not here nothing is known."""
-    if not (REPOSITORY / "attacks").is_dir():
+    if not storage.ATTACKS.is_dir():
         return
     from recon_bench import registry
     from recon_bench.scoring import submitted

@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon_bench import storage
 from recon_bench.core import Sample
-from recon_bench.storage import REPOSITORY
 from recon_bench.task import Task
 
-FOLDER = REPOSITORY / "attacks"
 LARGEST = 0.08  # relative to |y|
 ROUNDING = 1e-5
 
@@ -43,7 +42,7 @@ def perturbations(task: Task, method: str, name: str) -> tuple[list[Tensor], lis
 
 def files(task: str = "*", method: str = "*") -> list[Path]:
     """Those that were submitted, against a method on a task or against any."""
-    return sorted(FOLDER.glob(f"{task}/{method}/*.npz"))
+    return sorted(storage.ATTACKS.glob(f"{task}/{method}/*.npz"))
 
 
 def read(path: Path, task: Task) -> dict[str, Tensor]:
