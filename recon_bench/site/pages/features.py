@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from recon_bench.measurements.small_features import LEVELS, LINES, MEASUREMENT, PROTOCOL, SHOWN, Scale, scale
 from recon_bench.results import Result
 from recon_bench.site.addresses import link
@@ -14,11 +16,12 @@ from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
-from recon_bench.tables.columns import NEAREST, demerit, summary
+from recon_bench.tables.columns import NEAREST, demerit, scalars, summary
 from recon_bench.tables.statistics import Interval
 
 KIND = MEASUREMENT.name
 HEADLINE, INVENTED = SHOWN
+OVER_SPREAD = "over_spread"
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
     """The table of one task, the nearest to 1 of the headline first, and what was not measured."""
     card = site.card(board)
     told, data_range = scale(card["card"], card["data_range"]), card["data_range"]
-    found = [(cell, summary(cell)) for cell in of_kind(board) if cell.status in ("ok", "partial")]
+    found = [(cell, summary(cell) | over_spread(cell)) for cell in of_kind(board) if cell.status in ("ok", "partial")]
     found.sort(key=lambda pair: demerit(pair[1][HEADLINE].value, NEAREST) if HEADLINE in pair[1] else math.inf)
     in_percent = told.unit == "%"
     return task_header(site, board) | {
@@ -47,9 +50,22 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
     }
 
 
+def over_spread(result: Result) -> dict[str, Interval]:
+    """The mean of the headline over its standard deviation from image to image, which is of the noise for the most."""
+    values = np.array([*scalars(result, HEADLINE).values()])
+    if len(values) < 3 or not (spread := float(values.std(ddof=1))):
+        return {}
+    return {OVER_SPREAD: Interval(float(values.mean()) / spread, math.nan, math.nan)}
+
+
 def columns(told: Scale) -> Iterator[dict[str, str]]:
-    """The columns after the method: what was invented, discs by contrast and size, lines, letters."""
+    """The columns after the method: what was invented, the headline over its spread, discs by contrast and size, lines,
+    letters."""
     yield {"name": INVENTED, "title": "Invented", "unit": told.unit, "better": "lower"}
+    _, level, size = HEADLINE.split("_")
+    contrast = significant(told.units * told.contrasts[LEVELS.index(level)])
+    title = f"{contrast} {told.unit}, {size} {told.length}, over its spread"
+    yield {"name": OVER_SPREAD, "title": title, "unit": "", "better": "higher"}
     for level, contrast in zip(LEVELS, told.contrasts):
         for size in PROTOCOL.diameters:
             title = f"{significant(told.units * contrast)} {told.unit}, {size} {told.length}"
