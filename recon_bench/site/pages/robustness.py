@@ -58,7 +58,7 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
     header, heat = task_header(site, board)["task"], tables.heat(found)
     return header | {
         "level": f"{100 * measured[0].reported:g}" if measured else "",
-        "charts": [figure(header["name"], measured)] if measured else [],
+        "charts": [make(header["name"], measured) for make in (figure, psnr_figure)] if measured else [],
         "rows": [shown(row, pages) for row in measured],
         "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, tables.claims(known))],
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
@@ -70,25 +70,50 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
 
 def figure(task: str, measured: Sequence[Row]) -> Figure:
     """The mean relative error over the size of the perturbation."""
-    series, table = [], []
-    for row in measured:
-        title, points = row.result.method["title"], []
-        for level in row.images:
-            error = row.mean("error", level)
-            ends = {} if math.isnan(error.low) else {"low": error.low, "high": error.high}
-            points.append({"name": title, "x": 100 * level, "y": error.value} | ends)
-            noisy = row.mean("random", level).value
-            table.append([title, significant(100 * level), _number(error.value, 4), _between(error), _number(noisy, 4)])
-        series.append({"name": title, "points": points})
-    x = {"title": "Size of the perturbation", "unit": "% of |y|", "log": False}
-    y = {"title": "Relative error", "unit": "", "better": "lower", "log": False}
     caption = (
         "The worst found at each size, means over the same images; bars are 95 % bootstrap intervals. The error with "
         "random noise of the same size is in the table."
     )
-    spec = {"kind": "curve", "x": x, "y": y, "series": series}
+    table = [
+        [*line, _number(row.mean("random", level).value, 4)]
+        for row in measured
+        for level, line in zip(row.images, _lines(row, "error", 4))
+    ]
+    y = {"title": "Relative error", "unit": "", "better": "lower", "log": False}
+    spec = _curve(measured, "error", y)
     heads = ["Method", "Size (%)", "Error under attack", "Interval", "Error with noise"]
     return Figure(f"{task}-robustness", "Error under attack over its size, by method", caption, spec, heads, table)
+
+
+def psnr_figure(task: str, measured: Sequence[Row]) -> Figure:
+    """The mean PSNR over the size of the perturbation."""
+    caption = "The PSNR of the same images; bars are 95 % bootstrap intervals."
+    table = [line for row in measured for line in _lines(row, "psnr", 2)]
+    spec = _curve(measured, "psnr", {"title": "PSNR", "unit": "dB", "better": "higher", "log": False})
+    heads = ["Method", "Size (%)", "PSNR under attack (dB)", "Interval"]
+    return Figure(f"{task}-robustness-psnr", "PSNR under attack over its size, by method", caption, spec, heads, table)
+
+
+def _curve(measured: Sequence[Row], metric: str, y: dict[str, Any]) -> dict[str, Any]:
+    series = []
+    for row in measured:
+        title, points = row.result.method["title"], []
+        for level in row.images:
+            found = row.mean(metric, level)
+            ends = {} if math.isnan(found.low) else {"low": found.low, "high": found.high}
+            points.append({"name": title, "x": 100 * level, "y": found.value} | ends)
+        series.append({"name": title, "points": points})
+    x = {"title": "Size of the perturbation", "unit": "% of |y|", "log": False}
+    return {"kind": "curve", "x": x, "y": y, "series": series}
+
+
+def _lines(row: Row, metric: str, digits: int) -> list[list[str]]:
+    """A line of the table below a chart for each level."""
+    means = {level: row.mean(metric, level) for level in row.images}
+    return [
+        [row.result.method["title"], significant(100 * level), _number(found.value, digits), _between(found, digits)]
+        for level, found in means.items()
+    ]
 
 
 def shown(row: Row, pages: Any) -> dict[str, Any]:
@@ -140,8 +165,8 @@ def _number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else fixed(value, digits)
 
 
-def _between(found: Interval) -> str:
-    return "–" if math.isnan(found.low) else f"{fixed(found.low, 4)} to {fixed(found.high, 4)}"
+def _between(found: Interval, digits: int) -> str:
+    return "–" if math.isnan(found.low) else f"{fixed(found.low, digits)} to {fixed(found.high, digits)}"
 
 
 PAGE = Page("robustness", "robustness.html", content, section="robustness", menu="Robustness", order=5)
