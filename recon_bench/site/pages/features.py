@@ -62,9 +62,9 @@ def columns(told: Scale) -> Iterator[dict[str, str]]:
     """The columns after the method: what was invented, the headline over its spread, discs by contrast and size, lines,
     letters."""
     yield {"name": INVENTED, "title": "Invented", "unit": told.unit, "better": "lower"}
-    _, level, size = HEADLINE.split("_")
-    contrast = significant(told.units * told.contrasts[LEVELS.index(level)])
-    title = f"{contrast} {told.unit}, {size} {told.length}, over its spread"
+    _, faint, across = HEADLINE.split("_")
+    headline = f"{significant(told.units * told.contrasts[LEVELS.index(faint)])} {told.unit}, {across} {told.length}"
+    title = f"{headline}, over its spread"
     yield {"name": OVER_SPREAD, "title": title, "unit": "", "better": "higher"}
     for level, contrast in zip(LEVELS, told.contrasts):
         for size in PROTOCOL.diameters:
