@@ -79,7 +79,7 @@ def figure(task: str, measured: Sequence[Row]) -> Figure:
         for row in measured
         for level, line in zip(row.images, _lines(row, "error", 4))
     ]
-    y = {"title": "Relative error", "unit": "", "better": "lower", "log": False}
+    y = {"title": "Relative error", "unit": "", "better": "lower", "log": True}
     spec = _curve(measured, "error", y)
     heads = ["Method", "Size (%)", "Error under attack", "Interval", "Error with noise"]
     return Figure(f"{task}-robustness", "Error under attack over its size, by method", caption, spec, heads, table)
