@@ -280,6 +280,8 @@ def test_the_page_marks_networks_behind_tv_and_shows_scans_and_reasons(tree, tmp
     marked = [part.split("</tr>")[0] for part in text.split('class="behind"')[1:]]
     assert len(marked) == 1 and 'method/cgls.html"' in marked[0] and ">behind TV<" in marked[0]
     assert "−1.67" in marked[0] and "gains are over Tv isotropic" in text
+    assert "Of 1 network, 0 are at or above Tv isotropic in the mean of every group" in text
+    assert "and 0 are at least 1 dB above it" in text
     assert "lost & gone" in text and "LoDoPaB-CT is to be had from Zenodo" in text
     assert "Head of another person" in text and text.count("head-a-00, 30 dB") >= 2
     for scan in foreign.CT + foreign.MRI:

@@ -45,7 +45,7 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "groups": [{"name": name, "title": TITLES.get(name, name)} for name in groups],
         "images": max((row.total.images for row in found), default=0),
         "kept": transfer.kept(found),
-        "clear": f"{transfer.CLEAR:g}",
+        "least": f"{transfer.CLEAR:g}",
         "rows": [shown(row, groups) for row in found],
         "pictures": list(pictures(site, board, found, against)),
         "absent": list(absent(board)),
