@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon_bench import registry
+from recon_bench import registry, storage
 from recon_bench.operators import Identity
 from recon_bench.scoring import attack, probes, submitted
 from recon_bench.scoring.attack import Budget, Objective
@@ -194,9 +194,11 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
 
 def test_perturbations_are_found_by_task_method_and_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(submitted, "FOLDER", tmp_path)
+    monkeypatch.setattr(storage, "ATTACKS", tmp_path)
     (tmp_path / "toy" / "fbp").mkdir(parents=True)
     file(tmp_path / "toy" / "fbp", **{"test-0001": perturbation(0.08, 1)})
-    (found,) = submitted.perturbations(TOY, "fbp", "test-0001")
+    (found,), problems = submitted.perturbations(TOY, "fbp", "test-0001")
+    assert problems == []
     assert np.array_equal(found.numpy(), perturbation(0.08, 1))
-    assert submitted.perturbations(TOY, "fbp", "test-0000") == submitted.perturbations(TOY, "unet", "test-0001") == []
+    for method, name in (("fbp", "test-0000"), ("unet", "test-0001")):
+        assert submitted.perturbations(TOY, method, name) == ([], [])

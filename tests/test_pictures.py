@@ -75,7 +75,9 @@ def test_pictured_images_are_at_the_percentiles_of_the_simplest_method(name):
     [result] = [r for r in latest(found) if (r.kind, r.rules["name"]) == ("accuracy", "full")]
     ranked = sorted((psnr, int(sample.removeprefix("test-"))) for sample, psnr in scalars(result, "psnr").items())
     expected = [ranked[round(share * (len(ranked) - 1))][1] for share in (0.1, 0.5, 0.9)]
-    assert list(registry.task(name).pictured) == expected
+    task = registry.task(name)
+    shown = [index for index in task.pictured if index < task.sizes["test"]]
+    assert shown == list(dict.fromkeys(expected))
 
 
 def test_the_images_are_those_of_the_task_and_a_panel_is_the_grey_reconstruction():
