@@ -112,15 +112,11 @@ def place(shift: Shift) -> dict[str, float]:
 
 def curve(cell: Cell, shift: Shift, found: Estimate) -> Iterator[Record]:
     """What was tried, and what was found of the parameter."""
-    assert shift.parameter is not None
     blank = Record(at=place(shift), seed=cell.rules.seeds[0])
     for value, misfit in found.tried.items():
         yield dataclasses.replace(blank, at={**blank.at, "value": value}, values={"misfit": misfit})
-    values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
-    fall = f"the misfit falls by {100 * found.sharpness:.0f} % from the ends of its range"
-    unknown = f"cannot identify the {shift.parameter.name}: {fall}"
-    values |= {"sharpness": found.sharpness, "identified": float(found.identified)}
-    yield dataclasses.replace(blank, values=quality.finite(values), note=None if found.identified else unknown)
+    values, note = shifted.known(shift, found)
+    yield dataclasses.replace(blank, values=quality.finite(values | {"sharpness": found.sharpness}), note=note)
 
 
 def scored(

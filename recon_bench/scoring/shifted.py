@@ -34,3 +34,13 @@ def chosen(shift: Shift, found: Estimate | None) -> Named:
     if shift.parameter is None or found is None:
         return Named(shift.name)
     return Named(shift.name, found.value if found.identified else shift.parameter.assumed)
+
+
+def known(shift: Shift, found: Estimate | None) -> tuple[dict[str, float], str | None]:
+    """What was found of the parameter of A1, and a note where it cannot be identified; nothing where all is known."""
+    if shift.parameter is None or found is None:
+        return {}, None
+    values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
+    fall = f"the misfit falls by {100 * found.sharpness:.0f} % from the ends of its range"
+    note = None if found.identified else f"cannot identify the {shift.parameter.name}: {fall}"
+    return values | {"identified": float(found.identified)}, note

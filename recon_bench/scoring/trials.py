@@ -138,18 +138,8 @@ def naive(trial: Trial) -> Outcome:
     """A1 put into the network, and nothing else."""
     method = trial.host(trial.start)
     values = {"held": held_out(method, trial.told, trial.A, trial.measured.held)}
-    known, note = parameter(trial.shift, trial.found)
+    known, note = shifted.known(trial.shift, trial.found)
     return Outcome(method.reconstruct(trial.y, trial.told), values | known, note=note)
-
-
-def parameter(shift: Shift, found: Estimate | None) -> tuple[dict[str, float], str | None]:
-    """What was found of the parameter of A1, and a note where it cannot be identified; nothing where all is known."""
-    if shift.parameter is None or found is None:
-        return {}, None
-    values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
-    fall = f"the misfit falls by {100 * found.sharpness:.0f} % from the ends of its range"
-    note = None if found.identified else f"cannot identify the {shift.parameter.name}: {fall}"
-    return values | {"identified": float(found.identified)}, note
 
 
 def fitted(trial: Trial) -> Outcome:
@@ -168,7 +158,7 @@ def fitted(trial: Trial) -> Outcome:
             told, values["held"] = other, misfit
         else:
             found = trial.found
-    known, note = parameter(trial.shift, found)
+    known, note = shifted.known(trial.shift, found)
     notes = "; ".join(filter(None, [adapted.note, note])) or None
     return Outcome(method.reconstruct(trial.y, told), values | known, adapted.trace, notes)
 
