@@ -98,7 +98,7 @@ def minimise(
     alpha = dot(back, back, 2) / dot(Ax := A(back), Ax, Ax.ndim - 1).reshape(-1, 1, 1).clamp(min=tiny)
     tau = (BALANCE / settings.weight * alpha).clamp(min=tiny)
     share = 0.5 / tau  # of 1/tau, each for |Sigma^1/2 A|^2 and for |sigma^1/2 D|^2, where |D|^2 <= 8
-    gain = share / metric.norm**2 * metric.gain
+    gain = share.reshape(-1, *[1] * (y.ndim - 1)) / metric.norm**2 * metric.gain
     gain = RELAXATION * gain / (1 + gain)
     x, ahead = torch.zeros_like(back), torch.empty_like(back)
     p = metric.forward(torch.zeros_like(y))

@@ -29,7 +29,7 @@ from tests.helpers_results import make_cell, picture, record, write_tree
 from tests.helpers_training import TOY
 
 SMALL = dataclasses.replace(
-    PROTOCOL, levels=(0.0, 0.02, 0.08), images=2, draws=2, budget=Budget(restarts=2, first=6, steps=3)
+    PROTOCOL, levels=(0.0, 0.02, 0.08), images=2, draws=2, budget=Budget(restarts=4, first=6, steps=3)
 )
 
 
@@ -127,6 +127,9 @@ def test_without_a_gradient_queries_and_surrogates_attack_every_level():
     assert levels[0.0].note.startswith("no gradient: RuntimeError") and "by_gradient" not in levels[0.08].values
     assert levels[0.08].values["error"] > levels[0.02].values["error"] > levels[0.02].values["random"]
     assert row(result("fbp", records)).flags == (WITHOUT,)
+    with_gradient = {r.at["level"]: r for r in measured(method(quantised), image=1)[0] if "level" in r.at}
+    made = {level: levels[level].values["steps"] for level in levels if level}
+    assert made == {level: with_gradient[level].values["steps"] for level in made}
 
 
 def test_a_gradient_that_is_not_finite_is_none():

@@ -101,6 +101,23 @@ def test_points_of_kspace_are_a_matched_pair_and_the_same_as_columns():
         SampledFourier(np.zeros((4, 4), dtype=bool))
 
 
+SOLVERS = ("zero-filled", "cgls", "landweber", "tikhonov-gradient", "ista", "fista", "tv-isotropic", "tv-anisotropic")
+
+
+@pytest.mark.filterwarnings("ignore::recon_bench.core.NotConverged")
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_solver_reconstructs_from_points_of_kspace_what_it_does_from_columns(name):
+    columns, mask = (3, 8, 9), np.zeros((16, 16), dtype=bool)
+    mask[:, columns] = True
+    problem, solver = registry.task("mri-brain-4x").problem(CPU), registry.method(name)
+    y = SampledFourier(mask)(torch.randn(2, 16, 16, dtype=torch.complex64, generator=torch.Generator().manual_seed(0)))
+    found = []
+    for operator, data in ((SampledFourier(mask), y), (MaskedFourier((16, 16), columns), y.reshape(2, 16, 3))):
+        here = dataclasses.replace(problem, operator=operator)
+        found.append(solver.build(here, solver.settings)(data, operator))
+    assert torch.allclose(*found, atol=1e-3 * float(found[0].abs().max()))
+
+
 def found(name):
     """What is found of the parameter of one of the toy's shifts."""
     (other,) = (s for s in SHIFTED.shifts if s.name == name)

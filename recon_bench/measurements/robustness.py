@@ -1,13 +1,13 @@
 """Robustness: the worst that a small change of the data does to a reconstruction, with one budget for every method.
 
-For the first test images and each level, relative to |y|, the worst perturbation that was found in the l2 ball: by the
-method's own gradient where it has one, else by queries and by surrogates, of which the others have some at the level
-``reported``: where these beat the gradient, it is masked. Iterative solvers are differentiated through with the
-settings of the board; half of the starts at an equilibrium follow its implicit gradient, half an unrolled one. Random
-noise of the same norm stands beside it. Submitted perturbations (``scoring/submitted.py``) are tried as well and count
-where they are worse. A perturbation whose image is not finite or has diverged has no error: such are counted in
-``failed``, and where one is all that was found the level says so. A point of its own seeks one perturbation for all
-images.
+For the first test images and each level, relative to |y|, the worst perturbation that was found in the l2 ball, of
+every method in as many steps of as many starts: by its own gradient where it has one, else half by queries and half by
+surrogates, from the largest level down; then by queries and by surrogates alone at the level ``reported``: where these
+beat the gradient, it is masked. Iterative solvers are differentiated through with the settings of the board; half of
+the starts at an equilibrium follow its implicit gradient, half an unrolled one. Random noise of the same norm stands
+beside it. Submitted perturbations (``scoring/submitted.py``) are tried as well and count where they are worse. A
+perturbation whose image is not finite or has diverged has no error: such are counted in ``failed``, and where one is
+all that was found the level says so. A point of its own seeks one perturbation for all images.
 
 Accuracy stands beside stability, as a constant map is perfectly stable.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ from recon_bench.scoring.probes import Probe
 from recon_bench.scoring.targets import Score, Target, Unusable, score
 
 OUT = "out of time"
+BESIDE = ("query", "transfer")  # what needs no gradient
 STRIP = ("attack-0-before", "attack-1-perturbation", "attack-2-after")
 
 
@@ -54,8 +56,26 @@ class Protocol:
     budget: Budget = field(default_factory=Budget)
 
 
+@dataclass
+class Tried:
+    """What was tried at a level: the worst that each attack ``found``, by its name, the ``steps`` of each start, and
+    whether all were made."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+    steps: float = 0
+    whole: bool = True
+
+    def add(self, name: str, found: Found, share: float) -> None:
+        """Keep the worse, and count the steps of a ``share`` of the starts."""
+        self.steps += share * found.steps
+        self.whole &= found.whole
+        before = self.found.get(name)
+        if before is None or found.errors.max() > before.errors.max():
+            self.found[name] = found
+
+
 PROTOCOL = Protocol()
-QUICK = dataclasses.replace(PROTOCOL, levels=(0.0, 0.02), draws=2, budget=Budget(restarts=2, first=4, steps=2))
+QUICK = dataclasses.replace(PROTOCOL, levels=(0.0, 0.02), draws=2, budget=Budget(restarts=4, first=4, steps=2))
 
 
 def protocol(cell: Cell) -> Protocol:
@@ -93,12 +113,12 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
     note = "; ".join(filter(None, [target.without, targets.unsteady(target, sample), *unusable])) or None
     yield Record(name, {**clean.values, "reached": 0.0}, {**at, "level": 0.0}, seed, note=note)
     deadline = _deadline(target)
-    found = _found(target, sample, index, deadline)
+    tried = _tried(target, sample, index, deadline)
     worst = (clean, torch.zeros_like(sample.data))
     for level in sorted(rules.levels)[1:]:
         place = {**at, "level": level}
         try:
-            worst, values = _level(target, sample, level, found.get(level, {}), given, worst)
+            worst, values = _level(target, sample, level, tried[level], given, worst)
             values["random"] = targets.with_noise(target, sample, level, rules.draws, seed=7 + index)
         except Unusable as error:
             yield Record(name, {}, place, seed, error=str(error))
@@ -108,8 +128,7 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
             yield Record(name, summary(values, clean, level), {}, seed, note=note)
             if index == 0:
                 _strip(target, sample, clean, worst, level, save)
-        whole = all(each.whole for each in found[level].values())
-        yield Record(name, quality.finite(values), place, seed, note=None if whole else OUT)
+        yield Record(name, quality.finite(values), place, seed, note=None if tried[level].whole else OUT)
 
 
 def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str, float]:
@@ -120,39 +139,50 @@ def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str
     return quality.finite(found)
 
 
-def _found(target: Target, sample: Sample, index: int, deadline: Deadline) -> dict[float, dict[str, Found]]:
-    """What each attack found at each level, by name; those besides the gradient, where there is one, at the reported.
+def _tried(target: Target, sample: Sample, index: int, deadline: Deadline) -> dict[float, Tried]:
+    """What was tried at each level: at all by the main attack, then at the reported by queries and by surrogates."""
+    rules, tried = protocol(target.cell), defaultdict[float, Tried](Tried)
+    main = ("gradient",) if target.attacks["gradient"] else BESIDE
+    levels, starts = [level for level in rules.levels if level], rules.budget.restarts
+    beside = [((each,), [rules.reported], max(1, starts // 2)) for each in BESIDE]
+    for names, chosen, count in [(main, levels, starts), *beside]:
+        for name, found in _swept(target, sample, index, names, chosen, count, deadline):
+            tried[found.level].add(name, found, len(found.perturbations) / count)
+    return tried
 
-    The starts are shared: all for the gradient, half of them for queries and half for surrogates.
-    """
-    rules, found = protocol(target.cell), dict[float, dict[str, Found]]()
-    levels = [level for level in rules.levels if level]
-    for name, groups in target.attacks.items():
-        alone = name == "gradient" or not target.attacks["gradient"]
-        part = rules.budget.restarts if name == "gradient" else rules.budget.restarts // 2
+
+def _swept(
+    target: Target,
+    sample: Sample,
+    index: int,
+    names: Sequence[str],
+    levels: Sequence[float],
+    starts: int,
+    deadline: Deadline,
+) -> Iterator[tuple[str, Found]]:
+    """What the attacks of these ``names`` found, which share the ``starts``, each with one at least."""
+    for name in names:
+        groups = target.attacks[name]
+        budget = dataclasses.replace(protocol(target.cell).budget, restarts=max(1, starts // len(names) // len(groups)))
         for number, group in enumerate(groups):
-            budget = dataclasses.replace(rules.budget, restarts=max(1, part // len(groups)))
             ask = probes.asking(group, sample.data, Objective(sample.truth[None]))
-            chosen = levels if alone else [rules.reported]
-            for each in attack.sweep(ask, sample.data, chosen, budget, 1000 * index + number, deadline):
-                before = found.setdefault(each.level, {}).get(name)
-                if before is None or each.errors.max() > before.errors.max():
-                    found[each.level][name] = each
-    return found
+            for found in attack.sweep(ask, sample.data, levels, budget, 1000 * index + number, deadline):
+                yield name, found
 
 
 def _level(
     target: Target,
     sample: Sample,
     level: float,
-    found: Mapping[str, Found],
+    attempts: Tried,
     given: Sequence[Tensor],
     before: tuple[Score, Tensor],
 ) -> tuple[tuple[Score, Tensor], dict[str, float]]:
-    """The worst of what was found, of what was ``given`` and of the worst at the level below, as the method answers.
+    """The worst of the ``attempts``, of what was ``given`` and of the worst at the level below, as the method answers.
 
     Unusable where nothing was found.
     """
+    found = attempts.found
     if not found:
         raise Unusable(OUT)
     if max(float(each.errors.max()) for each in found.values()) == -math.inf:
@@ -167,7 +197,7 @@ def _level(
         worst = (scored, e) if scored.error > worst[0].error else worst
     leading = max(found.values(), key=lambda each: float(each.errors.max()))
     values |= {"gain": leading.gain, "failed": leading.failed, "blind": found.get("gradient", leading).blind}
-    values["steps"] = sum(each.steps for each in found.values())
+    values["steps"] = attempts.steps
     return worst, {**values, **worst[0].values, "reached": float(torch.linalg.vector_norm(worst[1])) / size}
 
 
