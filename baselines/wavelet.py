@@ -67,7 +67,6 @@ def steps(A: Operator, W: Wavelet, iterations: int = 15, seed: int = 0) -> Tenso
     return root**2 / (1.05 * largest)  # the power method comes from below
 
 
-@torch.no_grad()
 def minimise(
     A: Operator,
     y: Tensor,
@@ -93,7 +92,7 @@ def minimise(
         move = new - c
         if watch:
             watch(i, W.adjoint(new))
-        if i % CHECK_EVERY == 0 and relative_change(new, c) <= settings.tolerance:
+        if i % CHECK_EVERY == 0 and relative_change(new.detach(), c.detach()) <= settings.tolerance:
             return W.adjoint(new)
         if accelerated:
             t = torch.where(dot((ahead - new) / step, move, 2) > 0, 1, t)
@@ -103,17 +102,16 @@ def minimise(
             ahead = new
         last, c = c, new
     name = "FISTA" if accelerated else "ISTA"
-    warn_not_converged(name, settings.iterations, relative_change(c, last), settings.tolerance)
+    warn_not_converged(name, settings.iterations, relative_change(c.detach(), last.detach()), settings.tolerance)
     return W.adjoint(c)
 
 
 def shrink(c: Tensor, threshold: Tensor, coarse: tuple[int, ...]) -> Tensor:
-    """Soft-threshold the modulus of the detail coefficients in place; the corner of shape ``coarse`` stays."""
-    kept = c[..., : coarse[0], : coarse[1]].clone()
+    """Soft-threshold the modulus of the detail coefficients; the corner of shape ``coarse`` stays."""
     modulus = c.abs()
-    c.mul_(1 - threshold / torch.maximum(modulus, threshold).clamp_(min=torch.finfo(modulus.dtype).tiny))
-    c[..., : coarse[0], : coarse[1]] = kept
-    return c
+    shrunk = c * (1 - threshold / torch.maximum(modulus, threshold).clamp(min=torch.finfo(modulus.dtype).tiny))
+    shrunk[..., : coarse[0], : coarse[1]] = c[..., : coarse[0], : coarse[1]]
+    return shrunk
 
 
 def build(problem: Problem, settings: Settings, accelerated: bool) -> Reconstructor:

@@ -148,18 +148,30 @@ def test_a_secant_is_along_the_gradient_of_a_minimiser():
     assert torch.equal(x, probes.images(method, y[None]))
 
 
-@pytest.mark.parametrize("name", ["tv-isotropic-nonneg", "tv-anisotropic"])
-def test_without_a_gradient_total_variation_is_attacked_harder_than_by_noise(name):
+@pytest.mark.parametrize("name", ["tv-isotropic-nonneg", "tv-anisotropic", "ista", "fista"])
+def test_the_gradient_through_all_iterations_is_where_the_error_grows(name):
     method, y, objective = denoising(name)
-    with pytest.raises(RuntimeError, match="not differentiable"):
-        method.linearise(y[None])
+    _, direction = probes.gradient(method)(y[None], objective)
+    e = 1e-3 * float(y.norm()) * attack.unit(direction)
+    ahead, back = (float(objective.errors(probes.images(method, y + sign * e)).square()) / 2 for sign in (1, -1))
+    assert (ahead - back) / 2 == pytest.approx(float((direction * e).sum()), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["tv-isotropic-nonneg", "tv-anisotropic"])
+def test_without_a_gradient_total_variation_is_attacked_harder_than_by_noise_and_with_it_no_less(name):
+    method, y, objective = denoising(name)
     pull = probes.linear_pull(method, [])
     noisy = objective.errors(probes.images(method, y + attack.noise(y, 4, 0.05 * float(y.norm()), 1)))
     clean = float(objective.errors(probes.images(method, y[None])))
-    for probe in (probes.secant(method, pull), probes.curvature(method, method.method.settings.weight)):
+
+    def growth(probe):
         ask = probes.asking([probe], y, objective)
         (found,) = attack.sweep(ask, y, [0.05], Budget(restarts=1, first=8), 0, LONG)
-        assert float(found.errors.max()) - clean > 1.5 * (float(noisy.max()) - clean)
+        return float(found.errors.max()) - clean
+
+    others = [growth(probes.secant(method, pull)), growth(probes.curvature(method, method.method.settings.weight))]
+    assert min(others) > 1.5 * (float(noisy.max()) - clean)
+    assert growth(probes.gradient(method)) > 0.99 * max(others)
 
 
 def file(folder, **arrays):
