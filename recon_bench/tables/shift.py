@@ -135,9 +135,9 @@ def mean(values: Values) -> float:
 
 
 def falls(psnr: Mapping[float, float]) -> float:
-    """The largest fall from a value to a later one, at least 0; NaN of fewer than two."""
+    """The largest fall from a value to a later one, negative where all are larger; NaN of fewer than two."""
     values = list(psnr.values())
-    return max((a - b for i, a in enumerate(values) for b in values[i + 1 :]), default=math.nan) if values else math.nan
+    return max((a - b for i, a in enumerate(values) for b in values[i + 1 :]), default=math.nan)
 
 
 def rows(board: Board) -> list[Row]:
