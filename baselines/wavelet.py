@@ -7,6 +7,8 @@ doi:10.1137/080716542) steps from a point extrapolated by the last change, and s
 points against the step (O'Donoghue and Candes, doi:10.1007/s10208-013-9150-3). An iteration costs a pair (A, A*) and
 a pair (W, W*).
 
+Autograd goes through all iterations.
+
 The step of 1/|A|^2 suits the coarsest details of a ray transform and is some 30 times too small for the finest, so each
 level has its own (Vonesch and Unser, doi:10.1109/TIP.2008.917103): the steps are 1/|A restricted to the level|^2,
 shrunk together until their inverses majorise A*A. Both norms are taken by a seeded power method.

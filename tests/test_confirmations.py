@@ -255,6 +255,23 @@ def test_a_tuning_is_confirmed_with_the_accuracy_that_it_led_to(tmp_path):
     assert len(kinds["accuracy"].compared) > 2 and check(project.root) == []
 
 
+def test_what_was_measured_with_code_between_follows_an_accuracy_that_was_confirmed_for_it(tmp_path, capsys):
+    project = Project(tmp_path, TESTS / "methods" / "one.py")
+    project.run()
+    project.edit("x = A.adjoint(y)", "x = 1 * A.adjoint(y)")
+    assert project.confirm() == 0
+    project.kinds = ["pictures"]
+    project.run()
+    project.edit("x = 1 * A.adjoint(y)", "x = A.adjoint(y) * 1")
+    (pictures,) = [result for result in load(project.root)[0] if result.kind == "pictures"]
+    assert project.confirm() == 0
+    assert project.entries()[-1].old == pictures.method["hash"] and check(project.root) == []
+    pictures.path.unlink()
+    results.write(dataclasses.replace(pictures, status="partial"), project.root)
+    project.edit("x = A.adjoint(y) * 1", "x = +A.adjoint(y)")
+    assert project.confirm() == 1 and "a part of it had failed" in capsys.readouterr().err
+
+
 def test_a_timing_of_another_machine_is_measured_again(tmp_path, capsys):
     project = Project(tmp_path, TESTS / "plugins" / "steps.py", kinds=("runtime",))
     project.run()

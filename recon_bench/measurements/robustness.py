@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -58,17 +57,16 @@ class Protocol:
 
 @dataclass
 class Tried:
-    """What was tried at a level: the worst that each attack ``found``, by its name, the ``steps`` of each start, and
-    whether all were made."""
+    """What was tried at a level: the worst that each attack ``found``, by its name; ``steps``: the sum over sweeps of
+    the mean of their starts; ``whole``: whether none was stopped by the deadline before it or at it."""
 
     found: dict[str, Found] = field(default_factory=dict)
     steps: float = 0
     whole: bool = True
 
     def add(self, name: str, found: Found, share: float) -> None:
-        """Keep the worse, and count the steps of a ``share`` of the starts."""
+        """Keep the worse, and count the steps of a ``share`` of the starts of a sweep."""
         self.steps += share * found.steps
-        self.whole &= found.whole
         before = self.found.get(name)
         if before is None or found.errors.max() > before.errors.max():
             self.found[name] = found
@@ -94,7 +92,7 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     NotApplicable where the method cannot run; what fails on an image leaves the others.
     """
     cell = dataclasses.replace(cell, settings=with_weights(cell))
-    target = targets.build(cell, PROTOCOL.seeds, PROTOCOL.unrolled)
+    target = targets.build(cell, PROTOCOL.seeds, PROTOCOL.unrolled, protocol(cell).budget.restarts)
     for at in [cell.at] if cell.at else points(cell):
         try:
             found = of_image(target, int(at["image"]), save) if "image" in at else universal(target)
@@ -139,35 +137,26 @@ def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str
     return quality.finite(found)
 
 
-def _tried(target: Target, sample: Sample, index: int, deadline: Deadline) -> dict[float, Tried]:
-    """What was tried at each level: at all by the main attack, then at the reported by queries and by surrogates."""
-    rules, tried = protocol(target.cell), defaultdict[float, Tried](Tried)
-    main = ("gradient",) if target.attacks["gradient"] else BESIDE
+def _tried(target: Target, sample: Sample, index: int, deadline: Deadline) -> Mapping[float, Tried]:
+    """What was tried at each level: at every one by the gradient, or by queries and surrogates where there is none, and
+    at the reported one by queries alone and by surrogates alone."""
+    rules = protocol(target.cell)
     levels, starts = [level for level in rules.levels if level], rules.budget.restarts
-    beside = [((each,), [rules.reported], max(1, starts // 2)) for each in BESIDE]
-    for names, chosen, count in [(main, levels, starts), *beside]:
-        for name, found in _swept(target, sample, index, names, chosen, count, deadline):
-            tried[found.level].add(name, found, len(found.perturbations) / count)
-    return tried
-
-
-def _swept(
-    target: Target,
-    sample: Sample,
-    index: int,
-    names: Sequence[str],
-    levels: Sequence[float],
-    starts: int,
-    deadline: Deadline,
-) -> Iterator[tuple[str, Found]]:
-    """What the attacks of these ``names`` found, which share the ``starts``, each with one at least."""
-    for name in names:
-        groups = target.attacks[name]
-        budget = dataclasses.replace(protocol(target.cell).budget, restarts=max(1, starts // len(names) // len(groups)))
-        for number, group in enumerate(groups):
+    main = ("gradient",) if target.attacks["gradient"] else BESIDE
+    beside = [((name,), [rules.reported], max(1, starts // 2)) for name in BESIDE]
+    tried = {level: Tried() for level in levels}
+    for number, (names, sought, count) in enumerate([(main, levels, starts), *beside]):
+        groups = [(name, group) for name in names for group in target.attacks[name]]
+        for place, (name, group) in enumerate(groups):
+            share = max(1, count // len(names) // len(target.attacks[name]))
+            budget = dataclasses.replace(rules.budget, restarts=share)
             ask = probes.asking(group, sample.data, Objective(sample.truth[None]))
-            for found in attack.sweep(ask, sample.data, levels, budget, 1000 * index + number, deadline):
-                yield name, found
+            seed = 1000 * index + 10 * number + place
+            for found in attack.sweep(ask, sample.data, sought, budget, seed, deadline):
+                tried[found.level].add(name, found, share / count)
+                for level in sought if not found.whole else ():
+                    tried[level].whole &= level > found.level
+    return tried
 
 
 def _level(

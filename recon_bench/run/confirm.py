@@ -112,11 +112,11 @@ def confirm(
     print(f"{len(todo)} results were measured with other code or weights than there are now", flush=True)
     executor = executor or Local()
     left = _confirmed([item for item in todo if item.kind.confirm == "images"], root, jobs, command, executor)
-    known = [entry for entry in confirmations.read(root) if entry.what == "confirmed"]
-    ranked = {(entry.task, entry.method): entry for entry in known if RANKING_KIND in entry.kinds}
+    known = confirmations.read(root)
     for item in (item for item in todo if item.kind.confirm == "accuracy"):
-        entry = ranked.get(_place(item))
-        if entry and entry.new == item.code and entry.old in item.result.codes:
+        if item.result.status == "partial":
+            left.append(_left(item, "a part of it had failed, which may be mended"))
+        elif _follows(item, known):
             confirmations.append([item.entry([], None, command, follows=RANKING_KIND)], root)
         else:
             left.append(_left(item, "it follows from the accuracy, which is not confirmed"))
@@ -167,6 +167,20 @@ def _by_own_name(asked: Sequence[str], find: Callable[[str], Noun]) -> dict[str,
 
 def _place(item: Stale) -> tuple[str, str]:
     return item.result.task["name"], item.result.method["name"]
+
+
+def _follows(item: Stale, known: Sequence[Entry]) -> bool:
+    """Whether an accuracy was confirmed for the code of now that stood for the code of the item as well."""
+    of_item = (RANKING_KIND, *_place(item))
+    return any(
+        entry.new == item.code
+        and (
+            entry.old in item.result.codes
+            or item.result.method["hash"] in confirmations.standing(known, *of_item, entry.old)
+        )
+        for entry in known
+        if entry.what == "confirmed" and RANKING_KIND in entry.kinds and (entry.task, entry.method) == _place(item)
+    )
 
 
 def _left(item: Stale, problem: str, looked: str = "") -> Stale:

@@ -31,7 +31,8 @@ KRYLOV = 60  # dimensions in which the worst case of a linear method is found
 class Budget:
     """What every method is attacked with.
 
-    ``restarts`` of ``first`` steps at the largest level and ``steps`` at each below; the length of a step falls from
+    ``restarts`` of ``first`` steps at the largest level and ``steps`` at each below, of a level that is sought alone
+    half as many; a multiple of 4, so that what a method is attacked by can share them. The length of a step falls from
     ``longest`` to ``shortest`` radii.
     """
 

@@ -61,11 +61,12 @@ class Score:
         return self.values["error"]
 
 
-def build(cell: Cell, seeds: Sequence[int], unrolled: int) -> Target:
+def build(cell: Cell, seeds: Sequence[int], unrolled: int, starts: int = 1) -> Target:
     """The target of a cell, whose settings name the weights that a network takes.
 
     ``seeds`` are for methods that draw random numbers; an equilibrium is also differentiated through ``unrolled``
-    applications of its map. Raises what the method raises where it cannot run.
+    applications of its map. A gradient is one of so many ``starts`` at once. Raises what the method raises where it
+    cannot run.
     """
     hosts = _hosts(cell, cell.settings, seeds)
     pull = probes.linear_pull(hosts[0], [Host(registry.method(name), hosts[0].problem) for name in SURROGATES])
@@ -80,7 +81,8 @@ def build(cell: Cell, seeds: Sequence[int], unrolled: int) -> Target:
     try:
         variants = [hosts, *_unrolled(cell, seeds, unrolled)]
         gradients = [[probes.gradient(each) for each in variant] for variant in variants]
-        _try([probe for variant in gradients for probe in variant], cell.task.samples("test")[0])
+        batch = max(1, starts // len(gradients))
+        _try([probe for variant in gradients for probe in variant], cell.task.samples("test")[0], batch)
     except Exception as error:  # whatever keeps autograd from going through
         return Target(cell, hosts, {"gradient": [], **others}, f"no gradient: {reason(error, cell.device)}")
     return Target(cell, hosts, {"gradient": gradients, **others})
@@ -103,10 +105,10 @@ def _unrolled(cell: Cell, seeds: Sequence[int], steps: int) -> list[list[Host]]:
     return [_hosts(cell, dataclasses.replace(cell.settings, backward="phantom", steps=steps), seeds)]
 
 
-def _try(gradients: Sequence[Probe], sample: Sample) -> None:
-    """Raise where a probe does, and for directions that are not finite."""
+def _try(gradients: Sequence[Probe], sample: Sample, batch: int) -> None:
+    """Raise where a probe does for a ``batch`` of the sample, and for directions that are not finite."""
     for probe in gradients:
-        _, direction = probe(sample.data[None], Objective(sample.truth[None]))
+        _, direction = probe(torch.stack([sample.data] * batch), Objective(sample.truth[None]))
         if not bool(torch.isfinite(direction.abs()).all()):
             raise RuntimeError("it has values that are NaN or infinite")
 

@@ -120,7 +120,7 @@ class Rates:
 
     @property
     def worst(self) -> float:
-        """The largest fall of the mean PSNR from a rate to one with more data, when told; NaN of a single rate."""
+        """The largest fall of the mean PSNR from a rate to one with more data, when told, as :func:`falls` has it."""
         return falls(self.psnr)
 
     @property

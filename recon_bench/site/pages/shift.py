@@ -54,7 +54,8 @@ WARM = 10.0  # dB of loss that are the warmest
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
-    return {"sections": [section(site, here, board) for board in site.main() if measured(board)]}
+    sections = [section(site, here, board) for board in site.main() if measured(board)]
+    return {"sections": sections, "worse": tables.WORSE}
 
 
 def measured(board: Board) -> bool:
@@ -189,10 +190,11 @@ def took(cost: tables.Values) -> str:
 def rate(each: Rates) -> dict[str, Any]:
     """A row of the table of less and more data."""
     method = each.result.method
+    known = [fall for fall in (each.worst, each.worst_swapped) if not math.isnan(fall)]
     return {key: method[key] for key in ("name", "title", "family")} | {
         "told": number(each.worst),
         "swapped": number(each.worst_swapped),
-        "worse": max(x for x in (each.worst, each.worst_swapped, 0.0) if not math.isnan(x)) > tables.WORSE,
+        "worse": max(known) > tables.WORSE if known else None,
         "missing": "; ".join(f"{significant(at)}: {why}" for at, why in each.missing.items()),
         "text": " ".join([method["name"], method["title"], method["family"]]),
     }
