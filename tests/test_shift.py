@@ -335,6 +335,19 @@ def test_adaptation_closes_the_gap_that_an_unknown_parameter_opens(folder):
     assert each.notes["oracle"] == "not applicable: no network was trained on A1"
 
 
+def test_data_that_are_explained_better_by_worse_images_are_said(folder):
+    (each,) = tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
+    naive = each.values["naive"]
+    better, worse = ({sample: psnr + change for sample, psnr in naive.items()} for change in (1, -1))
+    values, traces = (
+        {**each.values, "fitted": worse, "alone": better},
+        {"fitted": {0: 0.04, 5: 0.02}, "alone": {0: 0.04, 5: 0.02}},
+    )
+    assert dataclasses.replace(each, values=values, traces=traces).misled == {"fitted": (0.04, 0.02)}
+    traces = {"fitted": {0: 0.04, 5: 0.05}}
+    assert dataclasses.replace(each, values=values, traces=traces).misled == {}
+
+
 @pytest.mark.parametrize("worse", [False, True])
 def test_a_parameter_is_found_again_after_the_fit_where_that_explains_more(monkeypatch, worse):
     (detector,) = [each for each in SHIFTED.shifts if each.name == "detector-2"]

@@ -104,6 +104,19 @@ class Adaptation:
         return self.bottom, self.top
 
     @property
+    def misled(self) -> dict[str, tuple[float, float]]:
+        """Ways after which held-out data are explained better and images are worse than in naive use, with the held-out
+        misfit before and after."""
+        ends = {way: (trace[min(trace)], min(trace.values())) for way, trace in self.traces.items() if trace}
+        return {way: (a, b) for way, (a, b) in ends.items() if b < a and self.worse_than_naive(way)}
+
+    def worse_than_naive(self, way: str) -> bool:
+        """By the mean PSNR over the images of this way."""
+        own, naive = self.values.get(way, {}), self.values.get("naive", {})
+        both = own.keys() & naive.keys()
+        return mean({s: own[s] for s in both}) < mean({s: naive[s] for s in both})
+
+    @property
     def best(self) -> float:
         """The largest share that a way of adaptation closes; NaN where none is known."""
         return max((share for way in ADAPTED if not math.isnan(share := self.closed(way))), default=math.nan)

@@ -163,6 +163,8 @@ def adaptation(each: Adaptation) -> dict[str, Any]:
     title, best = each.classical
     error = each.costs.get("fitted", each.costs.get("naive", {})).get("parameter_error", math.nan)
     said = [f"{WAYS[way]}: {note}" for way, note in each.notes.items() if way and not note.startswith("not applicable")]
+    if falls := [f"{WAYS[way].lower()} {before:.3f} to {after:.3f}" for way, (before, after) in each.misled.items()]:
+        said.append(f"worse images of a smaller held-out misfit: {', '.join(falls)}")
     return {key: method[key] for key in ("name", "title", "family")} | {
         "shift": TITLES[each.shift],
         "top": WAYS[each.top],
