@@ -18,13 +18,13 @@ from recon_bench.measurements.robustness import MEASUREMENT, OUT, PROTOCOL, STRI
 from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
-from recon_bench.rules import FULL, QUICK
+from recon_bench.rules import FULL, LATE, QUICK
 from recon_bench.scoring import submitted
 from recon_bench.scoring.attack import Budget
 from recon_bench.site.pages import index as front
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
-from recon_bench.tables.robustness import FAILS, HOLDS, LATE, MASKED, OPEN, WITHOUT, claims, heat, row, rows
+from recon_bench.tables.robustness import FAILS, HOLDS, MASKED, OPEN, WITHOUT, claims, heat, row, rows
 from tests.helpers_results import make_cell, picture, record, write_tree
 from tests.helpers_training import TOY
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from recon_bench.core import Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.measurements.iterations import with_weights
+from recon_bench.rules import LATE
 from recon_bench.scoring import attack, pictures, probes, quality, submitted, targets
 from recon_bench.scoring.attack import Ask, Budget, Found, Objective
 from recon_bench.scoring.clock import Deadline
@@ -32,7 +33,6 @@ from recon_bench.scoring.host import reason
 from recon_bench.scoring.probes import Probe
 from recon_bench.scoring.targets import Score, Target, Unusable, score
 
-OUT = "out of time"
 BESIDE = ("query", "transfer")  # what needs no gradient
 STRIP = ("attack-0-before", "attack-1-perturbation", "attack-2-after")
 
@@ -126,7 +126,7 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
             yield Record(name, summary(values, clean, level), {}, seed, note=note)
             if index == 0:
                 _strip(target, sample, clean, worst, level, save)
-        yield Record(name, quality.finite(values), place, seed, note=None if tried[level].whole else OUT)
+        yield Record(name, quality.finite(values), place, seed, note=None if tried[level].whole else LATE)
 
 
 def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str, float]:
@@ -173,7 +173,7 @@ def _level(
     """
     found = attempts.found
     if not found:
-        raise Unusable(OUT)
+        raise Unusable(LATE)
     if max(float(each.errors.max()) for each in found.values()) == -math.inf:
         raise Unusable(f"no perturbation of {100 * level:g} % has a reconstruction")
     size = float(torch.linalg.vector_norm(sample.data))
@@ -219,7 +219,7 @@ def universal(target: Target) -> Iterator[Record]:
         e = float(torch.linalg.vector_norm(sample.data)) * found.perturbations[0]
         at = {"universal": level, "image": float(index)}
         values = {"universal": score(target, sample, sample.data + e).error, "gain": found.gain}
-        yield Record(sample.id, quality.finite(values), at, cell.rules.seeds[0], note=None if whole else OUT)
+        yield Record(sample.id, quality.finite(values), at, cell.rules.seeds[0], note=None if whole else LATE)
 
 
 def _together(group: Sequence[Probe], samples: Sequence[Sample]) -> Ask:

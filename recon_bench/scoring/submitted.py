@@ -18,6 +18,7 @@ from torch import Tensor
 
 from recon_bench import storage
 from recon_bench.core import Sample
+from recon_bench.rules import UNUSED
 from recon_bench.task import Task
 
 LARGEST = 0.08  # relative to |y|
@@ -36,7 +37,7 @@ def perturbations(task: Task, method: str, name: str) -> tuple[list[Tensor], lis
         try:
             found += [each for each in [read(path, task).get(name)] if each is not None]
         except (PerturbationError, OSError) as error:
-            problems.append(f"left out: {str(error).replace(f'{path.parent}/', '')}")
+            problems.append(f"{UNUSED}{str(error).replace(f'{path.parent}/', '')}")
     return found, problems
 
 

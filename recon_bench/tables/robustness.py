@@ -28,6 +28,7 @@ from functools import partial
 import numpy as np
 
 from recon_bench.results import Result
+from recon_bench.rules import LATE, UNUSED
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import Interval, difference, interval
 
@@ -103,8 +104,7 @@ class Row:
         return bool(self.images.get(self.reported)) and self.whole and not {MASKED, LATE} & {*self.flags}
 
 
-MASKED, WITHOUT, LATE = "gradients look masked", "no gradient", "out of time"
-UNUSED = "left out: "  # how a remark on a submitted file begins, which tells nothing of the method
+MASKED, WITHOUT = "gradients look masked", "no gradient"
 
 
 @dataclass(frozen=True)
