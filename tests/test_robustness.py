@@ -14,7 +14,7 @@ from recon_bench.measurement import Cell
 from recon_bench.measurements import robustness
 from recon_bench.measurements.corruptions import MEASUREMENT as CORRUPTIONS
 from recon_bench.measurements.corruptions import PROTOCOL as CORRUPTED
-from recon_bench.measurements.robustness import MEASUREMENT, OUT, PROTOCOL, STRIP, points
+from recon_bench.measurements.robustness import MEASUREMENT, PROTOCOL, STRIP, points
 from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
@@ -209,7 +209,7 @@ def test_out_of_time_keeps_what_was_found(monkeypatch):
     monkeypatch.setattr(robustness, "PROTOCOL", dataclasses.replace(PROTOCOL, minutes=0.0))
     records, _ = measured(registry.method("fbp"), image=0)
     levels = {r.at["level"]: r for r in records if "level" in r.at}
-    assert levels[0.0].values and levels[0.08].values["steps"] == 1 and levels[0.08].note == OUT
+    assert levels[0.0].values and levels[0.08].values["steps"] == 1 and levels[0.08].note == LATE
     assert LATE in row(result("fbp", records)).flags
 
 
