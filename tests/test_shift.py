@@ -339,10 +339,8 @@ def test_data_that_are_explained_better_by_worse_images_are_said(folder):
     (each,) = tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
     naive = each.values["naive"]
     better, worse = ({sample: psnr + change for sample, psnr in naive.items()} for change in (1, -1))
-    values, traces = (
-        {**each.values, "fitted": worse, "alone": better},
-        {"fitted": {0: 0.04, 5: 0.02}, "alone": {0: 0.04, 5: 0.02}},
-    )
+    values = {**each.values, "fitted": worse, "alone": better}
+    traces = {way: {0: 0.04, 5: 0.02} for way in ("fitted", "alone")}
     assert dataclasses.replace(each, values=values, traces=traces).misled == {"fitted": (0.04, 0.02)}
     traces = {"fitted": {0: 0.04, 5: 0.05}}
     assert dataclasses.replace(each, values=values, traces=traces).misled == {}
