@@ -5,7 +5,7 @@ A learned method is one file that defines
     network(problem, settings) -> nn.Module      # untrained; raises NotApplicable where it cannot run
 
 with ``forward(y, A) -> x``: data ``(batch, *range_shape)`` and the operator to images ``(batch, *domain_shape)``, and
-exports ``METHODS = (learned.method(name, ..., network, Settings(), recipe),)``. The rest is done here and in train.py:
+exports ``METHODS = (learned.method(name, ..., network, Settings(), recipe),)``. The rest is here and in training:
 
 - Units. Data arrive divided by the task's data range, so that images lie in about [0, 1]; results are multiplied back.
 - Settings: a frozen dataclass with at least ``seed: int = 0`` (which training) and ``weights: str = ""`` (the name of

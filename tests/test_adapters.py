@@ -15,7 +15,7 @@ from recon_bench.adapters import deepinv, functions, networks, odl, pylops, scip
 from recon_bench.core import Noise, NotApplicable, Problem, Samples
 from recon_bench.operators import FunctionOperator, MaskedFourier, ParallelBeam, RayTransform, evenly
 from recon_bench.recipe import Recipe
-from recon_bench.scoring.guest import Counting
+from recon_bench.scoring.counting import Counting
 from recon_bench.storage import REPOSITORY
 from recon_bench.submission.look import look
 from recon_bench.submission.small import small

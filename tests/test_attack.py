@@ -37,10 +37,10 @@ def asking(f, y, truth):
     return ask
 
 
-def linear_problem(seed):
+def linear_problem(seed, rows=6, range_dims=60):
     generator = torch.Generator().manual_seed(seed)
-    B, y = torch.randn(48, 60, generator=generator), torch.randn(60, generator=generator)
-    truth = (B @ y).reshape(6, 8) + torch.randn(6, 8, generator=generator)
+    B, y = torch.randn(8 * rows, range_dims, generator=generator), torch.randn(range_dims, generator=generator)
+    truth = (B @ y).reshape(rows, 8) + torch.randn(rows, 8, generator=generator)
     return B, y, truth
 
 
@@ -69,6 +69,14 @@ def test_of_a_linear_method_the_attack_finds_the_exact_worst_case(seed):
         r = (B @ y).reshape(6, 8) - truth
         control = attack.exact(lambda e: (B @ e).reshape(6, 8), lambda x: B.T @ x.flatten(), r, radius)
         assert control == pytest.approx(worst, rel=1e-4)
+
+
+def test_the_exact_worst_case_has_settled_where_singular_values_lie_close():
+    B, y, truth = linear_problem(0, rows=50, range_dims=400)
+    B = B / torch.linalg.matrix_norm(B, 2) + torch.eye(400)
+    r, radius = (B @ y).reshape(50, 8) - truth, 0.02 * float(y.norm())
+    found = attack.exact(lambda e: (B @ e).reshape(50, 8), lambda x: B.T @ x.flatten(), r, radius)
+    assert found == pytest.approx(dense_worst(B, y, truth, radius), rel=1e-4)
 
 
 def plain_ascent(ask, y, radius, steps):

@@ -12,7 +12,7 @@ from recon_bench.core import NotConverged
 from recon_bench.implicit import SOLVED, watched
 from recon_bench.operators import MaskedFourier
 from recon_bench.scoring import metrics
-from recon_bench.scoring.guest import Counting
+from recon_bench.scoring.counting import Counting
 from recon_bench.training import loop as train
 from tests.helpers_training import TOY, method_of
 

@@ -11,7 +11,7 @@ from recon_bench import learned, registry, weights
 from recon_bench.core import NotApplicable
 from recon_bench.operators import MaskedFourier, ParallelBeam, RayTransform, evenly
 from recon_bench.scoring import metrics
-from recon_bench.scoring.guest import Counting
+from recon_bench.scoring.counting import Counting
 from recon_bench.training import loop as train
 from tests.helpers_training import TOY, method_of
 

@@ -13,7 +13,7 @@ from recon_bench import registry
 from recon_bench.core import NotApplicable, NotConverged
 from recon_bench.operators import Matrix, ParallelBeam, RayTransform, evenly
 from recon_bench.operators.autograd import Map, linear
-from recon_bench.scoring.guest import Counting
+from recon_bench.scoring.counting import Counting
 from tests.helpers import assert_adjoint, assert_autocast, assert_batches, assert_function_transforms
 from tests.test_baselines_direct import problem
 

@@ -21,7 +21,7 @@ from recon_bench.rules import FULL, QUICK
 from recon_bench.run import task_cards
 from recon_bench.run.runner import SHIPPED
 from recon_bench.scoring import pictures
-from recon_bench.scoring.host import Reconstruction
+from recon_bench.scoring.answers import Reconstruction
 from recon_bench.site import pictures as made
 from recon_bench.site.render import render
 from recon_bench.tables import export

@@ -18,13 +18,13 @@ from recon_bench.measurements.robustness import MEASUREMENT, PROTOCOL, STRIP, po
 from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
-from recon_bench.rules import FULL, LATE, QUICK
+from recon_bench.rules import BROKEN, FULL, LATE, QUICK
 from recon_bench.scoring import submitted
 from recon_bench.scoring.attack import Budget
 from recon_bench.site.pages import index as front
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
-from recon_bench.tables.robustness import FAILS, HOLDS, MASKED, OPEN, WITHOUT, claims, heat, row, rows
+from recon_bench.tables.robustness import FAILS, GROWING, HOLDS, MASKED, OPEN, WITHOUT, claims, heat, row, rows
 from tests.helpers_results import make_cell, picture, record, write_tree
 from tests.helpers_training import TOY
 
@@ -234,6 +234,30 @@ def test_a_submitted_perturbation_counts_where_it_is_worse(monkeypatch):
         assert new.values.get("error", 0) >= old.values.get("error", 0) - 1e-9  # a score is only lowered
 
 
+def test_a_submitted_perturbation_without_a_reconstruction_leaves_what_was_found_and_is_said():
+    fbp = registry.method("fbp")
+    spoilt = torch.full_like(TOY.samples("test")[0].data, 0.0)
+    spoilt[0, 0] = 0.07 * TOY.samples("test")[0].data.norm()
+
+    def build(problem, settings):
+        usual = fbp.build(problem, settings)
+        least = 0.9 * float(spoilt[0, 0])
+        return lambda y, A: (
+            usual(y, A) + (torch.nan if float((y.detach() - TOY.samples("test")[0].data).max()) > least else 0)
+        )
+
+    fragile = dataclasses.replace(fbp, build=build)
+    before = measured(fragile, image=0)[0]
+    folder = storage.ATTACKS / "toy" / "fbp"
+    folder.mkdir(parents=True)
+    np.savez(folder / "a.npz", **{"test-0000": spoilt.numpy()})
+    after = measured(fragile, image=0)[0]
+    assert [r.values.get("error") for r in after] == [r.values.get("error") for r in before]
+    assert not any(r.error for r in after)
+    assert [r.note for r in after if r.at.get("level") == 0.08] == [BROKEN]
+    assert BROKEN in row(result("fbp", after)).flags and BROKEN not in row(result("fbp", before)).flags
+
+
 def test_a_file_that_cannot_be_used_changes_no_score_and_is_named(monkeypatch, capsys, tmp_path):
     fbp = registry.method("fbp")
     before = measured(fbp, image=0)[0]
@@ -310,9 +334,17 @@ def test_verdicts_follow_their_rules():
     late = [{**r, "note": "out of time"} for r in wild[0]]
     broken = [*wild[0], record("test-0009", at={"image": 9.0}, error="ValueError: lost")]
     alone = [*calm[0], record("", at={"universal": 0.02}, error="ValueError: not one for all")]
-    assert verdicts(calm, (alone,)) == verdicts(calm, calm)
+    slow = [*calm[0], record("test-0000", {"universal": 0.1}, {"universal": 0.02, "image": 0.0}, note=LATE)]
+    single = (wild[0][:3],)
+    assert verdicts(calm, (alone,)) == verdicts(calm, (slow,)) == verdicts(calm, calm)
+    assert verdicts(single) == [OPEN] * 3 and verdicts(calm, single, single) == verdicts(calm)
     for spoilt in (masked, late, broken):  # whose gradients are masked, who ran out of time or failed is not counted
         assert verdicts(calm, (spoilt,)) == verdicts(calm)
+
+
+def test_an_attack_that_was_still_growing_is_said():
+    growing = [{**r, "values": {**r["values"], "gain": 0.2}} for r in attacked(0.10, 0.40)]
+    assert GROWING in row(result("fbp", growing)).flags and GROWING not in row(result("fbp", attacked(0.1, 0.4))).flags
 
 
 def warmed():
@@ -339,7 +371,14 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     file = f"{tv.stem}-{STRIP[0]}.webp"
     images = {STRIP[0]: picture(tv.folder(root) / file, "test-0000, 30.00 dB", 32, 1)}
     of_fbp = result("fbp", warmed(), CORRUPTIONS, CORRUPTED)
-    for made in (dataclasses.replace(tv, images=images), whole, broken, of_fbp):
+    ended = dataclasses.replace(
+        result("cgls", warmed(), CORRUPTIONS, CORRUPTED), status="timeout", reason="after 20 min"
+    )
+    late = [r for r in attacked(0.1, 0.3) if r["at"]]
+    late = [{**r, "at": {**r["at"], "level": 4 * r["at"]["level"]}} for r in late]  # it ended above the reported level
+    late = result("tikhonov", [*late, record("test-0000", at={"image": 0.0, "level": 0.02}, error=LATE)])
+    late = dataclasses.replace(late, status="partial", reason=f"1 of 13 failed: {LATE}")
+    for made in (dataclasses.replace(tv, images=images), whole, broken, of_fbp, ended, late):
         write(made, root)
     assert check(root) == []
     out = render(root, tmp_path / "site").parent
@@ -347,7 +386,8 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     assert "no gradient" in text and "lost &amp; gone" in text and "test-0000, 30.00 dB" in text
     assert text.count("badge good") == 2 and "more noise" in text and "2.00" in text
     spec = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])
-    assert [[p["x"] for p in line["points"]] for line in spec["series"]] == [[0, 2]] * 3
+    assert [[p["x"] for p in line["points"]] for line in spec["series"]] == [[0, 2]] * 3 + [[0, 8]]
+    assert "after 20 min" in text and "corrupted data" in text
     assert 'href="robustness.html"' in (out / "index.html").read_text()
     found = board(load(root)[0], "ct-ellipses-30")
     assert front.attacked(found, "tv-isotropic") == "30.00 dB falls to 25.00 dB at 2 % of the data, no gradient"

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -210,7 +211,7 @@ PSNRS = {  # by image, a single one of b
 TASK_NAME = "ct-ellipses-30"
 
 
-def of(root, name, psnrs):
+def of(root, name, psnrs, started="2026-01-01T00:00:00Z"):
     made = make_cell(TASK_NAME, 2, name, "accuracy")
     kind = json.loads(json.dumps({"metrics": [dataclasses.asdict(metric) for metric in MEASUREMENT.metrics]}))
     kind |= {"version": 1, "hash": "0" * 16, "title": MEASUREMENT.title}
@@ -218,6 +219,7 @@ def of(root, name, psnrs):
     records = [record(sample, {"foreign_psnr": value, "foreign_ssim": 0.9}) for sample, value in psnrs.items()]
     records.append(record("lodopab", note="not measured: LoDoPaB-CT is to be had from Zenodo"))
     made = dataclasses.replace(made, kind="transfer", measurement=kind, records=records, images={})
+    made = dataclasses.replace(made, provenance={**made.provenance, "started": started})
     if name == "cgls":
         weights = {f"{TASK_NAME}/cgls": "0" * 64}
         made = dataclasses.replace(made, method={**made.method, "weights": weights})
@@ -264,6 +266,26 @@ def test_gains_are_differences_of_two_results_to_the_tv_that_is_best_at_home(tre
     clear = transfer.Part(rows["cgls"].total.psnr, Interval(1.0, 0.5, 1.5), 3)
     better = dataclasses.replace(rows["cgls"], total=clear, groups={"neck": clear})
     assert transfer.kept([better, rows["cgls"]]) == transfer.Kept(networks=2, everywhere=1, clearly=1)
+    shown = {**better.result.method, "name": "unet-scan-alone"}
+    contrast = dataclasses.replace(better, result=dataclasses.replace(better.result, method=shown))
+    named = dataclasses.replace(contrast, result=dataclasses.replace(better.result, method={**shown, "name": "unet"}))
+    partial = dataclasses.replace(better, result=dataclasses.replace(better.result, status="partial"))
+    unknown = dataclasses.replace(better, groups={"lodopab": dataclasses.replace(clear, gain=Interval(*3 * [np.nan]))})
+    assert transfer.contrasts([contrast, named]) == [(named, contrast)] and transfer.contrasts([contrast]) == []
+    assert transfer.kept([contrast, partial, unknown]) == transfer.Kept(networks=1, everywhere=1, clearly=1)
+
+
+def test_phantoms_are_no_people(tree, tmp_path):
+    root = tmp_path / "results"
+    shutil.copytree(tree, root)
+    write(of(root, "tikhonov", {**PSNRS["cgls"], "shepp-logan-00": 60.0}), root)
+    write(of(root, "tv-isotropic", {**PSNRS["tv-isotropic"], "shepp-logan-00": 40.0}, "2026-03-01T00:00:00Z"), root)
+    found = board(load(root)[0], TASK_NAME)
+    row = next(row for row in transfer.rows(found) if row.result.method["name"] == "tikhonov")
+    assert row.total.images == 4 and row.people.images == 3 and not row.behind
+    assert row.total.gain.value == pytest.approx((20 - 5) / 4) and row.people.gain.value == pytest.approx(-5 / 3)
+    assert front.carried_over(found, "tikhonov").startswith("28.33 dB, 1.67 dB below total variation")
+    assert "PSNR, people" in (render(root, tmp_path / "site").parent / "transfer.html").read_text()
 
 
 def test_the_scans_are_a_column_of_the_board_and_an_absent_group_is_no_remark(tree):
@@ -280,7 +302,7 @@ def test_the_page_marks_networks_behind_tv_and_shows_scans_and_reasons(tree, tmp
     marked = [part.split("</tr>")[0] for part in text.split('class="behind"')[1:]]
     assert len(marked) == 1 and 'method/cgls.html"' in marked[0] and ">behind TV<" in marked[0]
     assert "−1.67" in marked[0] and "gains are over Tv isotropic" in text
-    assert "Of 1 network, 0 are at or above Tv isotropic in the mean of every group" in text
+    assert "to show what they then lack, 0 are at or above Tv isotropic in the mean of every group" in text
     assert "and 0 are at least 1 dB above it" in text
     assert "lost & gone" in text and "LoDoPaB-CT is to be had from Zenodo" in text
     assert "Head of another person" in text and text.count("head-a-00, 30 dB") >= 2

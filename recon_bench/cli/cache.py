@@ -9,7 +9,7 @@ from recon_bench.cli.command import Command
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("action", choices=("show", "clear"))
+    parser.add_argument("action", choices=("show", "clear"), help="say where it is and how large, or empty it")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 def add_results(parser: argparse.ArgumentParser) -> None:
     """``--results DIR``, as ``arguments.results``."""
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="folder of results; default: results"
+    )
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:

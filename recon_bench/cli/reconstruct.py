@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, metavar="X.png", help="where a grey picture of them goes")
     parser.add_argument("--window", nargs=2, type=float, metavar=("LOW", "HIGH"), help="black and white of the picture")
     parser.add_argument("--choose", choices=CHOICES, default="auto", help="how settings are chosen; default: auto")
-    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
+    setting = "a setting of the method, as in iterations=50; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help=setting)
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
 
 

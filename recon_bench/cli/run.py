@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, help=jobs)
     options.add_executor(parser, "[METHOD.]OPTION=VALUE")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts; see recon-bench merge")
-    parser.add_argument("--set", action="append", default=[], metavar="METHOD.SETTING=VALUE", help="may be repeated")
+    setting = "a setting of a method, as in landweber.iterations=50; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="METHOD.SETTING=VALUE", help=setting)
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="leave out what does not fit in this time")
     parser.add_argument("--force", action="store_true", help="measure again what is done")
     parser.add_argument("--dry-run", action="store_true", help="say what would be measured, and stop")

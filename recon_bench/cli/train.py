@@ -13,7 +13,7 @@ from recon_bench.cli.command import Command
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("method", help="name or path of a Python file")
+    parser.add_argument("method", help="a name or a Python file")
     parser.add_argument("--task", required=True, metavar="NAME", help="a name or a Python file")
     parser.add_argument("--steps", type=int, default=0, help="the budget; default: the recipe's, or --minutes alone")
     parser.add_argument(
@@ -27,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace", action="store_true", help="keep the new weights even where the old ones are better"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help="may be repeated")
-    parser.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE", help="may be repeated")
+    setting = "a setting of the network, as in depth=5; may be repeated"
+    field = "how it is trained, as in batch=1, see recon_bench/recipe.py; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help=setting)
+    parser.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE", help=field)
     options.add_executor(parser, "OPTION=VALUE")
 
 

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_rules(parser)
     options.add_json(parser)
     parser.add_argument("method", metavar="METHOD", help="a name or a Python file")
-    parser.add_argument("--task", required=True, metavar="NAME")
+    parser.add_argument("--task", required=True, metavar="NAME", help="one that can draw more images")
 
 
 def run(arguments: argparse.Namespace) -> int:

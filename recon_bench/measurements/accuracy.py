@@ -15,7 +15,8 @@ from torch import Tensor
 from recon_bench.core import Operator, Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import metrics
-from recon_bench.scoring.host import Reconstruction, host, reconstructed
+from recon_bench.scoring.answers import Reconstruction
+from recon_bench.scoring.host import host, reconstructed
 from recon_bench.task import Task
 
 

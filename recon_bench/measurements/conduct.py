@@ -17,7 +17,8 @@ from torch import Tensor
 
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import attack, pictures, quality
-from recon_bench.scoring.host import Host, Reconstruction, host
+from recon_bench.scoring.answers import Reconstruction
+from recon_bench.scoring.host import Host, host
 
 
 @dataclass(frozen=True)

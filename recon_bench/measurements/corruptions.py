@@ -17,8 +17,9 @@ from recon_bench.core import NotApplicable, Sample
 from recon_bench.data.corruptions import KINDS, SEVERITIES, corrupt, kinds
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import pictures, quality
+from recon_bench.scoring.answers import Reconstruction
 from recon_bench.scoring.attack import Objective
-from recon_bench.scoring.host import Host, Reconstruction, host
+from recon_bench.scoring.host import Host, host
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from torch import Tensor
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import pictures, quality
+from recon_bench.scoring.answers import reason
 from recon_bench.scoring.equilibria import Effort, FixedPoint
-from recon_bench.scoring.host import Host, host, reason
+from recon_bench.scoring.host import Host, host
 
 
 @dataclass(frozen=True)

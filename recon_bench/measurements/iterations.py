@@ -22,7 +22,8 @@ from recon_bench import weights
 from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import pictures, quality
-from recon_bench.scoring.host import Host, Reconstruction, host, reason, reconstructed
+from recon_bench.scoring.answers import Reconstruction, reason
+from recon_bench.scoring.host import Host, host, reconstructed
 
 AXIS = "iterations"
 REPEATS = "repeats its last block"

@@ -22,8 +22,9 @@ from torch import Tensor
 from recon_bench import deq
 from recon_bench.core import NotApplicable, Problem
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.scoring.answers import reason
 from recon_bench.scoring.footprint import GPU, Footprint
-from recon_bench.scoring.host import Host, host, reason
+from recon_bench.scoring.host import Host, host
 
 MIB = 2**20
 LOOK = (2, 5)  # depths that are measured where one process is to measure all, as to see whether values still hold

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from recon_bench.core import Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import pictures, quality
-from recon_bench.scoring.host import Reconstruction, host
+from recon_bench.scoring.answers import Reconstruction
+from recon_bench.scoring.host import host
 
 
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:

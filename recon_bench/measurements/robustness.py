@@ -25,15 +25,16 @@ from torch import Tensor
 from recon_bench.core import Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.measurements.iterations import with_weights
-from recon_bench.rules import LATE
+from recon_bench.rules import BROKEN, LATE
 from recon_bench.scoring import attack, pictures, probes, quality, submitted, targets
+from recon_bench.scoring.answers import reason
 from recon_bench.scoring.attack import Ask, Budget, Found, Objective
 from recon_bench.scoring.clock import Deadline
-from recon_bench.scoring.host import reason
 from recon_bench.scoring.probes import Probe
 from recon_bench.scoring.targets import Score, Target, Unusable, score
 
 BESIDE = ("query", "transfer")  # what needs no gradient
+SUBMITTED = "by_submitted"
 STRIP = ("attack-0-before", "attack-1-perturbation", "attack-2-after")
 
 
@@ -56,13 +57,22 @@ class Protocol:
 
 
 @dataclass
-class Tried:
+class Attempts:
     """What was tried at a level: the worst that each attack ``found``, by its name; ``steps``: the sum over sweeps of
-    the mean of their starts; ``whole``: whether none was stopped by the deadline before it or at it."""
+    the mean of their starts; ``whole``: whether none was stopped by the deadline before it or at it.
+
+    ``broken``: whether a submitted perturbation has no reconstruction.
+    """
 
     found: dict[str, Found] = field(default_factory=dict)
     steps: float = 0
     whole: bool = True
+    broken: bool = False
+
+    @property
+    def note(self) -> str | None:
+        """What a reader of the level has to know."""
+        return "; ".join([LATE] * (not self.whole) + [BROKEN] * self.broken) or None
 
     def add(self, name: str, found: Found, share: float) -> None:
         """Keep the worse, and count the steps of a ``share`` of the starts of a sweep."""
@@ -111,12 +121,12 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
     note = "; ".join(filter(None, [target.without, targets.unsteady(target, sample), *unusable])) or None
     yield Record(name, {**clean.values, "reached": 0.0}, {**at, "level": 0.0}, seed, note=note)
     deadline = _deadline(target)
-    tried = _tried(target, sample, index, deadline)
+    attempts = _attempts(target, sample, index, deadline)
     worst = (clean, torch.zeros_like(sample.data))
     for level in sorted(rules.levels)[1:]:
         place = {**at, "level": level}
         try:
-            worst, values = _level(target, sample, level, tried[level], given, worst)
+            worst, values = _level(target, sample, level, attempts[level], given, worst)
             values["random"] = targets.with_noise(target, sample, level, rules.draws, seed=7 + index)
         except Unusable as error:
             yield Record(name, {}, place, seed, error=str(error))
@@ -126,7 +136,7 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
             yield Record(name, summary(values, clean, level), {}, seed, note=note)
             if index == 0:
                 _strip(target, sample, clean, worst, level, save)
-        yield Record(name, quality.finite(values), place, seed, note=None if tried[level].whole else LATE)
+        yield Record(name, quality.finite(values), place, seed, note=attempts[level].note)
 
 
 def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str, float]:
@@ -137,14 +147,14 @@ def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str
     return quality.finite(found)
 
 
-def _tried(target: Target, sample: Sample, index: int, deadline: Deadline) -> Mapping[float, Tried]:
+def _attempts(target: Target, sample: Sample, index: int, deadline: Deadline) -> Mapping[float, Attempts]:
     """What was tried at each level: at every one by the gradient, or by queries and surrogates where there is none, and
     at the reported one by queries alone and by surrogates alone."""
     rules = protocol(target.cell)
     levels, starts = [level for level in rules.levels if level], rules.budget.restarts
     main = ("gradient",) if target.attacks["gradient"] else BESIDE
     beside = [((name,), [rules.reported], max(1, starts // 2)) for name in BESIDE]
-    tried = {level: Tried() for level in levels}
+    attempts = {level: Attempts() for level in levels}
     for number, (names, sought, count) in enumerate([(main, levels, starts), *beside]):
         groups = [(name, group) for name in names for group in target.attacks[name]]
         for place, (name, group) in enumerate(groups):
@@ -153,17 +163,17 @@ def _tried(target: Target, sample: Sample, index: int, deadline: Deadline) -> Ma
             ask = probes.asking(group, sample.data, Objective(sample.truth[None]))
             seed = 1000 * index + 10 * number + place
             for found in attack.sweep(ask, sample.data, sought, budget, seed, deadline):
-                tried[found.level].add(name, found, share / count)
+                attempts[found.level].add(name, found, share / count)
                 for level in sought if not found.whole else ():
-                    tried[level].whole &= level > found.level
-    return tried
+                    attempts[level].whole &= level > found.level
+    return attempts
 
 
 def _level(
     target: Target,
     sample: Sample,
     level: float,
-    attempts: Tried,
+    attempts: Attempts,
     given: Sequence[Tensor],
     before: tuple[Score, Tensor],
 ) -> tuple[tuple[Score, Tensor], dict[str, float]]:
@@ -177,11 +187,17 @@ def _level(
     if max(float(each.errors.max()) for each in found.values()) == -math.inf:
         raise Unusable(f"no perturbation of {100 * level:g} % has a reconstruction")
     size = float(torch.linalg.vector_norm(sample.data))
-    tried = [(f"by_{name}", each.perturbations[int(each.errors.argmax())]) for name, each in found.items()]
-    tried += [("by_submitted", attack.project(e[None], level * size)[0]) for e in given]
+    candidates = [(f"by_{name}", each.perturbations[int(each.errors.argmax())]) for name, each in found.items()]
+    candidates += [(SUBMITTED, attack.project(e[None], level * size)[0]) for e in given]
     values, worst = dict[str, float](), before
-    for name, e in tried:
-        scored = score(target, sample, sample.data + e)
+    for name, e in candidates:
+        try:
+            scored = score(target, sample, sample.data + e)
+        except Unusable:
+            if name != SUBMITTED:
+                raise
+            attempts.broken = True
+            continue
         values[name] = max(scored.error, values.get(name, 0.0))
         worst = (scored, e) if scored.error > worst[0].error else worst
     leading = max(found.values(), key=lambda each: float(each.errors.max()))
@@ -210,11 +226,11 @@ def universal(target: Target) -> Iterator[Record]:
     samples = [cell.task.samples("test")[index] for index in range(_count(cell))]
     level, deadline, start = rules.reported, _deadline(target), torch.zeros_like(samples[0].data)[None]
     steps = rules.budget.first // len(target.main)
-    tried = [
+    ascents = [
         attack.ascend(_together(group, samples), start, level, level, steps, rules.budget, deadline)
         for group in target.main
     ]
-    found, whole = max(tried, key=lambda each: float(each.errors.max())), all(each.whole for each in tried)
+    found, whole = max(ascents, key=lambda each: float(each.errors.max())), all(each.whole for each in ascents)
     for index, sample in enumerate(samples):
         e = float(torch.linalg.vector_norm(sample.data)) * found.perturbations[0]
         at = {"universal": level, "image": float(index)}

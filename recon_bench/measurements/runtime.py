@@ -20,7 +20,8 @@ from torch import Tensor
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.processes import cores
 from recon_bench.rules import Rules
-from recon_bench.scoring.host import Host, Reconstruction, host
+from recon_bench.scoring.answers import Reconstruction
+from recon_bench.scoring.host import Host, host
 from recon_bench.scoring.load import Load, during
 from recon_bench.task import Task
 

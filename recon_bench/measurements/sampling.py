@@ -1,9 +1,9 @@
 """Less and more data than a method was made for: whether more make it worse.
 
 The views of a ray transform are spaced more and less closely over the same half turn, or more and fewer columns of
-k-space kept, with the same noise; images, settings and weights are those of the task. The method is set up for each
-rate as for a task of its own; a network is also handed the operator of the rate after it was set up for its own task's,
-by which its step sizes may no longer fit.
+k-space drawn, with noise of the task's level, in MRI relative to the mean of what is measured; images, settings and
+weights are those of the task. The method is set up for each rate as for a task of its own; a network is also handed the
+operator of the rate after it was set up for its own task's, by which its step sizes may no longer fit.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import torch
 
 from recon_bench.core import NotApplicable, Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
+from recon_bench.rules import SWAPPED
 from recon_bench.scoring import quality, shifted
-from recon_bench.scoring.host import Host, Reconstruction, reason
+from recon_bench.scoring.answers import Reconstruction, reason
+from recon_bench.scoring.host import Host
 from recon_bench.scoring.named import Named
 
 AXES = {"ct": "views", "mri": "acceleration"}
@@ -65,7 +67,7 @@ def at_rate(cell: Cell, home: Host, at: Mapping[str, float], rate: float) -> Ite
     swapped = home.reconstruct(y, A) if cell.method.network is not None else [None] * len(y)
     for sample, found, other in zip(samples, fitted, swapped):
         values = _psnr(cell, sample, "psnr", found) | _psnr(cell, sample, "swapped_psnr", other)
-        lost = f"set up for the task's own data: {other.error}" if other and other.error else None
+        lost = f"{SWAPPED}{other.error}" if other and other.error else None
         note = "; ".join(filter(None, [found.note, lost])) or None
         yield dataclasses.replace(blank, sample=sample.id, values=values, error=found.error, note=note)
 

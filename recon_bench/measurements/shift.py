@@ -1,6 +1,7 @@
 """Operator shift: reconstructions of data that A1 measured, by a method made for A0, from as much as it may be told.
 
-The same images, noise stream, settings and weights as the task's; the scenario says what the method knows:
+The same images, stream and level of noise (in MRI relative to the mean of what is measured), settings and weights as
+the task's; the scenario says what the method knows:
 
 - ``home``: A0 measured the data, and the method knows it.
 - ``ignorant``: A1 measured them, the method takes them for data of A0, mapped to its shape as the shift says.
@@ -26,7 +27,8 @@ from recon_bench.core import NotApplicable, Sample
 from recon_bench.data.shifts import KINDS, of_task
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import identify, pictures, quality, shifted
-from recon_bench.scoring.host import Host, Reconstruction, reason
+from recon_bench.scoring.answers import Reconstruction, reason
+from recon_bench.scoring.host import Host
 from recon_bench.scoring.identify import Estimate, Search
 from recon_bench.scoring.named import Named
 from recon_bench.task import Parameter, Shift

@@ -21,7 +21,8 @@ from torch import Tensor
 from recon_bench.core import Sample, Samples
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import inserts, quality
-from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
+from recon_bench.scoring.answers import Reconstruction
+from recon_bench.scoring.host import Host, host, reconstructed
 from recon_bench.scoring.inserts import Array, Placed
 from recon_bench.scoring.metrics import magnitude
 from recon_bench.task import Change, Task, Truth

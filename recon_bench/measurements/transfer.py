@@ -16,7 +16,8 @@ from recon_bench.core import NotApplicable, Sample, Samples
 from recon_bench.data import foreign
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.scoring import metrics, pictures, quality
-from recon_bench.scoring.host import Host, Reconstruction, host, reconstructed
+from recon_bench.scoring.answers import Reconstruction
+from recon_bench.scoring.host import Host, host, reconstructed
 from recon_bench.task import Foreign, Task
 
 PICTURE = "foreign"  # of the first image of the first group, beside the truth on the task's card

@@ -17,8 +17,8 @@ from recon_bench import processes
 from recon_bench.measurement import Cell
 from recon_bench.rules import FULL
 from recon_bench.run.worker import Job, cell_of, home_of
+from recon_bench.scoring.answers import reason
 from recon_bench.scoring.home import Gone
-from recon_bench.scoring.host import reason
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,20 @@ def asked_for(
     number, count = shard
     mine = {pair: i % count == number - 1 for i, pair in enumerate(dict.fromkeys(cell.asked[:2] for cell in found))}
     return [cell for cell in found if mine[cell.asked[:2]]]
+
+
+def within(
+    todo: list[Planned], known: Mapping[Names, Result], budget: float | None
+) -> tuple[list[Planned], list[Planned]]:
+    """The cells that fit the budget of seconds, timings last and cheap ones first; and those that do not."""
+    if budget is None:
+        return todo, []
+    spent, kept = 0.0, set()
+    for _, seconds, index in sorted((c.kind.alone, c.estimate(known), i) for i, c in enumerate(todo)):
+        if spent + seconds <= budget:
+            spent += seconds
+            kept.add(index)
+    return [c for i, c in enumerate(todo) if i in kept], [c for i, c in enumerate(todo) if i not in kept]
 
 
 def undone(wanted: Sequence[Planned], known: Sequence[Result], shipped: Sequence[Result]) -> list[Planned]:

@@ -8,7 +8,6 @@ in ``<results>/.partial`` from which the next run goes on.
 from __future__ import annotations
 
 import contextlib
-import shlex
 import shutil
 import sys
 import time
@@ -22,11 +21,11 @@ from tqdm import tqdm
 from recon_bench import registry, results
 from recon_bench.results import DiskFull, Result, ResultError
 from recon_bench.rules import Rules
-from recon_bench.run import outcome, provenance, task_cards, worker
+from recon_bench.run import announce, outcome, provenance, task_cards, worker
 from recon_bench.run.local import LOOK, Executor, Local
 from recon_bench.run.outcome import Running
-from recon_bench.run.plan import WHOLE, Shard, aside, asked_for, newest, undone
-from recon_bench.run.planned import Names, Planned, RunSetup
+from recon_bench.run.plan import WHOLE, Shard, aside, asked_for, newest, undone, within
+from recon_bench.run.planned import Planned, RunSetup
 from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
 
 PARTIAL = ".partial"
@@ -69,11 +68,11 @@ def run(
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED, others)[0] if elsewhere else []
     timed = newest(shipped or known)  # the same at every run: a second one within the budget has nothing left to do
-    chosen, later = _within(wanted, timed, budget)
+    chosen, later = within(wanted, timed, budget)
     todo = chosen if force else undone(chosen, known, shipped)
     later = undone(later, known, shipped)
-    _announce(wanted, todo, later, timed, jobs)
-    _advise(todo, known, results_folder)
+    announce.forecast(wanted, todo, later, timed, jobs)
+    announce.spared(todo, known, results_folder)
     if dry_run:
         for cell in todo:
             print(f"  {cell}")
@@ -81,7 +80,7 @@ def run(
     with alone(results_folder):
         going = _Run(results_folder, known, shipped, jobs, command, executor or Local())
         bad = going.all(_with_cards(todo, results_folder))
-    _leftovers(later)
+    announce.left_over(later)
     return bad
 
 
@@ -128,55 +127,6 @@ def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
             broken[task.name] = str(error)
             print(f"without {task.name}: {error}", file=sys.stderr)
     return [cell for cell in todo if cell.task.name not in broken]
-
-
-def _within(
-    todo: list[Planned], known: Mapping[Names, Result], budget: float | None
-) -> tuple[list[Planned], list[Planned]]:
-    """The cells that fit the budget of seconds, timings last and cheap ones first; and those that do not."""
-    if budget is None:
-        return todo, []
-    spent, kept = 0.0, set()
-    for _, seconds, index in sorted((c.kind.alone, c.estimate(known), i) for i, c in enumerate(todo)):
-        if spent + seconds <= budget:
-            spent += seconds
-            kept.add(index)
-    return [c for i, c in enumerate(todo) if i in kept], [c for i, c in enumerate(todo) if i not in kept]
-
-
-def _announce(
-    wanted: list[Planned],
-    todo: list[Planned],
-    later: list[Planned],
-    known: Mapping[Names, Result],
-    jobs: int,
-) -> None:
-    minutes = sum(cell.estimate(known) for cell in todo) / 60 / jobs
-    reused = len(wanted) - len(todo) - len(later)
-    print(f"{len(todo)} cells to run (about {minutes:.1f} minutes), {reused} already done, {len(later)} left for later")
-
-
-def _advise(todo: Sequence[Planned], known: Sequence[Result], root: Path) -> None:
-    """Say which cells need not be measured if the code that changed still gives the same."""
-    stale = [cell for cell in todo if any(cell.was_measured_by(result) for result in known)]
-    if stale:
-        words = ["recon-bench", "confirm", "--methods", *dict.fromkeys(cell.asked[1] for cell in stale)]
-        words += ["--results", str(root)] if root.resolve() != Path("results").resolve() else []
-        print(
-            f"{len(stale)} of them were measured with other code, weights or settings; where the code still gives the"
-        )
-        print(f"same, this tells so in less time: {shlex.join(words)}")
-
-
-def _leftovers(later: list[Planned]) -> None:
-    if not later:
-        return
-    print(f"\nLeft to `make run-all` because they would take longer ({len(later)} cells):")
-    methods: dict[str, list[str]] = {}
-    for cell in later:
-        methods.setdefault(cell.task.name, []).append(f"{cell.method.name} ({cell.kind.name})")
-    for task, names in methods.items():
-        print(f"  {task}: {', '.join(names)}")
 
 
 @dataclass

@@ -25,7 +25,7 @@ from recon_bench.measurement import Cell, Record
 from recon_bench.rules import Rules
 from recon_bench.run import journal
 from recon_bench.run.journal import Pen
-from recon_bench.scoring import host, pictures
+from recon_bench.scoring import answers, pictures
 from recon_bench.scoring.home import Gone, Home
 from recon_bench.storage import full
 from recon_bench.task import Task
@@ -158,7 +158,7 @@ def _entries(job: Job, home: Home, task: Task, done: Mapping[str, Record]) -> It
         yield journal.end("failed", f"{gone}; {len(done) + finished} records were finished", job.at)
     except Exception as error:
         traceback.print_exc()
-        yield journal.end("failed", host.reason(error, torch.device(job.device)), job.at)
+        yield journal.end("failed", answers.reason(error, torch.device(job.device)), job.at)
 
 
 def cell_of(job: Job, home: Home, task: Task) -> Cell:

@@ -25,6 +25,7 @@ Reconstruct = Callable[[Tensor], Tensor]
 LATE = "out of time: the best so far was kept"
 DIVERGED = "diverged: the best before was kept"
 NO_BETTER = "no step was better: the start was kept"
+AT_NOISE = "held-out data are explained to within their noise: the best before was kept"
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Budget:
     batch: int = 2
     rate: float = 3e-4
     penalty: float = 1e-3
-    look: int = 5
-    patience: int = 3
+    look: int = 2
+    patience: int = 5
     seconds: float = 180.0
 
 
@@ -56,18 +57,20 @@ class Reuse:
 class Measured:
     """What there is to adapt with: data ``y`` (n, *range_shape) and ``held`` ones (m, *range_shape) to stop by.
 
+    ``floor``: the misfit that their noise alone leaves; who explains the held-out data better than that explains noise.
     ``seen`` and ``kept``, of the shape of one of the data, are 1 where these count and 0 elsewhere; all count without.
     """
 
     y: Tensor
     held: Tensor
+    floor: float = 0.0
     seen: Tensor | None = None
     kept: Tensor | None = None
 
     def to(self, device: torch.device) -> Measured:
         """A copy on a ``device``, of which no part is a view of more."""
         seen, kept = (None if part is None else part.to(device).clone() for part in (self.seen, self.kept))
-        return Measured(self.y.to(device).clone(), self.held.to(device).clone(), seen, kept)
+        return Measured(self.y.to(device).clone(), self.held.to(device).clone(), self.floor, seen, kept)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,10 @@ def parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
 def fit(
     f: Reconstruct, weights: Sequence[nn.Parameter], A: Operator, data: Measured, budget: Budget, seed: int = 0
 ) -> Adapted:
-    """Fit the ``weights`` of a reconstruction ``f`` to ``data`` of ``A``; those with the least held-out misfit stay."""
+    """Fit the ``weights`` of a reconstruction ``f`` to ``data`` of ``A``; those with the least held-out misfit stay.
+
+    Misfits below that of the noise do not count, and end it.
+    """
     start = [weight.detach().clone() for weight in weights]
     size = max(1e-30, sum(float(s.square().sum()) for s in start))
     best, least = start, held_out(f, A, data)
@@ -154,6 +160,9 @@ def fit(
         if not math.isfinite(trace[number]):
             trace.pop(number)
             note = DIVERGED
+            break
+        if trace[number] < data.floor:
+            note = AT_NOISE
             break
         waited = 0 if trace[number] < least else waited + 1
         if trace[number] < least:
@@ -186,15 +195,20 @@ def _squares(found: Tensor, y: Tensor, counted: Tensor | None) -> Tensor:
     return missed / size
 
 
-def reusing(f0: Reconstruct, A0: Operator, A1: Operator, y: Tensor, rules: Reuse) -> Tensor:
+def reusing(f0: Reconstruct, A0: Operator, A1: Operator, y: Tensor, rules: Reuse, seen: Tensor | float = 1.0) -> Tensor:
     """Images of data ``y`` (batch, *range_shape of A1) by reuse and regularise with ``f0``, made for data of ``A0``.
 
-    x <- (A1* A1 + weight)^-1 (A1* y + weight f0(A0 x)), from f0 = 0; autograd goes through it.
+    x <- (A1* S A1 + weight)^-1 (A1* S y + weight f0(A0 x)), from f0 = 0, with S the data ``seen``, 1, and not, 0;
+    autograd goes through it.
     """
     weight = rules.weight * norm(A1) ** 2
-    back, x = A1.adjoint(y), None
+    back, x = A1.adjoint(seen * y), None
+
+    def normal(z: Tensor) -> Tensor:
+        return A1.adjoint(seen * A1(z)) + weight * z
+
     for _ in range(rules.iterations + 1):
         wanted = back if x is None else back + weight * f0(A0(x))
-        x, _ = conjugate_gradients(lambda z: A1.adjoint(A1(z)) + weight * z, wanted, len(A1.domain_shape), rules.solver)
+        x, _ = conjugate_gradients(normal, wanted, len(A1.domain_shape), rules.solver)
     assert x is not None
     return x

@@ -24,7 +24,9 @@ from recon_bench.scoring.clock import Deadline
 from recon_bench.scoring.metrics import magnitude
 
 Ask = Callable[[Tensor], tuple[Tensor, Tensor]]
-KRYLOV = 60  # dimensions in which the worst case of a linear method is found
+KRYLOV = 400  # dimensions at most in which the worst case of a linear method is found
+SETTLED = 1e-5  # relative: so little it still grows when LOOK more dimensions are there
+LOOK = 20
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,11 @@ def exact(forward: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor],
     """The largest |r + B e| over |e| <= ``radius``, for a linear B given by ``forward`` and its transpose ``back``.
 
     In the Krylov space of B*B and B*r, where it is a small problem that is solved exactly (Gould, Lucidi, Roma & Toint
-    1999, doi:10.1137/S1052623497322735). ``r`` is a real image of B's range; all are without a batch dimension.
+    1999, doi:10.1137/S1052623497322735), of so many dimensions that it has settled. ``r`` is a real image of B's range;
+    all are without a batch dimension.
     """
     basis, images = list[Tensor](), list[Tensor]()
+    largest = float(torch.linalg.vector_norm(r.double()))
     v = back(r).double()
     v = v + 0.1 * noise(v, 1, float(torch.linalg.vector_norm(v)), seed=0)[0]  # a part in every direction
     while len(basis) < KRYLOV:
@@ -170,8 +174,15 @@ def exact(forward: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor],
         basis.append(v / size)
         images.append(forward(basis[-1].to(r.dtype)).double())
         v = back(images[-1].to(r.dtype)).double()
-    if not basis:
-        return float(torch.linalg.vector_norm(r.double()))
+        if len(basis) % LOOK == 0:
+            before, largest = largest, _within(images, r, radius)
+            if largest <= (1 + SETTLED) * before:
+                return largest
+    return _within(images, r, radius) if images else largest
+
+
+def _within(images: Sequence[Tensor], r: Tensor, radius: float) -> float:
+    """The largest |r + sum z_i images_i| over |z| <= ``radius``."""
     W = torch.stack([image.flatten() for image in images], 1)
     values, Q = torch.linalg.eigh(W.T @ W)
     c = Q.T @ (W.T @ r.double().flatten())

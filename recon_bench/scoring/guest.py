@@ -11,7 +11,6 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -23,6 +22,7 @@ from recon_bench.fixed_point import Map
 from recon_bench.repeating import repeating
 from recon_bench.scoring import adaptation, clock, equilibria, footprint
 from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
+from recon_bench.scoring.counting import Counting
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Cost, Footprint
 from recon_bench.scoring.manners import Answer, Shared
@@ -288,38 +288,3 @@ def _empty_cache() -> Iterator[None]:
             del os.environ["RECON_BENCH_CACHE"]
             if before is not None:
                 os.environ["RECON_BENCH_CACHE"] = before
-
-
-@dataclass
-class Counting:
-    """An operator that counts its applications; everything else is the operator's own.
-
-    ``weight`` is the part of the whole that one application is: the parts of ``split(n)`` weigh 1/n.
-    """
-
-    operator: Any
-    weight: float = 1.0
-    tally: list[float] = dataclasses.field(default_factory=lambda: [0.0])
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Images ``(..., *domain_shape)`` to data ``(..., *range_shape)``, which counts as half a pair."""
-        self.tally[0] += self.weight / 2
-        return self.operator(x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Data ``(..., *range_shape)`` to images ``(..., *domain_shape)``, which counts as half a pair."""
-        self.tally[0] += self.weight / 2
-        return self.operator.adjoint(y)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "operator":  # not set yet, as while unpickling
-            raise AttributeError(name)
-        value = getattr(self.operator, name)
-        if name == "split":  # of operators that can be
-            return lambda n: [Counting(part, self.weight / n, self.tally) for part in value(n)]
-        return value
-
-    @property
-    def pairs(self) -> float:
-        """Applications of the pair (A, adjoint) so far; one of either counts half."""
-        return self.tally[0]

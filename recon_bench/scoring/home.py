@@ -21,8 +21,9 @@ import torch
 from recon_bench import headers, processes
 from recon_bench.core import Method, NotApplicable
 from recon_bench.scoring import clock, wire
+from recon_bench.scoring.answers import MethodError, reason
 from recon_bench.scoring.guest import Guest
-from recon_bench.scoring.host import SLACK, MethodError, Way, in_double, problem_of, reason
+from recon_bench.scoring.host import SLACK, Way, in_double, problem_of
 from recon_bench.scoring.named import Named, operators
 from recon_bench.task import Task
 from recon_bench.weights import OtherArchitecture, WeightsError

@@ -18,36 +18,18 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from recon_bench.core import Method, NotApplicable, Operator, Problem, Sample
+from recon_bench.core import Method, Operator, Problem, Sample
 from recon_bench.measurement import Cell
 from recon_bench.rules import Rules
 from recon_bench.scoring import clock, sizes
 from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
+from recon_bench.scoring.answers import Reconstruction, checked, reason
 from recon_bench.scoring.equilibria import Effort, FixedPoint
 from recon_bench.scoring.footprint import Cost, Footprint
-from recon_bench.scoring.frames import raised_at
 from recon_bench.scoring.guest import Guest
 from recon_bench.scoring.named import Named, operators
 
-DIVERGED = 1e10  # times the data range: of no image that large is it of interest how wrong it is
 SLACK, SPEED = 0.005, 1e8  # seconds, and bytes a second, that a timed call may take on its way there and back
-
-
-class MethodError(RuntimeError):
-    """What a method raised in a process of its own, as ``ValueError: its text at file.py:12``."""
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """An image ``x`` (*domain_shape) on the CPU, or the ``error`` that it ended in; ``note`` warns.
-
-    ``seen``: what the method did meanwhile that it may not, which the note says as well.
-    """
-
-    x: Tensor | None = None
-    error: str | None = None
-    note: str | None = None
-    seen: tuple[str, ...] = ()
 
 
 class Way(Protocol):
@@ -295,32 +277,6 @@ def reconstructed(
         part = indices[start : start + size]
         found = [samples[index] for index in part]
         yield from zip(part, found, method.reconstruct(torch.stack([sample.data for sample in found])))
-
-
-def checked(image: Tensor, note: str | None, data_range: float) -> Reconstruction:
-    """An image (*domain_shape) as it counts: one that is not finite or has diverged is an error."""
-    bad = int((~torch.isfinite(torch.view_as_real(image) if image.is_complex() else image)).sum())
-    if bad:
-        return Reconstruction(error=f"the reconstruction has {bad} values that are NaN or infinite")
-    if (size := float(image.abs().max()) / data_range) > DIVERGED:
-        return Reconstruction(error=f"diverged: values of {size:.0e} times the data range")
-    return Reconstruction(x=image, note=note)
-
-
-def reason(error: BaseException, device: torch.device) -> str:
-    """Why a method failed, for its row: with the line of its file, unless it does not apply or memory did not do."""
-    text = str(error) if isinstance(error, MethodError) else _said(error)
-    on_cpu = text.startswith("RuntimeError") and "DefaultCPUAllocator" in text  # torch has no class for it
-    if on_cpu or text.startswith(("OutOfMemoryError", "MemoryError")):
-        return f"out of memory on {device}: {text.partition(': ')[2]}"
-    return text
-
-
-def _said(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}"
-    told = isinstance(error, NotApplicable | MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in text
-    place = "" if told else raised_at(error)
-    return text + f" at {place}" * bool(place)
 
 
 def _values(settings: Any) -> Mapping[str, Any] | None:

@@ -15,8 +15,9 @@ from recon_bench import registry
 from recon_bench.core import Sample
 from recon_bench.measurement import Cell
 from recon_bench.scoring import attack, probes, quality
+from recon_bench.scoring.answers import reason
 from recon_bench.scoring.attack import Objective
-from recon_bench.scoring.host import Host, host, reason
+from recon_bench.scoring.host import Host, host
 from recon_bench.scoring.metrics import magnitude
 from recon_bench.scoring.probes import Probe
 

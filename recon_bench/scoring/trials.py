@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from recon_bench.core import NotApplicable, Operator, Sample
+from recon_bench.core import Noise, NotApplicable, Operator, Sample
 from recon_bench.measurement import Cell
-from recon_bench.scoring import adaptation, clock, identify, shifted
+from recon_bench.scoring import adaptation, clock, identify, metrics, shifted
 from recon_bench.scoring.adaptation import Adapted, Budget, Measured, Reuse
-from recon_bench.scoring.host import Host, Reconstruction, checked
+from recon_bench.scoring.answers import Reconstruction, checked
+from recon_bench.scoring.host import Host
 from recon_bench.scoring.identify import Estimate, Search
 from recon_bench.scoring.named import Named, operators
 from recon_bench.task import Shift
@@ -25,15 +26,15 @@ MIB = 2**20
 @dataclass(frozen=True)
 class Plan:
     """``measurements`` of A1 to fit and ``held`` out ones; ``images``: test images at most, of which the first
-    ``single`` are adapted to alone, where ``left_out`` is the part of the data that the sum leaves out; ``weights`` are
-    tried in reuse and regularise, of which fitting goes ``through`` so many iterations."""
+    ``single`` are adapted to alone; ``left_out``: the part of data that is left out of a sum to tell how good the rest
+    is; ``weights`` are tried in reuse and regularise, of which fitting goes ``through`` so many iterations."""
 
     measurements: int = 6
     held: int = 2
     images: int = 10
     single: int = 2
     left_out: float = 0.1
-    weights: tuple[float, ...] = (0.01, 0.1)
+    weights: tuple[float, ...] = (0.01, 0.1, 1.0)
     through: int = 3
     budget: Budget = field(default_factory=Budget)
     reuse: Reuse = field(default_factory=Reuse)
@@ -85,13 +86,25 @@ def begin(cell: Cell, shift: Shift, rules: Plan) -> Trial:
     task, unmoved = cell.task.shifted(shift), shifted.told(cell)
     number = min(rules.measurements + rules.held, task.sizes["validation"])
     free = torch.stack([task.observe("validation", index).data for index in range(number)])
-    measured = Measured(free[: -rules.held], free[-rules.held :])
+    held = free[-rules.held :]
+    measured = Measured(free[: -rules.held], held, _noise(task.noise, held))
     found = sought(unmoved, cell, shift, measured.held, rules.search)
     told = shifted.chosen(shift, found)
     A = operators(cell.task, unmoved.device)(told)
     start = min((Named(), told), key=lambda each: held_out(shifted.told(cell, each), told, A, measured.held))
     own, samples = (shifted.observed(cell, each, rules.images) for each in (None, shift))
     return Trial(cell, shift, rules, measured, told, A, start, found, own, samples)
+
+
+def _noise(noise: Noise, y: Tensor) -> float:
+    """The misfit that the noise of data ``y`` (batch, *range_shape) alone leaves; 0 where it is not known."""
+    expected = metrics.noise_norm(noise, y, y.ndim - 1)
+    return 0.0 if expected is None else float((expected / torch.linalg.vector_norm(y.flatten(1), dim=1)).mean())
+
+
+def _left_out(rules: Plan, y: Tensor, seed: int) -> Tensor:
+    """1 where data ``y`` (*range_shape) are left out of a sum and 0 elsewhere, at random."""
+    return (torch.rand(y.shape, generator=torch.Generator().manual_seed(seed)) < rules.left_out).float()
 
 
 def sought(method: Host, cell: Cell, shift: Shift, held: Tensor, rules: Search) -> Estimate | None:
@@ -167,10 +180,10 @@ def alone(trial: Trial) -> Outcome:
     """Parametrise and perturb on the data of each of the first images; the cost is that of the last of them."""
     found, last = list[Reconstruction](), Outcome([])
     for index, sample in enumerate(trial.samples[: trial.rules.single]):
-        drawn = torch.rand(sample.data.shape, generator=torch.Generator().manual_seed(index))
-        kept = (drawn < trial.rules.left_out).float()
+        kept = _left_out(trial.rules, sample.data, index)
         y, method = sample.data[None], trial.host(trial.start)
-        seconds, adapted = method.adapt(Measured(y, y, 1 - kept, kept), trial.told, trial.rules.budget)
+        data = Measured(y, y, trial.measured.floor, 1 - kept, kept)
+        seconds, adapted = method.adapt(data, trial.told, trial.rules.budget)
         found += method.reconstruct(y, trial.told)
         last = Outcome([], cost(seconds, adapted), adapted.trace, adapted.note)
     return dataclasses.replace(last, images=found)
@@ -182,25 +195,28 @@ def cost(seconds: float, adapted: Adapted) -> dict[str, float]:
     return {"seconds": seconds, "mib": adapted.peak / MIB, "steps": float(steps), "held": least}
 
 
-def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse) -> Tensor:
-    """Images of data ``y`` by reuse and regularise, on the CPU."""
+def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse, seen: Tensor | None = None) -> Tensor:
+    """Images of data ``y``, of those that are ``seen``, by reuse and regularise, on the CPU."""
     data = y.to(trial.A.device, trial.A.dtype)
 
     def clean(d: Tensor) -> Tensor:
         return images(method.reconstruct(d)).to(data.device)
 
-    return adaptation.reusing(clean, method.operator, trial.A, data, rules).cpu()
+    shown = 1.0 if seen is None else seen.to(data.device)
+    return adaptation.reusing(clean, method.operator, trial.A, data, rules, shown).cpu()
 
 
 def weighted(trial: Trial, method: Host) -> tuple[Reuse, float]:
-    """Reuse with the weight of least held-out misfit, and that misfit."""
+    """Reuse with the weight that best explains a part of held-out data that it has not seen, and that misfit."""
     held = trial.measured.held
+    kept = _left_out(trial.rules, held[0], 0)
+
+    def misfit(rules: Reuse) -> float:
+        x = reusing(trial, method, held, rules, 1 - kept)
+        return identify.relative(kept * trial.A(x.to(trial.A.device)).cpu(), kept * held)
+
     tried = [dataclasses.replace(trial.rules.reuse, weight=weight) for weight in trial.rules.weights]
-    misfits = [
-        identify.relative(trial.A(reusing(trial, method, held, each).to(trial.A.device)).cpu(), held) for each in tried
-    ]
-    least = min(range(len(tried)), key=lambda i: misfits[i])
-    return tried[least], misfits[least]
+    return min(((each, misfit(each)) for each in tried), key=lambda found: found[1])
 
 
 def reused(trial: Trial) -> Outcome:

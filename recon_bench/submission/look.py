@@ -12,8 +12,9 @@ import torch
 from recon_bench import learned, weights
 from recon_bench.core import Method, NotApplicable, Problem, Reconstructor
 from recon_bench.scoring import contract, header, watching
+from recon_bench.scoring.answers import reason
 from recon_bench.scoring.contract import Case
-from recon_bench.scoring.host import Host, reason
+from recon_bench.scoring.host import Host
 from recon_bench.submission.small import small
 from recon_bench.task import Task
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from recon_bench.core import Method
 from recon_bench.results import Result
+from recon_bench.scoring.answers import reason
 from recon_bench.scoring.contract import CHECKS
-from recon_bench.scoring.host import reason
 from recon_bench.submission.look import Finding, is_trained, look
 from recon_bench.submission.small import small
 from recon_bench.submission.standing import Standing, score, standing

@@ -14,7 +14,8 @@ The rules, written before TV was attacked and any two methods were compared:
   misfit has grown by at most CONSISTENT of the size of the perturbation. It holds where more than HALF of all networks
   do so, else not.
 
-Networks and TV that ran out of time, failed on an image or have masked gradients are not counted.
+Networks and TV that ran out of time, failed on an image or have masked gradients are not counted, nor are networks with
+fewer than two images in common with TV.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from functools import partial
 import numpy as np
 
 from recon_bench.results import Result
-from recon_bench.rules import LATE, UNUSED
+from recon_bench.rules import BROKEN, LATE, UNUSED
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import Interval, difference, interval
 
@@ -105,6 +106,8 @@ class Row:
 
 
 MASKED, WITHOUT = "gradients look masked", "no gradient"
+GROWING = "the attack was still growing"  # by more than GROWTH of the squared error in the last fifth of its steps
+GROWTH = 0.05
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def row(result: Result) -> Row:
     """What a result says."""
     levels = [float(level) for level in (result.measurement.get("protocol") or {}).get("levels", ())]
     found: dict[float, dict[str, Values]] = {}
-    missing, late, changes, failed = list[str](), False, False, False
+    missing, late, changes, failed, broken = list[str](), False, False, False, False
     for record in result.records:
         said = [part for part in (record["note"] or "").split("; ") if not part.startswith(UNUSED)]
         if record["error"]:
@@ -129,7 +132,8 @@ def row(result: Result) -> Row:
             failed |= "image" in record["at"]
         elif "level" in record["at"]:
             found.setdefault(float(record["at"]["level"]), {})[record["sample"]] = record["values"]
-        late |= LATE in said or record["error"] == LATE
+        late |= "level" in record["at"] and (LATE in said or record["error"] == LATE)
+        broken |= BROKEN in said
         changes |= any("another image" in part for part in said)
     measured = [level for level in levels if level in found] or sorted(found)
     whole = set.intersection(*(set(found[level]) for level in measured)) if measured else set[str]()
@@ -140,7 +144,8 @@ def row(result: Result) -> Row:
     made = Row(result, reported, images, everyone, (), tuple(missing), not failed)
     flags = [WITHOUT] if images.get(reported) and not made.values("by_gradient", reported) else []
     flags += [MASKED] if masked(made) else []
-    flags += [*(["changes between calls"] if changes else []), *([LATE] if late else [])]
+    flags += [GROWING] if made.mean("gain").value > GROWTH else []
+    flags += [*(["changes between calls"] if changes else []), *([LATE] if late else []), *([BROKEN] if broken else [])]
     return dataclasses.replace(made, flags=tuple(flags))
 
 
@@ -170,16 +175,17 @@ def rows(results: Iterable[Result]) -> list[Row]:
 def claims(found: Sequence[Row]) -> list[Claim]:
     """The verdicts on a task, from the rows of its methods."""
     variation = [r for r in found if r.name.startswith("tv-") and r.counts]
-    networks = [r for r in found if r.family in NETWORKS and r.counts]
+    counted = [r for r in found if r.family in NETWORKS and r.counts]
     texts = (
         ("Networks are about as robust as tuned TV", GENZEL),
         ("Deep methods, also model-based ones, are more fragile than TV", GANDIKOTA),
         ("The data stay consistent while the image is bad", GANDIKOTA),
     )
-    if not variation or not networks:
+    tv = max(variation, key=lambda r: r.mean("psnr", 0.0).value, default=None)
+    networks = [r for r in counted if tv and len(_common(r, tv)) > 1]
+    if tv is None or not networks:
         why = "nothing to compare: expected results of a TV method and of networks"
         return [Claim(*text, OPEN, why) for text in texts]
-    tv = max(variation, key=lambda r: r.mean("psnr", 0.0).value)
     title = tv.result.method["title"]
     near = [r for r in networks if r.mean("error").value <= ABOUT * tv.mean("error").value]
     fragile = [r for r in networks if _more_fragile(r, tv)]
@@ -221,10 +227,14 @@ def _both(of_all: float, of_model_based: float) -> str:
 
 
 def _more_fragile(network: Row, tv: Row) -> bool:
-    own, other = network.amplifications(), tv.amplifications()
-    common = sorted(own.keys() & other.keys())
+    own, other, common = network.amplifications(), tv.amplifications(), _common(network, tv)
     first, second = (np.array([values[name] for name in common]) for values in (own, other))
     return bool(difference(first, second, **bootstrap(network.result)).low > 0)
+
+
+def _common(network: Row, tv: Row) -> list[str]:
+    """The images of both."""
+    return sorted(network.amplifications().keys() & tv.amplifications().keys())
 
 
 def _consistent_but_bad(network: Row) -> bool:
@@ -245,8 +255,8 @@ class Heat:
 
 
 def heat(results: Iterable[Result]) -> list[Heat]:
-    """A row for each result on corrupted data that has a reference, the most robust first."""
-    found = [_heat(result) for result in results if result.kind == CORRUPTIONS]
+    """A row for each whole result on corrupted data that has a reference, the most robust first."""
+    found = [_heat(result) for result in results if result.kind == CORRUPTIONS and result.status == "ok"]
     return sorted((h for h in found if h.ratios), key=lambda h: (h.of_reference, h.result.method["name"]))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recon_bench.results import Result
-from recon_bench.rules import LEAST_GAP
+from recon_bench.rules import LEAST_GAP, SWAPPED
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import Interval, difference
@@ -108,13 +108,13 @@ class Adaptation:
         """Ways after which held-out data are explained better and images are worse than in naive use, with the held-out
         misfit before and after."""
         ends = {way: (trace[min(trace)], min(trace.values())) for way, trace in self.traces.items() if trace}
-        return {way: (a, b) for way, (a, b) in ends.items() if b < a and self.worse_than_naive(way)}
+        return {way: (a, b) for way, (a, b) in ends.items() if b < a and self.gained(way) < 0}
 
-    def worse_than_naive(self, way: str) -> bool:
-        """By the mean PSNR over the images of this way."""
+    def gained(self, way: str) -> float:
+        """What a way gains over naive use in dB, over the images that it has; NaN where one is not known."""
         own, naive = self.values.get(way, {}), self.values.get("naive", {})
         both = own.keys() & naive.keys()
-        return mean({s: own[s] for s in both}) < mean({s: naive[s] for s in both})
+        return mean({s: own[s] for s in both}) - mean({s: naive[s] for s in both})
 
     @property
     def best(self) -> float:
@@ -130,6 +130,13 @@ class Rates:
     psnr: Mapping[float, float]
     swapped: Mapping[float, float]
     missing: Mapping[float, str]
+
+    @property
+    def worse(self) -> bool | None:
+        """Whether more data make it WORSE, or diverge; None where too little is known."""
+        known = [fall for fall in (self.worst, self.worst_swapped) if not math.isnan(fall)]
+        diverged = any("diverged" in why for why in self.missing.values())
+        return diverged or max(known) > WORSE if known else None
 
     @property
     def worst(self) -> float:
@@ -256,8 +263,9 @@ def _rates(result: Result) -> Rates:
         for name, of in (("psnr", told), ("swapped_psnr", swapped)):
             if name in record["values"]:
                 of.setdefault(rate, []).append(record["values"][name])
-        if record["error"]:
-            missing[rate] = record["error"]
+        lost = [part for part in (record["note"] or "").split("; ") if part.startswith(SWAPPED)]
+        if record["error"] or lost:
+            missing[rate] = record["error"] or lost[0]
 
     def means(values: Mapping[float, Sequence[float]]) -> dict[float, float]:
         return {rate: math.fsum(values[rate]) / len(values[rate]) for rate in sorted(values, reverse=not fewer_first)}

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recon_bench.data import foreign
 from recon_bench.results import RANKING_KIND, Result
 from recon_bench.tables.board import RANKING_METRIC, Board
 from recon_bench.tables.columns import bootstrap, scalars
 from recon_bench.tables.statistics import Interval, difference, interval
 
 KIND = "transfer"
+PHANTOMS = frozenset(name for name, *_ in foreign.PHANTOMS)  # groups that are of no person
 SHIPPED, DOWNLOADED = "foreign_psnr", "downloaded_psnr"
 CLEAR = 1.0  # dB over the rival on average
 TV = "tv-"  # how names of rows of total variation begin
+CONTRASTS = ("-phantoms", "-scan-alone")  # end names of networks that are there to show what their training lacks
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Row:
-    """A method: ``total`` of what comes with the project, and each of the ``groups`` by name.
+    """A method: ``total`` of what comes with the project, ``people`` of the scans in it, and each of the ``groups`` by
+    name.
 
     ``home`` is its mean PSNR on the task's own test images and ``home_gain`` what it gains over the rival there;
     ``drop`` is from there to ``total``. In dB, NaN where unknown.
@@ -43,6 +47,7 @@ class Row:
 
     result: Result
     total: Part
+    people: Part
     groups: Mapping[str, Part]
     home: float
     home_gain: float
@@ -73,10 +78,19 @@ class Kept:
 
 
 def kept(found: Iterable[Row]) -> Kept:
-    """How far the networks of these rows carry over; rows without gains are left out."""
-    networks = [row for row in found if row.result.method.get("weights") and not math.isnan(row.total.gain.value)]
-    everywhere = [row for row in networks if all(part.gain.value >= 0 for part in row.groups.values())]
+    """How far the networks of these rows carry over; rows that are not whole or have no gains are left out, and so are
+    CONTRASTS."""
+    whole = [row for row in found if row.result.status == "ok" and not math.isnan(row.total.gain.value)]
+    networks = [r for r in whole if r.result.method.get("weights") and not r.result.method["name"].endswith(CONTRASTS)]
+    everywhere = [row for row in networks if not any(part.gain.value < 0 for part in row.groups.values())]
     return Kept(len(networks), len(everywhere), sum(row.total.gain.value >= CLEAR for row in networks))
+
+
+def contrasts(found: Iterable[Row]) -> list[tuple[Row, Row]]:
+    """Networks with the row of theirs that shows what its training lacks."""
+    by_name = {row.result.method["name"]: row for row in found}
+    pairs = ((by_name.get(name.removesuffix(end)), row) for name, row in by_name.items() for end in CONTRASTS)
+    return [(whole, row) for whole, row in pairs if whole is not None and whole is not row]
 
 
 def rival(board: Board) -> str:
@@ -100,12 +114,14 @@ def _row(board: Board, cell: Result, against: Result | None) -> Row:
     members: dict[str, tuple[str, list[str]]] = {}
     for metric, values in mine.items():
         for sample in values:
-            members.setdefault(sample.rpartition("-")[0], (metric, []))[1].append(sample)
+            members.setdefault(_group(sample), (metric, []))[1].append(sample)
     name, home = cell.method["name"], _mean(board, cell.method["name"])
     total = _part(cell, mine[SHIPPED], theirs[SHIPPED])
+    scans = {sample: psnr for sample, psnr in mine[SHIPPED].items() if _group(sample) not in PHANTOMS}
     return Row(
         result=cell,
         total=total,
+        people=_part(cell, scans, theirs[SHIPPED]),
         groups={
             group: _part(cell, {sample: mine[metric][sample] for sample in samples}, theirs[metric])
             for group, (metric, samples) in members.items()
@@ -114,6 +130,11 @@ def _row(board: Board, cell: Result, against: Result | None) -> Row:
         home_gain=_home_gain(board, name, against.method["name"]) if against else math.nan,
         drop=home - total.psnr.value,
     )
+
+
+def _group(sample: str) -> str:
+    """The group that an image is of, by its name."""
+    return sample.rpartition("-")[0]
 
 
 def _part(cell: Result, mine: Mapping[str, float], theirs: Mapping[str, float]) -> Part:

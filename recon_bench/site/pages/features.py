@@ -22,6 +22,7 @@ from recon_bench.tables.statistics import Interval
 KIND = MEASUREMENT.name
 HEADLINE, INVENTED = SHOWN
 OVER_SPREAD = "over_spread"
+POISSON = "poisson"  # a disc changes this noise, any other is the same in both images and cancels
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -38,12 +39,14 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
     """The table of one task, the nearest to 1 of the headline first, and what was not measured."""
     card = site.card(board)
     told, data_range = scale(card["card"], card["data_range"]), card["data_range"]
-    found = [(cell, summary(cell) | over_spread(cell)) for cell in of_kind(board) if cell.status in ("ok", "partial")]
+    differs = card["noise"]["kind"] == POISSON
+    measured = [cell for cell in of_kind(board) if cell.status in ("ok", "partial")]
+    found = [(cell, summary(cell) | (over_spread(cell) if differs else {})) for cell in measured]
     found.sort(key=lambda pair: demerit(pair[1][HEADLINE].value, NEAREST) if HEADLINE in pair[1] else math.inf)
     in_percent = told.unit == "%"
     return task_header(site, board) | {
         "href": link(here, "board", site.stem(board)),
-        "columns": list(columns(told)),
+        "columns": list(columns(told, differs)),
         "headline": HEADLINE,
         "rows": [row(cell, values, 1 if in_percent else told.units * data_range / 100) for cell, values in found],
         "absent": list(absent(board)),
@@ -58,14 +61,14 @@ def over_spread(result: Result) -> dict[str, Interval]:
     return {OVER_SPREAD: Interval(float(values.mean()) / spread, math.nan, math.nan)}
 
 
-def columns(told: Scale) -> Iterator[dict[str, str]]:
-    """The columns after the method: what was invented, the headline over its spread, discs by contrast and size, lines,
-    letters."""
+def columns(told: Scale, differs: bool) -> Iterator[dict[str, str]]:
+    """The columns after the method: what was invented, the headline over its spread where noise ``differs``, discs by
+    contrast and size, lines, letters."""
     yield {"name": INVENTED, "title": "Invented", "unit": told.unit, "better": "lower"}
     _, faint, across = HEADLINE.split("_")
     headline = f"{significant(told.units * told.contrasts[LEVELS.index(faint)])} {told.unit}, {across} {told.length}"
-    title = f"{headline}, over its spread"
-    yield {"name": OVER_SPREAD, "title": title, "unit": "", "better": "higher"}
+    if differs:
+        yield {"name": OVER_SPREAD, "title": f"{headline}, over its spread", "unit": "", "better": "higher"}
     for level, contrast in zip(LEVELS, told.contrasts):
         for size in PROTOCOL.diameters:
             title = f"{significant(told.units * contrast)} {told.unit}, {size} {told.length}"

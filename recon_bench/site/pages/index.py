@@ -47,14 +47,14 @@ def kept(board: Board, method: str) -> list[dict[str, str]]:
 
 def carried_over(board: Board, method: str) -> str:
     """Its PSNR there, and how far it is from total variation there and on the task's own images."""
-    measured = [row for row in transfer.rows(board) if row.total.images]
+    measured = [row for row in transfer.rows(board) if row.people.images]
     row = next((row for row in measured if row.result.method["name"] == method), None)
     if row is None:
         return missing(board.cells.get((method, transfer.KIND)))
-    psnr = f"{fixed(row.total.psnr.value, 2)} dB"
-    if method == transfer.rival(board) or math.isnan(row.total.gain.value):
+    psnr = f"{fixed(row.people.psnr.value, 2)} dB"
+    if method == transfer.rival(board) or math.isnan(row.people.gain.value):
         return psnr
-    return f"{psnr}, {gap(row.total.gain.value)} total variation; {gap(row.home_gain)} it at home"
+    return f"{psnr}, {gap(row.people.gain.value)} total variation; {gap(row.home_gain)} it at home"
 
 
 def attacked(board: Board, method: str) -> str:

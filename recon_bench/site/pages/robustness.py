@@ -55,16 +55,17 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
     """All about one task; methods in the order of their error under attack."""
     pages, known = site.methods(), tables.rows(found)
     measured = [row for row in known if row.images.get(row.reported)]
+    curves = [row for row in known if any(values for level, values in row.images.items() if level)]
     header, heat = task_header(site, board)["task"], tables.heat(found)
     return header | {
         "level": f"{100 * measured[0].reported:g}" if measured else "",
-        "charts": [make(header["name"], measured) for make in (figure, psnr_figure)] if measured else [],
+        "charts": [make(header["name"], curves) for make in (figure, psnr_figure)] if curves else [],
         "rows": [shown(row, pages) for row in measured],
         "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, tables.claims(known))],
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
         "heat": [warmth(each, pages) for each in heat],
         "strips": [strip(site, row) for row in measured if row.result.images],
-        "absent": list(absent(known)),
+        "absent": [*absent(known), *corruptions_absent(found)],
     }
 
 
@@ -159,6 +160,14 @@ def absent(known: Sequence[Row]) -> Iterator[dict[str, str]]:
         reason = row.missing[0] if row.missing else row.result.reason or ""
         if row.missing or row.result.status != "ok":
             yield {"title": row.result.method["title"], "status": row.result.status, "reason": reason}
+
+
+def corruptions_absent(found: Sequence[Result]) -> Iterator[dict[str, str]]:
+    """Results on corrupted data that are not whole, with the reason."""
+    for result in found:
+        if result.kind == CORRUPTIONS and result.status != "ok":
+            title = f"{result.method['title']}, corrupted data"
+            yield {"title": title, "status": result.status, "reason": result.reason or ""}
 
 
 def _number(value: float, digits: int) -> str:

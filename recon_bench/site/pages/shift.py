@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from recon_bench.results import Result
 from recon_bench.site.addresses import link
 from recon_bench.site.charts import Figure
 from recon_bench.site.model import Site
@@ -14,6 +15,7 @@ from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import duration, fixed, significant
 from recon_bench.tables import shift as tables
 from recon_bench.tables.board import Board
+from recon_bench.tables.selection import where
 from recon_bench.tables.shift import Adaptation, Rates, Row
 
 TITLES = {
@@ -74,6 +76,7 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "pictures": [picture for row in found[:PICTURES] for picture in shown(site, row)],
         "ways": WAYS,
         "adaptations": [adaptation(each) for each in adapted],
+        "closing": closing(adapted),
         "rates": [rate(each) for each in rates],
         "curve": [curve(board.task, rates)] if rates else [],
         "absent": list(absent(board, found, adapted)),
@@ -138,7 +141,7 @@ def parameters(found: Sequence[Row]) -> Iterator[dict[str, Any]]:
                 "value": fixed(known.value, 3),
                 "error": fixed(known.error, 3),
                 "fall": f"{100 * known.sharpness:.0f} %",
-                "verdict": "identified" if known.identified else "not identified: the misfit is flat",
+                "verdict": "identified" if known.identified else "not identified: the misfit does not fall by half",
                 "tone": "good" if known.identified else "bad",
             }
 
@@ -168,10 +171,10 @@ def adaptation(each: Adaptation) -> dict[str, Any]:
     return {key: method[key] for key in ("name", "title", "family")} | {
         "shift": TITLES[each.shift],
         "top": WAYS[each.top],
-        "ways": [number(each.psnr(way)) | {"ends": share(each.closed(way)) * (way in tables.ADAPTED)} for way in WAYS],
+        "ways": [number(each.psnr(way)) | {"ends": below(each, way)} for way in WAYS],
         "classical": number(best) | {"ends": title},
         "closed": number(100 * each.best, 0),
-        "seconds": number(cost.get("seconds", math.nan), 1) | {"ends": took(cost)},
+        "seconds": number(cost.get("seconds", math.nan), 1) | {"ends": took(cost, each.result)},
         "mib": number(cost.get("mib", math.nan), 0),
         "error": number(error, 3),
         "remarks": "; ".join(said),
@@ -179,24 +182,48 @@ def adaptation(each: Adaptation) -> dict[str, Any]:
     }
 
 
+def closing(adapted: Sequence[Adaptation]) -> str:
+    """Of which gaps half or more is closed, and where a parameter of A1 alone does it, which naive use has as well."""
+    wide = [each for each in adapted if each.gap >= tables.LEAST_GAP]
+    half = [each for each in wide if each.best >= 0.5]
+    named = [
+        f"{each.result.method['title']}, {TITLES[each.shift].lower()}"
+        + ", by the parameter that was found alone" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
+        for each in half
+    ]
+    count = f"Of {len(wide)} gaps of at least {tables.LEAST_GAP:g} dB, half or more is closed of {len(half)}"
+    return f"{count}{': ' * bool(half)}{'; '.join(named)}." if wide else ""
+
+
+def below(each: Adaptation, way: str) -> str:
+    """Of a way of adaptation the share that it closes; of one on fewer images what it gains there over naive use."""
+    if way not in tables.ADAPTED:
+        return ""
+    images, whole = len(each.values.get(way, {})), len(each.values.get("naive", {}))
+    if not images or images == whole:
+        return share(each.closed(way))
+    gained = number(each.gained(way), signed=True)["text"]
+    return f"{images} image{'s' * (images > 1)}: {gained} dB"
+
+
 def share(value: float) -> str:
     """A share in percent; nothing where it is not known."""
     return "" if math.isnan(value) else f"{100 * value:.0f} %".replace("-", "−")
 
 
-def took(cost: tables.Values) -> str:
-    """Steps and time of an adaptation."""
-    return f"{cost['steps']:.0f} steps, {duration(cost['seconds'])}" if {"steps", "seconds"} <= cost.keys() else ""
+def took(cost: tables.Values, result: Result) -> str:
+    """Steps and time of an adaptation, and where."""
+    known = {"steps", "seconds"} <= cost.keys()
+    return f"{cost['steps']:.0f} steps, {duration(cost['seconds'])} on {where(result)}" if known else ""
 
 
 def rate(each: Rates) -> dict[str, Any]:
     """A row of the table of less and more data."""
     method = each.result.method
-    known = [fall for fall in (each.worst, each.worst_swapped) if not math.isnan(fall)]
     return {key: method[key] for key in ("name", "title", "family")} | {
         "told": number(each.worst),
         "swapped": number(each.worst_swapped),
-        "worse": max(known) > tables.WORSE if known else None,
+        "worse": each.worse,
         "missing": "; ".join(f"{significant(at)}: {why}" for at, why in each.missing.items()),
         "text": " ".join([method["name"], method["title"], method["family"]]),
     }
