@@ -191,21 +191,20 @@ def claims(found: Sequence[Row]) -> list[Claim]:
     fragile = [r for r in networks if _more_fragile(r, tv)]
     hidden = [r for r in networks if _consistent_but_bad(r)]
     model = [r for r in networks if r.family in MODEL_BASED]
+    both = [r for r in fragile if r in model]
     of = f"of {len(networks)} networks"
+    about = f"{len(near)} {of} have at most {ABOUT:g} times the error of {title}{_named(near)}"
+    more = f"{len(fragile)} {of}, {len(both)} of {len(model)} model-based ones, amplify more than {title}"
+    so = f"{len(hidden)} {of} do so{_named(hidden)}"
     return [
-        Claim(
-            *texts[0],
-            _most(len(near), len(networks)),
-            f"{len(near)} {of} have at most {ABOUT:g} times the error of {title}",
-        ),
-        Claim(
-            *texts[1],
-            _both(_share(fragile, networks), _share([r for r in fragile if r in model], model)),
-            f"{len(fragile)} {of}, {len([r for r in fragile if r in model])} of {len(model)} model-based ones, amplify "
-            f"more than {title}",
-        ),
-        Claim(*texts[2], HOLDS if _share(hidden, networks) > HALF else FAILS, f"{len(hidden)} {of} do so"),
+        Claim(*texts[0], _most(len(near), len(networks)), about),
+        Claim(*texts[1], _both(_share(fragile, networks), _share(both, model)), more + _named(fragile)),
+        Claim(*texts[2], HOLDS if _share(hidden, networks) > HALF else FAILS, so),
     ]
+
+
+def _named(found: Sequence[Row]) -> str:
+    return f": {'; '.join(sorted(str(row.result.method['title']) for row in found))}" if found else ""
 
 
 GENZEL = "Genzel, Macdonald & März 2022, doi:10.1109/TPAMI.2022.3148324"

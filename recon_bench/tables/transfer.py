@@ -86,11 +86,11 @@ def kept(found: Iterable[Row]) -> Kept:
     return Kept(len(networks), len(everywhere), sum(row.total.gain.value >= CLEAR for row in networks))
 
 
-def contrasts(found: Iterable[Row]) -> list[tuple[Row, Row]]:
-    """Networks with the row of theirs that shows what its training lacks."""
+def contrasts(found: Iterable[Row]) -> list[Row]:
+    """Networks of which there are CONTRASTS, each followed by these."""
     by_name = {row.result.method["name"]: row for row in found}
-    pairs = ((by_name.get(name.removesuffix(end)), row) for name, row in by_name.items() for end in CONTRASTS)
-    return [(whole, row) for whole, row in pairs if whole is not None and whole is not row]
+    several = ([name, *(name + end for end in CONTRASTS if name + end in by_name)] for name in sorted(by_name))
+    return [by_name[name] for names in several if len(names) > 1 for name in names]
 
 
 def rival(board: Board) -> str:

@@ -48,7 +48,7 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "kept": transfer.kept(found),
         "least": f"{transfer.CLEAR:g}",
         "rows": [shown(row, groups) for row in found],
-        "contrasts": [shown(row, ()) for pair in transfer.contrasts(found) for row in pair],
+        "contrasts": [shown(row, ()) for row in transfer.contrasts(found)],
         "pictures": list(pictures(site, board, found, against)),
         "absent": list(absent(board)),
     }
