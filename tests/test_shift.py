@@ -315,6 +315,18 @@ def test_reuse_takes_the_weight_that_explains_data_it_has_not_seen(known):
     assert (rules.weight > min(plan.weights)) == bool(known) and misfit > 0
 
 
+def test_what_is_fitted_through_a_few_iterations_is_used_in_as_many():
+    (fewer,) = (each for each in SHIFTED.shifts if each.name == "fewer-views")
+    plan = trials.Plan(measurements=2, held=1, images=2, through=2, budget=Budget(steps=0))
+    trial = trials.begin(cell(network(0.7)), fewer, plan)
+    made = trials.refitted(trial)
+    rules = dataclasses.replace(plan.reuse, weight=made.values["weight"], iterations=2)
+    expected = trials.reusing(trial, trial.host(), trial.y, rules)
+    assert torch.allclose(trials.images(made.images), expected)
+    twelve = trials.reusing(trial, trial.host(), trial.y, dataclasses.replace(rules, iterations=12))
+    assert not torch.allclose(expected, twelve, atol=1e-3)
+
+
 def test_what_has_no_network_cannot_be_fitted():
     free, A1 = data()
     with pytest.raises(RuntimeError, match="no network"):

@@ -13,7 +13,7 @@ before they are explained better than their noise allows. The ways:
 - ``alone``: the same on the data of each image; a part of them is left out of the sum and stops it.
 - ``reused``: reuse and regularise, without any fitting; of a few weights the one that best explains a part of the
   held-out data that it has not seen.
-- ``refitted``: parameters fitted through the first iterations of that.
+- ``refitted``: parameters fitted through a few iterations of that, and as many with these.
 - ``oracle``: the network trained on A1, where another task's is.
 
 The best classical method under A1, the other end, is measured by :mod:`.shift` on the same images.

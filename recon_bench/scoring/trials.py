@@ -229,12 +229,12 @@ def reused(trial: Trial) -> Outcome:
 
 
 def refitted(trial: Trial) -> Outcome:
-    """Parameters fitted through the first iterations of reuse and regularise."""
+    """Parameters fitted through a few iterations of reuse and regularise, and as many with these."""
     method = trial.host()
     rules, _ = weighted(trial, method)
     through = dataclasses.replace(rules, iterations=trial.rules.through)
     seconds, adapted = method.adapt(trial.measured, trial.told, trial.rules.budget, through)
-    x = reusing(trial, method, trial.y, rules)
+    x = reusing(trial, method, trial.y, through)
     values = cost(seconds, adapted) | {"weight": rules.weight}
     return Outcome(_checked(trial, x), values, adapted.trace, adapted.note)
 
