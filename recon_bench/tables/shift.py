@@ -162,7 +162,7 @@ def falls(psnr: Mapping[float, float]) -> float:
 
 def rows(board: Board) -> list[Row]:
     """A row for each method of a board that was shifted, the best at home first."""
-    found = [_row(cell) for cell in of_kind(board, KIND)]
+    found = [row(cell) for cell in of_kind(board, KIND)]
     return sorted(found, key=lambda row: -max((mean(v) for (_, s), v in row.values.items() if s == "home"), default=0))
 
 
@@ -175,7 +175,8 @@ def _names(result: Result, field: str) -> Sequence[str]:
     return (result.measurement.get("protocol") or {}).get(field, ())
 
 
-def _row(result: Result) -> Row:
+def row(result: Result) -> Row:
+    """What a result says."""
     shifts, scenarios = _names(result, "shifts"), _names(result, "scenarios")
     values: dict[tuple[str, str], dict[str, float]] = {}
     missing: dict[tuple[str, str], str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,21 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "href": link(here, "board", site.stem(board)),
         "columns": list(columns(told, differs)),
         "headline": HEADLINE,
+        "disc": disc(told),
+        "nearest": nearest(found),
         "rows": [row(cell, values, 1 if in_percent else told.units * data_range / 100) for cell, values in found],
         "absent": list(absent(board)),
     }
+
+
+def nearest(found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
+    """Which network, and which other method, recovers most nearly all of the headline; ``found`` is in that order."""
+    known = [(cell.method, values[HEADLINE].value) for cell, values in found if HEADLINE in values]
+    said = []
+    for kind, networks in (("network", True), ("other method", False)):
+        for method, value in [each for each in known if bool(each[0].get("weights")) == networks][:1]:
+            said.append(f"{fixed(value, 2)} by the nearest {kind}, {method['title']}")
+    return " and ".join(said)
 
 
 def over_spread(result: Result) -> dict[str, Interval]:
@@ -61,14 +73,18 @@ def over_spread(result: Result) -> dict[str, Interval]:
     return {OVER_SPREAD: Interval(float(values.mean()) / spread, math.nan, math.nan)}
 
 
+def disc(told: Scale) -> str:
+    """What the headline is about."""
+    _, faint, across = HEADLINE.split("_")
+    return f"{significant(told.units * told.contrasts[LEVELS.index(faint)])} {told.unit}, {across} {told.length}"
+
+
 def columns(told: Scale, differs: bool) -> Iterator[dict[str, str]]:
     """The columns after the method: what was invented, the headline over its spread where noise ``differs``, discs by
     contrast and size, lines, letters."""
     yield {"name": INVENTED, "title": "Invented", "unit": told.unit, "better": "lower"}
-    _, faint, across = HEADLINE.split("_")
-    headline = f"{significant(told.units * told.contrasts[LEVELS.index(faint)])} {told.unit}, {across} {told.length}"
     if differs:
-        yield {"name": OVER_SPREAD, "title": f"{headline}, over its spread", "unit": "", "better": "higher"}
+        yield {"name": OVER_SPREAD, "title": f"{disc(told)}, over its spread", "unit": "", "better": "higher"}
     for level, contrast in zip(LEVELS, told.contrasts):
         for size in PROTOCOL.diameters:
             title = f"{significant(told.units * contrast)} {told.unit}, {size} {told.length}"
