@@ -14,6 +14,7 @@ serves all; the worst iterate of each start is kept.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from recon_bench.scoring.clock import Deadline
 from recon_bench.scoring.metrics import magnitude
 
 Ask = Callable[[Tensor], tuple[Tensor, Tensor]]
-KRYLOV = 400  # dimensions at most in which the worst case of a linear method is found
+KRYLOV = 200  # dimensions at most in which the worst case of a linear method is found
 SETTLED = 1e-5  # relative: so little it still grows when LOOK more dimensions are there
 LOOK = 20
 
@@ -157,26 +158,27 @@ def exact(forward: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor],
     """The largest |r + B e| over |e| <= ``radius``, for a linear B given by ``forward`` and its transpose ``back``.
 
     In the Krylov space of B*B and B*r, where it is a small problem that is solved exactly (Gould, Lucidi, Roma & Toint
-    1999, doi:10.1137/S1052623497322735), of so many dimensions that it has settled. ``r`` is a real image of B's range;
-    all are without a batch dimension.
+    1999, doi:10.1137/S1052623497322735), of so many dimensions that it has settled; beside B*r it begins with noise, as
+    r may have no part in the directions that grow most. ``r`` is a real image of B's range; all are without a batch
+    dimension.
     """
     basis, images = list[Tensor](), list[Tensor]()
-    largest = float(torch.linalg.vector_norm(r.double()))
-    v = back(r).double()
-    v = v + 0.1 * noise(v, 1, float(torch.linalg.vector_norm(v)), seed=0)[0]  # a part in every direction
-    while len(basis) < KRYLOV:
+    start, largest = back(r).double(), float(torch.linalg.vector_norm(r.double()))
+    following = deque([start, noise(start, 1, 1.0, seed=0)[0]])
+    while following and len(basis) < KRYLOV:
+        v = following.popleft()
         before = float(torch.linalg.vector_norm(v))
         for _ in range(2):  # twice is enough
             for other in basis:
                 v = v - (other * v).sum() * other
         if not (size := float(torch.linalg.vector_norm(v))) > 1e-6 * before:
-            break
+            continue
         basis.append(v / size)
         images.append(forward(basis[-1].to(r.dtype)).double())
-        v = back(images[-1].to(r.dtype)).double()
+        following.append(back(images[-1].to(r.dtype)).double())
         if len(basis) % LOOK == 0:
-            before, largest = largest, _within(images, r, radius)
-            if largest <= (1 + SETTLED) * before:
+            less, largest = largest, _within(images, r, radius)
+            if largest <= (1 + SETTLED) * less:
                 return largest
     return _within(images, r, radius) if images else largest
 
