@@ -9,8 +9,9 @@ BASE ?= origin/main
 MINUTES ?=
 RECIPE ?=
 
-# methods without weights on most tasks, of which memory is measured; methods that are compared in memory at 512 x 512 pixels, where
-# 80 steps of an unrolled network take 10 GiB or more (extrapolated from 10): what does not fit is a row that says so
+# methods that have no weights on most tasks, of which memory is measured; and those that are compared in memory at
+# 512 x 512 pixels, where 80 steps of an unrolled network take 10 GiB or more (extrapolated from 10): what does not fit
+# is a row that says so
 UNTRAINED := convex-equilibrium de-admm de-grad de-prox reversible unrolled-gradient-checkpointed \
   unrolled-gradient-segments
 DEEP := landweber tv-isotropic unrolled-gradient unrolled-gradient-checkpointed unrolled-gradient-segments reversible \

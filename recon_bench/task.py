@@ -121,13 +121,13 @@ class Task:
     random follows from ``seed``. ``card`` is everything that defines the task as JSON data; ``fingerprint()`` digests
     what the card only names (drawn phantoms, scans, masks, first noise values) in a way that does not depend on the
     machine. ``missing()`` says what to download and where to put it, or None. ``fresh(rng, n)`` gives n new training
-    samples of the law of the training split, made the same way but fast, as truths ``(n, *domain_shape)`` and data
+    samples like the training split, made the same way but fast, as truths ``(n, *domain_shape)`` and data
     ``(n, *range_shape)``; ``phantoms`` does so with random ellipses in the place of scans; None where there are none.
     ``display`` and ``error_display`` are the grey windows (low, high) of images and of errors. ``pictured`` are the
     test images whose reconstructions are shown, the same of every method: in the tasks with committed results those
     where FBP (MRI: zero-filling) is at the 10th, 50th and 90th percentile of PSNR. ``foreign`` are groups of truths
-    that the task's law would not draw, to see what carries over to them. ``unseen(rng)`` draws one more truth of the
-    law of the test split; None where that is a list, of scans. ``shifts`` are other measurements of the same
+    unlike those of the task, to see what carries over to them. ``unseen(rng)`` draws one more truth of the
+    test split; None where that is a list, of scans. ``shifts`` are other measurements of the same
     truths, and ``rates`` those with less and more data, by their number of views or their acceleration. None of these
     is part of the hash.
     """

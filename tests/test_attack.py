@@ -71,12 +71,25 @@ def test_of_a_linear_method_the_attack_finds_the_exact_worst_case(seed):
         assert control == pytest.approx(worst, rel=1e-4)
 
 
-def test_the_exact_worst_case_has_settled_where_singular_values_lie_close():
+def test_the_exact_worst_case_takes_few_dimensions_and_is_no_less_where_singular_values_lie_close():
     B, y, truth = linear_problem(0, rows=50, range_dims=400)
     B = B / torch.linalg.matrix_norm(B, 2) + torch.eye(400)
-    r, radius = (B @ y).reshape(50, 8) - truth, 0.02 * float(y.norm())
-    found = attack.exact(lambda e: (B @ e).reshape(50, 8), lambda x: B.T @ x.flatten(), r, radius)
-    assert found == pytest.approx(dense_worst(B, y, truth, radius), rel=1e-4)
+    r, radius, asked = (B @ y).reshape(50, 8) - truth, 0.02 * float(y.norm()), []
+
+    def forward(e):
+        asked.append(e)
+        return (B @ e).reshape(50, 8)
+
+    found = attack.exact(forward, lambda x: B.T @ x.flatten(), r, radius)
+    assert found == pytest.approx(dense_worst(B, y, truth, radius), rel=2e-5) and len(asked) < 100
+
+
+@pytest.mark.parametrize(("r", "worst"), [((0, 0, 0, 0), 0.3), ((0, 0.05, 0, 0), 0.0945**0.5), ((0.2, 0, 0, 0), 0.5)])
+def test_the_exact_worst_case_is_found_where_the_error_has_no_part_in_what_grows_most(r, worst):
+    """|r + B e| over |e| <= 0.1 for B = diag(3, 2, 1, 1/2), by hand."""
+    B = torch.diag(torch.tensor([3.0, 2.0, 1.0, 0.5]))
+    found = attack.exact(lambda e: B @ e, lambda x: B @ x, torch.tensor(r, dtype=torch.float32), 0.1)
+    assert found == pytest.approx(worst, rel=1e-3)
 
 
 def plain_ascent(ask, y, radius, steps):

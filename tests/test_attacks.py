@@ -123,7 +123,7 @@ def test_a_memory_of_the_test_images_does_not_help_with_unseen_ones(folder, foun
 
 def test_a_task_that_has_no_more_images_says_so(tmp_path, capsys):
     assert main(["verify", "fbp", "--task", "ct-head-50", "--results", str(tmp_path)]) == 2
-    assert "ct-head-50 cannot draw more images of its law" in capsys.readouterr().err
+    assert "ct-head-50 cannot draw more such images" in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_be_read_is_named_by_other_commands(capsys):

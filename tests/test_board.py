@@ -198,6 +198,20 @@ def test_a_newer_version_on_another_machine_takes_nothing_from_the_column():
     assert len(raw([*here, *there], TASK, "runtime")) == len(raw(here, TASK, "runtime"))
 
 
+def test_a_newer_version_that_depends_on_no_machine_takes_the_place_of_all():
+    def free(result):
+        metrics = [{**metric, "unit": ""} for metric in result.measurement["metrics"]]
+        return dataclasses.replace(result, measurement={**result.measurement, "metrics": metrics})
+
+    here = cells("fbp", "cgls", "tikhonov")
+    made = [newer(free(r)) for r in cells("fbp", kinds=("runtime",))]
+    made += [newer(free(elsewhere(r))) for r in cells("cgls", kinds=("runtime",))]
+    found = board([*here, *made], TASK)
+    timed = {cell.method["name"]: cell for (_, kind), cell in found.cells.items() if kind == "runtime"}
+    assert set(timed) == {"fbp", "cgls"} and all(cell.measurement["version"] == 9 for cell in timed.values())
+    assert {cell.provenance["machine"]["cpu"] for cell in timed.values()} == {"Example CPU 3000", "Other CPU"}
+
+
 def test_times_of_every_machine_stand_side_by_side():
     here = cells("fbp", "cgls", "tikhonov")
     there = [newer(elsewhere(r)) for r in cells("cgls", kinds=("runtime",))]

@@ -1,5 +1,7 @@
 """What committed results show: attacks that deserve the name, and parameters that data tell."""
 
+import math
+
 import pytest
 
 from recon_bench import registry
@@ -27,9 +29,9 @@ def test_every_attack_is_as_strong_as_noise_of_the_same_norm(committed):
 
 
 def test_of_linear_methods_the_exact_worst_case_is_reached(committed):
-    reached = {row.name: row.attained for row in robustness.rows(committed["robustness"])}
-    known = {name: part for name, part in reached.items() if part == part}
-    assert len(known) >= 4 and min(known.values()) >= 0.99
+    reached = [row.attained for row in robustness.rows(committed["robustness"])]
+    known = [part for part in reached if not math.isnan(part)]
+    assert len(known) >= 4 and min(known) >= 0.99
 
 
 def test_two_bins_of_the_detector_are_found_to_a_quarter_of_a_bin(committed):

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from recon_bench import registry
-from recon_bench.core import NotApplicable
+from recon_bench.core import Noise, NotApplicable
 from recon_bench.data import shifts
-from recon_bench.measurement import Cell
+from recon_bench.measurement import Cell, Record
 from recon_bench.measurements import adaptation, sampling, shift
 from recon_bench.operators import MaskedFourier, RayTransform
 from recon_bench.operators.sampled import SampledFourier
@@ -285,16 +285,31 @@ def test_what_diverges_or_gets_worse_keeps_the_start_and_what_is_late_keeps_its_
 
 
 def test_data_are_not_explained_better_than_their_noise_allows():
-    free, A1 = data()
-    _, whole = hosted(network()).adapt(free, A1, FAST)
+    (free, A1), often = data(), dataclasses.replace(FAST, rate=0.05, look=1)
+    _, whole = hosted(network()).adapt(free, A1, often)
     misfits = sorted(whole.trace.values(), reverse=True)
     assert misfits[-1] < misfits[1] < misfits[0]
     floor = (misfits[1] + misfits[-1]) / 2
     method = hosted(network())
-    _, adapted = method.adapt(dataclasses.replace(free, floor=floor), A1, FAST)
-    assert adapted.note == AT_NOISE and list(adapted.trace.values())[-1] < floor < misfits[1]
-    A_moved = operators(SHIFTED, CPU)(A1)
-    assert floor < trials.held_out(method, A1, A_moved, free.held) < adapted.trace[0]
+    _, adapted = method.adapt(dataclasses.replace(free, floor=floor), A1, often)
+    assert adapted.note == f"{AT_NOISE}: the best before was kept" and floor < adapted.least < adapted.trace[0]
+    kept = trials.held_out(method, A1, operators(SHIFTED, CPU)(A1), free.held)
+    assert adapted.least == pytest.approx(kept) == pytest.approx(trials.cost(1.0, adapted)["held"])
+    _, nothing = hosted(network()).adapt(dataclasses.replace(free, floor=2 * misfits[0]), A1, FAST)
+    assert nothing.note == f"{AT_NOISE}: the start was kept" and list(nothing.trace) == [0] and nothing.peak == 0
+
+
+def test_the_noise_of_a_part_of_the_data_is_that_of_the_part():
+    noise, clean = Noise("complex-gaussian", 0.1), torch.ones(4, 64, 64, dtype=torch.complex64)
+    clean[:, :, :8] = 30  # as the middle of k-space is
+    size = 0.1 * clean.abs().mean()
+    y = clean + size * torch.randn(clean.shape, dtype=clean.dtype) * math.sqrt(2)
+    kept = torch.zeros(64, 64)
+    kept[:, 32:] = 1
+    true = ((kept * (y - clean)).flatten(1).norm(dim=1) / (kept * y).flatten(1).norm(dim=1)).mean()
+    assert trials._noise(noise, y, kept) == pytest.approx(float(true), rel=0.05)
+    assert trials._noise(noise, y) < 0.2 * trials._noise(noise, y, kept)
+    assert trials._noise(Noise("speckle", 0.1), y) == 0.0
 
 
 @pytest.mark.parametrize("known", [1.0, 0.0])
@@ -311,8 +326,26 @@ def test_reuse_takes_the_weight_that_explains_data_it_has_not_seen(known):
         def reconstruct(self, y):
             return [Reconstruction(x=known * truth) for truth in truths]
 
-    rules, misfit = trials.weighted(trial, Knowing())
-    assert (rules.weight > min(plan.weights)) == bool(known) and misfit > 0
+    rules, misfit = trials.weighted(trial, Knowing(), 12)
+    assert (rules.weight > min(plan.weights)) == bool(known) and misfit > 0 and rules.iterations == 12
+
+
+def test_a_weight_without_images_is_not_taken():
+    (fewer,) = (each for each in SHIFTED.shifts if each.name == "fewer-views")
+    trial = trials.begin(cell(network(1.0)), fewer, trials.Plan(measurements=1, held=2, images=1, single=1))
+
+    class Failing:
+        operator = trial.host().operator
+        asked = 0
+
+        def reconstruct(self, y):
+            self.asked += 1
+            if self.asked == 1:
+                return [Reconstruction(error="diverged"), Reconstruction(error="diverged")]
+            return [Reconstruction(x=torch.zeros(self.operator.domain_shape)) for _ in y]
+
+    rules, misfit = trials.weighted(trial, Failing(), 2)
+    assert rules.weight == trial.rules.weights[1] and math.isfinite(misfit)
 
 
 def test_what_is_fitted_through_a_few_iterations_is_used_in_as_many():
@@ -384,10 +417,10 @@ def test_data_that_are_explained_better_by_worse_images_are_said(folder):
     naive = each.values["naive"]
     better, worse = ({sample: psnr + change for sample, psnr in naive.items()} for change in (1, -1))
     values = {**each.values, "fitted": worse, "alone": better}
-    traces = {way: {0: 0.04, 5: 0.02} for way in ("fitted", "alone")}
-    assert dataclasses.replace(each, values=values, traces=traces).misled == {"fitted": (0.04, 0.02)}
-    traces = {"fitted": {0: 0.04, 5: 0.05}}
-    assert dataclasses.replace(each, values=values, traces=traces).misled == {}
+    each = dataclasses.replace(each, values=values, traces={way: {0: 0.04, 5: 0.01} for way in ("fitted", "alone")})
+    for kept, said in ((0.02, {"fitted": (0.04, 0.02)}), (0.04, {})):  # of what was kept, not of every look
+        costs = {way: {**each.costs[way], "held": kept} for way in each.traces}
+        assert dataclasses.replace(each, costs=costs).misled == said
 
 
 @pytest.mark.parametrize("worse", [False, True])
@@ -416,8 +449,19 @@ def test_the_share_of_a_gap_counts_from_naive_use_to_the_oracle():
 
 
 def test_more_data_that_make_a_network_diverge_make_it_worse():
-    rates = tables.Rates(None, {18: 20.0, 30: 25.0}, {18: 20.0}, {30: f"{SWAPPED}diverged: values of 2e+12"})
-    assert rates.worse and not dataclasses.replace(rates, missing={}).worse
+    def at(rate, why=None):
+        values = {"psnr": 20.0 + rate, "swapped_psnr": 20.0 + rate}
+        note = f"not converged; {SWAPPED}{why}" if why else None
+        return Record("test-0000", values if why is None else {"psnr": 20.0 + rate}, {"views": float(rate)}, note=note)
+
+    def rates(*records):
+        return tables._rates(result("ct-ellipses-30", "unet", sampling.MEASUREMENT, records))
+
+    assert rates(at(18), at(30)).worse is False
+    for why in ("diverged: values of 2e+12 times", "the reconstruction has 3 values that are NaN or infinite; see"):
+        assert rates(at(18), at(30, why)).worse is True and why in rates(at(18), at(30, why)).missing[30.0]
+        assert rates(at(18, why), at(30)).worse is False  # it is with little data that it fails
+    assert rates(at(18)).worse is None
 
 
 def test_more_data_that_make_it_worse_are_found():

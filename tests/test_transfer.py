@@ -272,7 +272,7 @@ def test_gains_are_differences_of_two_results_to_the_tv_that_is_best_at_home(tre
     partial = dataclasses.replace(better, result=dataclasses.replace(better.result, status="partial"))
     unknown = dataclasses.replace(better, groups={"lodopab": dataclasses.replace(clear, gain=Interval(*3 * [np.nan]))})
     assert transfer.contrasts([contrast, named]) == [named, contrast] and transfer.contrasts([contrast]) == []
-    assert transfer.kept([contrast, partial, unknown]) == transfer.Kept(networks=1, everywhere=1, clearly=1)
+    assert transfer.kept([contrast, partial, unknown]) == transfer.Kept(networks=1, everywhere=1, clearly=1, left_out=1)
 
 
 def test_phantoms_are_no_people(tree, tmp_path):
@@ -302,7 +302,7 @@ def test_the_page_marks_networks_behind_tv_and_shows_scans_and_reasons(tree, tmp
     marked = [part.split("</tr>")[0] for part in text.split('class="behind"')[1:]]
     assert len(marked) == 1 and 'method/cgls.html"' in marked[0] and ">behind TV<" in marked[0]
     assert "−1.67" in marked[0] and "gains are over Tv isotropic" in text
-    assert "Of 1 network, 0 are at or above Tv isotropic in the mean of every group" in text
+    assert "Of 1 network, 0 are at or above Tv isotropic in the mean of every group of images below" in text
     assert "and 0 are at least 1 dB above it" in text
     assert "lost & gone" in text and "LoDoPaB-CT is to be had from Zenodo" in text
     assert "Head of another person" in text and text.count("head-a-00, 30 dB") >= 2

@@ -11,7 +11,7 @@ from recon_bench.cli.command import Command
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     options.add_json(parser)
-    parser.add_argument("what", choices=("tasks", "methods", "measurements", "rules", "weights"), help="of what")
+    parser.add_argument("what", choices=("tasks", "methods", "measurements", "rules", "weights"), help="what to list")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     options.add_results(parser)
     options.add_json(parser)
-    parser.add_argument("name", help="of any of these, as recon-bench list has it")
+    parser.add_argument("name", help="as recon-bench list has it, or a file of methods or tasks")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict; 1 where the committed mean is not what unseen images give.
 
-    ValueError where there is no result to verify, and where the task has no more images of its law.
+    ValueError where there is no result to verify, and where the task has no more such images.
     """
     import secrets
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     task, method = registry.task(arguments.task), registry.method(arguments.method)
     if task.unseen is None:
-        raise ValueError(f"{task.name} cannot draw more images of its law, so that nothing can be verified on it")
+        raise ValueError(f"{task.name} cannot draw more such images, so that nothing can be verified on it")
     own = [
         result
         for result in options.results_in(arguments.results)
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 def verdict(committed: Sequence[float], found: Sequence[float]) -> dict[str, Any]:
     """Whether a committed mean is where a mean of as many images is expected by the ``found`` values of unseen ones.
 
-    The interval is that of prediction, by Student's t: both are a few images of one law.
+    The interval is that of prediction, by Student's t: both are a few images of one distribution.
     """
     import numpy as np
     from scipy import stats

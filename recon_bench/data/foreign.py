@@ -23,7 +23,7 @@ from recon_bench.task import Foreign, Truth
 
 SIZE, PIXEL_MM = 256, 0.957
 WATER_PER_M = 20.0
-SPREAD = 8  # slices of a data set that is downloaded, and phantoms of a law
+SPREAD = 8  # slices of a data set that is downloaded, and phantoms of a distribution
 BONE = 2.0  # attenuation of dense bone relative to water, the brightest that a phantom has
 
 
@@ -91,7 +91,7 @@ def mri(adapt: Callable[[Array, np.random.Generator], NDArray[np.complex128]]) -
 def for_phantoms(
     size: int, what: tuple[str, str, str], draw: Callable[[int, np.random.Generator], Truth]
 ) -> tuple[Foreign, ...]:
-    """Groups of a CT task of phantoms ``(size, size)`` in [0, 1]: CT and phantoms of another law.
+    """Groups of a CT task of phantoms ``(size, size)`` in [0, 1]: CT and phantoms of another distribution.
 
     CT goes from air, 0, to dense bone, 1, what is denser being taken as that. ``what`` is name, title and source of the
     phantoms that ``draw`` draws.

@@ -12,8 +12,8 @@ before they are explained better than their noise allows. The ways:
   of A1 that is unknown is found again, by the fitted network.
 - ``alone``: the same on the data of each image; a part of them is left out of the sum and stops it.
 - ``reused``: reuse and regularise, without any fitting; of a few weights the one that best explains a part of the
-  held-out data that it has not seen.
-- ``refitted``: parameters fitted through a few iterations of that, and as many with these.
+  held-out data that it was not given.
+- ``refitted``: parameters fitted through a few iterations of that, and as many with these; that part stops it.
 - ``oracle``: the network trained on A1, where another task's is.
 
 The best classical method under A1, the other end, is measured by :mod:`.shift` on the same images.
@@ -36,7 +36,7 @@ from recon_bench.scoring.answers import reason
 from recon_bench.scoring.trials import Outcome, Plan, Trial
 from recon_bench.task import Shift
 
-SCORED = {"fitted": "fitting", "reused": "reuse and regularise", "refitted": "fitting through it"}  # on all images
+SCORED = {"fitted": "fitting", "reused": "reuse and regularise", "refitted": "fitting through reuse"}  # on all images
 SHIFTS = ("fewer-views", "limited-150", "limited-120", "detector-2", "other-mask", "fewer-columns", "other-task")
 
 
@@ -133,26 +133,27 @@ def _scored(trial: Trial, place: Record, outcome: Outcome) -> Iterator[Record]:
         yield dataclasses.replace(place, at={**place.at, "step": float(step)}, values=quality.finite({"held": misfit}))
 
 
+METRICS = (
+    *(Metric(f"closed_{way}", f"Share of the gap closed by {name}", "", "higher") for way, name in SCORED.items()),
+    *(Metric(f"psnr_{way}", f"PSNR on another operator by {name}", "dB", "higher") for way, name in SCORED.items()),
+    Metric("psnr", "PSNR", "dB", "higher"),
+    Metric("held", "Held-out misfit", "", "lower", 4),
+    Metric("seconds", "Seconds of adaptation", "", "lower"),  # no units: rows of several machines stand together
+    Metric("mib", "MiB of a step", "", "lower", 0),
+    Metric("steps", "Steps", "", "lower", 0),
+    Metric("weight", "Weight of the reuse", "", "lower", 3),
+    Metric("parameter", "Parameter found", "", "lower"),
+    Metric("parameter_error", "Error of the parameter", "", "lower", 3),
+    Metric("identified", "Identified", "", "higher", 0),
+)
 MEASUREMENT = Measurement(
     name="adaptation",
     version=2,
     title="Adaptation to another operator",
-    metrics=(
-        *(Metric(f"closed_{way}", f"Share of the gap closed by {name}", "", "higher") for way, name in SCORED.items()),
-        *(Metric(f"psnr_{way}", f"PSNR on another operator by {name}", "dB", "higher") for way, name in SCORED.items()),
-        Metric("psnr", "PSNR", "dB", "higher"),
-        Metric("held", "Held-out misfit", "", "lower", 4),
-        Metric("seconds", "Seconds of adaptation", "", "lower"),  # no units: rows of several machines stand together
-        Metric("mib", "MiB of a step", "", "lower", 0),
-        Metric("steps", "Steps", "", "lower", 0),
-        Metric("weight", "Weight of the reuse", "", "lower", 3),
-        Metric("parameter", "Parameter found", "", "lower"),
-        Metric("parameter_error", "Error of the parameter", "", "lower", 3),
-        Metric("identified", "Identified", "", "higher", 0),
-    ),
+    metrics=METRICS,
     measure=measure,
     protocol=PROTOCOL,
     points=points,
-    hidden=tuple(f"{value}_{way}" for value in ("closed", "psnr") for way in SCORED),
+    hidden=tuple(metric.name for metric in METRICS),
     confirm="accuracy",
 )

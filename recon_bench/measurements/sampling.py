@@ -1,9 +1,9 @@
 """Less and more data than a method was made for: whether more make it worse.
 
 The views of a ray transform are spaced more and less closely over the same half turn, or more and fewer columns of
-k-space drawn, with noise of the task's level, in MRI relative to the mean of what is measured; images, settings and
-weights are those of the task. The method is set up for each rate as for a task of its own; a network is also handed the
-operator of the rate after it was set up for its own task's, by which its step sizes may no longer fit.
+k-space drawn, with noise of the task's level, relative to the mean of what is measured but for Poisson's; images,
+settings and weights are those of the task. The method is set up for each rate as for a task of its own; a network is
+also handed the operator of the rate after it was set up for its own task's, by which its step sizes may no longer fit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Operator shift: reconstructions of data that A1 measured, by a method made for A0, from as much as it may be told.
 
-The same images, stream and level of noise (in MRI relative to the mean of what is measured), settings and weights as
-the task's; the scenario says what the method knows:
+The same images, stream and level of noise (relative to the mean of what is measured, but for Poisson's), settings and
+weights as the task's; the scenario says what the method knows:
 
 - ``home``: A0 measured the data, and the method knows it.
 - ``ignorant``: A1 measured them, the method takes them for data of A0, mapped to its shape as the shift says.

@@ -25,7 +25,7 @@ Reconstruct = Callable[[Tensor], Tensor]
 LATE = "out of time: the best so far was kept"
 DIVERGED = "diverged: the best before was kept"
 NO_BETTER = "no step was better: the start was kept"
-AT_NOISE = "held-out data are explained to within their noise: the best before was kept"
+AT_NOISE = "held-out data are explained to within their noise"
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Adapted:
-    """What an adaptation did: the held-out misfit by step, and the bytes of tensors that a step had alive at once.
+    """What an adaptation did: the held-out misfit by step and, ``least``, of what was kept, and the bytes of tensors
+    that a step had alive at once, 0 where there was none.
 
-    ``note`` says what went wrong, None where nothing did.
+    ``note`` says why it ended early or kept its start, None where it did neither.
     """
 
     trace: dict[int, float]
+    least: float
     peak: int
     note: str | None
 
@@ -90,18 +92,21 @@ def prepared(
 ) -> Callable[[Budget], Adapted]:
     """What fits the networks that a reconstruction ``built`` for A0 calls to ``data`` of A1, with ``reuse`` through it.
 
-    RuntimeError where there is nothing to fit.
+    Of held-out data reuse is not given the part that is ``kept``. RuntimeError where there is nothing to fit.
     """
 
-    def f(y: Tensor) -> Tensor:
-        return built(y, A1) if reuse is None else reusing(lambda d: built(d, A0), A0, A1, y, reuse)
+    def f(y: Tensor, seen: Tensor | float = 1.0) -> Tensor:
+        return built(y, A1) if reuse is None else reusing(lambda d: built(d, A0), A0, A1, y, reuse, seen)
+
+    def look(y: Tensor) -> Tensor:
+        return f(y) if data.kept is None else f(y, 1 - data.kept)
 
     with torch.no_grad(), called() as modules:
         f(data.held[:1].clone())
     if not (weights := parameters(modules)):
         raise RuntimeError("expected a network whose parameters could be fitted, the method calls no network")
     torch.optim.Adam(weights)  # the first one in a process imports for seconds
-    return lambda budget: fit(f, weights, A1, data, budget)
+    return lambda budget: fit(f, look, weights, A1, data, budget)
 
 
 @contextmanager
@@ -125,15 +130,24 @@ def parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
 
 
 def fit(
-    f: Reconstruct, weights: Sequence[nn.Parameter], A: Operator, data: Measured, budget: Budget, seed: int = 0
+    f: Reconstruct,
+    look: Reconstruct,
+    weights: Sequence[nn.Parameter],
+    A: Operator,
+    data: Measured,
+    budget: Budget,
+    seed: int = 0,
 ) -> Adapted:
-    """Fit the ``weights`` of a reconstruction ``f`` to ``data`` of ``A``; those with the least held-out misfit stay.
+    """Fit the ``weights`` of a reconstruction ``f`` to ``data`` of ``A``; those with the least misfit of the held-out
+    ones, of which ``look`` makes images, stay.
 
-    Misfits below that of the noise do not count, and end it.
+    Misfits below that of the noise do not count, and end it; so does such a start.
     """
     start = [weight.detach().clone() for weight in weights]
     size = max(1e-30, sum(float(s.square().sum()) for s in start))
-    best, least = start, held_out(f, A, data)
+    best, least = start, held_out(look, A, data)
+    if least < data.floor:
+        return Adapted({0: least}, least, 0, f"{AT_NOISE}: the start was kept")
     trace, drawn, deadline = {0: least}, torch.Generator().manual_seed(seed), clock.Deadline(budget.seconds)
     peak, note, waited = 0, None, 0
     for weight in weights:
@@ -156,13 +170,13 @@ def fit(
         late = deadline.passed
         if number % budget.look and number < budget.steps and not late:
             continue
-        trace[number] = held_out(f, A, data)
+        trace[number] = held_out(look, A, data)
         if not math.isfinite(trace[number]):
             trace.pop(number)
             note = DIVERGED
             break
         if trace[number] < data.floor:
-            note = AT_NOISE
+            note = f"{AT_NOISE}: the {'start' if best is start else 'best before'} was kept"
             break
         waited = 0 if trace[number] < least else waited + 1
         if trace[number] < least:
@@ -171,7 +185,7 @@ def fit(
             note = LATE if late and number < budget.steps else note
             break
     restore(weights, best)
-    return Adapted(trace, peak, note or (NO_BETTER if best is start else None))
+    return Adapted(trace, least, peak, note or (NO_BETTER if best is start else None))
 
 
 def restore(weights: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
@@ -181,10 +195,10 @@ def restore(weights: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
         weight.grad = None
 
 
-def held_out(f: Reconstruct, A: Operator, data: Measured) -> float:
-    """The mean misfit |A f(y) - y| / |y| of the held-out data."""
+def held_out(look: Reconstruct, A: Operator, data: Measured) -> float:
+    """The mean misfit |A x - y| / |y| of the held-out data ``y``, of which ``look`` makes the images x."""
     with torch.no_grad():
-        return float(_squares(A(f(data.held.clone())), data.held, data.kept).sqrt().mean())
+        return float(_squares(A(look(data.held.clone())), data.held, data.kept).sqrt().mean())
 
 
 def _squares(found: Tensor, y: Tensor, counted: Tensor | None) -> Tensor:

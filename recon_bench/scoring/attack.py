@@ -158,10 +158,9 @@ def exact(forward: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor],
     """The largest |r + B e| over |e| <= ``radius``, for a linear B given by ``forward`` and its transpose ``back``.
 
     In the Krylov space of B*B and B*r, where it is a small problem that is solved exactly (Gould, Lucidi, Roma & Toint
-    1999, doi:10.1137/S1052623497322735), of so many dimensions that it has settled; beside B*r it begins with noise, as
-    r may have no part in the directions that grow most. ``r`` is a real image of B's range; all are without a batch
-    dimension.
-    """
+    1999, doi:10.1137/S1052623497322735), of so many dimensions that it has settled, KRYLOV at most; beside B*r it
+    begins with noise, as r may have no part in the directions that grow most. ``r`` is a real image of B's range; all
+    are without a batch dimension."""
     basis, images = list[Tensor](), list[Tensor]()
     start, largest = back(r).double(), float(torch.linalg.vector_norm(r.double()))
     following = deque([start, noise(start, 1, 1.0, seed=0)[0]])
@@ -193,14 +192,22 @@ def _within(images: Sequence[Tensor], r: Tensor, radius: float) -> float:
 
 
 def _on_sphere(values: Tensor, c: Tensor, radius: float) -> Tensor:
-    """The z of norm ``radius`` that maximises z* diag(values) z + 2 c*z: c / (mu - values), mu above all values."""
+    """The z of norm ``radius`` that maximises z* diag(values) z + 2 c*z: c / (mu - values), mu at least all values.
+
+    Where c has so small a part along the largest value that mu is that value, z goes on along it.
+    """
     top = float(values.max())
     low, high = top, top + float(c.norm()) / radius + 1e-12 * (1 + abs(top))
     for _ in range(200):
         middle = (low + high) / 2
-        longer = float((c / (middle - values)).norm()) > radius
+        longer = float((c / (middle - values).clamp(min=1e-300)).norm()) > radius
         low, high = (middle, high) if longer else (low, middle)
-    return c / (high - values)
+    z = c / (high - values).clamp(min=1e-300)
+    lacking = radius**2 - float(z.square().sum())
+    if lacking > 1e-6 * radius**2:
+        along = int(values.argmax())
+        z[along] += math.copysign(math.sqrt(float(z[along]) ** 2 + lacking) - abs(float(z[along])), float(z[along]))
+    return z
 
 
 def _gain(trace: Sequence[float]) -> float:

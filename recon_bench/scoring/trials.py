@@ -96,10 +96,14 @@ def begin(cell: Cell, shift: Shift, rules: Plan) -> Trial:
     return Trial(cell, shift, rules, measured, told, A, start, found, own, samples)
 
 
-def _noise(noise: Noise, y: Tensor) -> float:
-    """The misfit that the noise of data ``y`` (batch, *range_shape) alone leaves; 0 where it is not known."""
+def _noise(noise: Noise, y: Tensor, kept: Tensor | None = None) -> float:
+    """The misfit that the noise of data ``y`` (batch, *range_shape) alone leaves, where they are ``kept`` if given; 0
+    of an unknown kind of noise."""
     expected = metrics.noise_norm(noise, y, y.ndim - 1)
-    return 0.0 if expected is None else float((expected / torch.linalg.vector_norm(y.flatten(1), dim=1)).mean())
+    if expected is None:
+        return 0.0
+    part, counted = (1.0, y) if kept is None else (math.sqrt(float(kept.mean())), kept * y)
+    return float((part * expected / torch.linalg.vector_norm(counted.flatten(1), dim=1)).mean())
 
 
 def _left_out(rules: Plan, y: Tensor, seed: int) -> Tensor:
@@ -182,7 +186,7 @@ def alone(trial: Trial) -> Outcome:
     for index, sample in enumerate(trial.samples[: trial.rules.single]):
         kept = _left_out(trial.rules, sample.data, index)
         y, method = sample.data[None], trial.host(trial.start)
-        data = Measured(y, y, trial.measured.floor, 1 - kept, kept)
+        data = Measured(y, y, _noise(trial.cell.task.noise, y, kept), 1 - kept, kept)
         seconds, adapted = method.adapt(data, trial.told, trial.rules.budget)
         found += method.reconstruct(y, trial.told)
         last = Outcome([], cost(seconds, adapted), adapted.trace, adapted.note)
@@ -191,8 +195,12 @@ def alone(trial: Trial) -> Outcome:
 
 def cost(seconds: float, adapted: Adapted) -> dict[str, float]:
     """What an adaptation took, and what it came to."""
-    steps, least = max(adapted.trace), min(adapted.trace.values())
-    return {"seconds": seconds, "mib": adapted.peak / MIB, "steps": float(steps), "held": least}
+    return {
+        "seconds": seconds,
+        "mib": adapted.peak / MIB,
+        "steps": float(max(adapted.trace)),
+        "held": adapted.least,
+    }
 
 
 def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse, seen: Tensor | None = None) -> Tensor:
@@ -206,23 +214,29 @@ def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse, seen: Tensor | 
     return adaptation.reusing(clean, method.operator, trial.A, data, rules, shown).cpu()
 
 
-def weighted(trial: Trial, method: Host) -> tuple[Reuse, float]:
-    """Reuse with the weight that best explains a part of held-out data that it has not seen, and that misfit."""
+def weighted(trial: Trial, method: Host, iterations: int) -> tuple[Reuse, float]:
+    """Reuse in so many ``iterations`` with the weight that best explains a part of held-out data that it has not seen,
+    and that misfit, infinite without images."""
     held = trial.measured.held
     kept = _left_out(trial.rules, held[0], 0)
 
     def misfit(rules: Reuse) -> float:
-        x = reusing(trial, method, held, rules, 1 - kept)
-        return identify.relative(kept * trial.A(x.to(trial.A.device)).cpu(), kept * held)
+        try:
+            x = reusing(trial, method, held, rules, 1 - kept)
+        except RuntimeError:  # one of its images failed
+            return math.inf
+        found = identify.relative(kept * trial.A(x.to(trial.A.device)).cpu(), kept * held)
+        return found if math.isfinite(found) else math.inf
 
-    tried = [dataclasses.replace(trial.rules.reuse, weight=weight) for weight in trial.rules.weights]
+    rules = dataclasses.replace(trial.rules.reuse, iterations=iterations)
+    tried = [dataclasses.replace(rules, weight=weight) for weight in trial.rules.weights]
     return min(((each, misfit(each)) for each in tried), key=lambda found: found[1])
 
 
 def reused(trial: Trial) -> Outcome:
     """Reuse and regularise."""
     method = trial.host()
-    rules, misfit = weighted(trial, method)
+    rules, misfit = weighted(trial, method, trial.rules.reuse.iterations)
     seconds, x = clock.seconds(lambda: reusing(trial, method, trial.y, rules), trial.A.device)
     values = {"held": misfit, "weight": rules.weight, "seconds": seconds / len(x)}
     return Outcome(_checked(trial, x), values)
@@ -230,11 +244,12 @@ def reused(trial: Trial) -> Outcome:
 
 def refitted(trial: Trial) -> Outcome:
     """Parameters fitted through a few iterations of reuse and regularise, and as many with these."""
-    method = trial.host()
-    rules, _ = weighted(trial, method)
-    through = dataclasses.replace(rules, iterations=trial.rules.through)
-    seconds, adapted = method.adapt(trial.measured, trial.told, trial.rules.budget, through)
-    x = reusing(trial, method, trial.y, through)
+    method, (y, held) = trial.host(), (trial.measured.y, trial.measured.held)
+    rules, _ = weighted(trial, method, trial.rules.through)
+    kept = _left_out(trial.rules, held[0], 0)
+    data = Measured(y, held, _noise(trial.cell.task.noise, held, kept), kept=kept)
+    seconds, adapted = method.adapt(data, trial.told, trial.rules.budget, rules)
+    x = reusing(trial, method, trial.y, rules)
     values = cost(seconds, adapted) | {"weight": rules.weight}
     return Outcome(_checked(trial, x), values, adapted.trace, adapted.note)
 

@@ -1,4 +1,4 @@
-"""A method on images of the law of the test split that were never drawn before."""
+"""A method on images of the distribution of the test split that were never drawn before."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def trained_on(card: Mapping[str, Any]) -> str:
         case "phantoms":
             return "random ellipses, measured as the task measures its scans"
         case "fresh samples":
-            return "drawn anew by the law of the training split"
+            return "drawn anew like the training split"
     return f"{card['images']:,} images of the training split"
 
 

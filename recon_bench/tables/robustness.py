@@ -124,7 +124,7 @@ def row(result: Result) -> Row:
     """What a result says."""
     levels = [float(level) for level in (result.measurement.get("protocol") or {}).get("levels", ())]
     found: dict[float, dict[str, Values]] = {}
-    missing, late, changes, failed, broken = list[str](), False, False, False, False
+    missing, late, late_for_all, changes, failed, broken = list[str](), False, False, False, False, False
     for record in result.records:
         said = [part for part in (record["note"] or "").split("; ") if not part.startswith(UNUSED)]
         if record["error"]:
@@ -132,7 +132,9 @@ def row(result: Result) -> Row:
             failed |= "image" in record["at"]
         elif "level" in record["at"]:
             found.setdefault(float(record["at"]["level"]), {})[record["sample"]] = record["values"]
-        late |= "level" in record["at"] and (LATE in said or record["error"] == LATE)
+        ended = LATE in said or record["error"] == LATE
+        late |= ended and "level" in record["at"]
+        late_for_all |= ended and "universal" in record["at"]
         broken |= BROKEN in said
         changes |= any("another image" in part for part in said)
     measured = [level for level in levels if level in found] or sorted(found)
@@ -145,7 +147,8 @@ def row(result: Result) -> Row:
     flags = [WITHOUT] if images.get(reported) and not made.values("by_gradient", reported) else []
     flags += [MASKED] if masked(made) else []
     flags += [GROWING] if made.mean("gain").value > GROWTH else []
-    flags += [*(["changes between calls"] if changes else []), *([LATE] if late else []), *([BROKEN] if broken else [])]
+    seen = {"changes between calls": changes, LATE: late, f"one for all: {LATE}": late_for_all, BROKEN: broken}
+    flags += [flag for flag, found_so in seen.items() if found_so]
     return dataclasses.replace(made, flags=tuple(flags))
 
 
@@ -184,7 +187,7 @@ def claims(found: Sequence[Row]) -> list[Claim]:
     tv = max(variation, key=lambda r: r.mean("psnr", 0.0).value, default=None)
     networks = [r for r in counted if tv and len(_common(r, tv)) > 1]
     if tv is None or not networks:
-        why = "nothing to compare: expected results of a TV method and of networks"
+        why = "nothing to compare: expected results of a TV method and of networks, of two images at least"
         return [Claim(*text, OPEN, why) for text in texts]
     title = tv.result.method["title"]
     near = [r for r in networks if r.mean("error").value <= ABOUT * tv.mean("error").value]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from recon_bench.results import Result, latest, started
 
@@ -14,33 +14,28 @@ MACHINE_UNITS = frozenset({"s", "ms", "B", "KiB", "MiB", "GiB"})
 def current(results: Iterable[Result], task: str, rules: str = "full") -> tuple[list[Result], list[str]]:
     """Results of the newest version of task and rules, of each kind's newest version, and what was left out.
 
-    What depends on the machine is of the newest version that was measured in its place: one of another machine does not
-    take its place. The second is a note for the reader, or nothing. Both are empty where the task has no results under
-    these rules.
+    What depends on the machine, as the newest version of its kind does, is of the newest version that was measured in
+    its place: one of another machine does not take its place. The second is a note for the reader, or nothing. Both are
+    empty where the task has no results under these rules.
     """
     own = [r for r in results if r.task["name"] == task and r.rules["name"] == rules and r.traits["board"]]
     if not own:
         return [], []
     top = max(own, key=lambda r: (r.task["version"], r.rules["version"], started(r)))
     same = [r for r in own if (r.task["hash"], r.rules["hash"]) == (top.task["hash"], top.rules["hash"])]
-    newest: dict[tuple[str, Place | None], Result] = {}
-    for result in same:
-        best = newest.setdefault(_column(result), result)
-        if _measured(result) > _measured(best):
-            newest[_column(result)] = result
-    kept = [r for r in same if r.measurement["hash"] == newest[_column(r)].measurement["hash"]]
+    free = {result.kind for result in _newest(same, lambda r: r.kind).values() if not _machine_bound(result)}
+    column = lambda r: (r.kind, None if r.kind in free else place(r))  # noqa: E731
+    newest = _newest(same, column)
+    kept = [r for r in same if r.measurement["hash"] == newest[column(r)].measurement["hash"]]
     left = len(own) - len(kept)
     note = f"{left} older results are not ranked (another version of task, rules or measurement)"
     return kept, [note] if left else []
 
 
-def _measured(result: Result) -> tuple[int, tuple[str, str]]:
-    return result.measurement["version"], started(result)
-
-
-def _column(result: Result) -> tuple[str, Place | None]:
-    """What is compared: a kind, where the machine matters of one place."""
-    return result.kind, place(result) if _machine_bound(result) else None
+def _newest(results: Iterable[Result], column: Callable[[Result], Hashable]) -> dict[Hashable, Result]:
+    """The result of the newest version in each column, of equals the latest."""
+    ordered = sorted(results, key=lambda result: (result.measurement["version"], started(result)))
+    return {column(result): result for result in ordered}
 
 
 def place(result: Result) -> Place:

@@ -18,6 +18,7 @@ from recon_bench.results import Result
 from recon_bench.rules import LEAST_GAP, SWAPPED
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import bootstrap
+from recon_bench.tables.iterations import DIVERGED
 from recon_bench.tables.statistics import Interval, difference
 
 KIND, ADAPTATION, SAMPLING = "shift", "adaptation", "sampling"
@@ -107,7 +108,11 @@ class Adaptation:
     def misled(self) -> dict[str, tuple[float, float]]:
         """Ways after which held-out data are explained better and images are worse than in naive use, with the held-out
         misfit before and after."""
-        ends = {way: (trace[min(trace)], min(trace.values())) for way, trace in self.traces.items() if trace}
+        ends = {
+            way: (trace[min(trace)], self.costs[way]["held"])
+            for way, trace in self.traces.items()
+            if trace and "held" in self.costs.get(way, {})
+        }
         return {way: (a, b) for way, (a, b) in ends.items() if b < a and self.gained(way) < 0}
 
     def gained(self, way: str) -> float:
@@ -118,25 +123,29 @@ class Adaptation:
 
     @property
     def best(self) -> float:
-        """The largest share that a way of adaptation closes; NaN where none is known."""
-        return max((share for way in ADAPTED if not math.isnan(share := self.closed(way))), default=math.nan)
+        """The largest share that a way of adaptation closes on all images; NaN where none is known."""
+        whole = [way for way in ADAPTED if self.values.get(way, {}).keys() >= self.values.get("naive", {}).keys()]
+        return max((share for way in whole if not math.isnan(share := self.closed(way))), default=math.nan)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """A method with less and more data: PSNR by rate, from little data to much, and the most that more of them lost."""
+    """A method with less and more data: PSNR by rate, from little data to much, and the most that more of them lost.
+
+    ``lost``: whether an image diverged at a rate with more data than one at which none did.
+    """
 
     result: Result
     psnr: Mapping[float, float]
     swapped: Mapping[float, float]
     missing: Mapping[float, str]
+    lost: bool = False
 
     @property
     def worse(self) -> bool | None:
-        """Whether more data make it WORSE, or diverge; None where too little is known."""
+        """Whether more data make it WORSE, or diverge where less did not; None where too little is known."""
         known = [fall for fall in (self.worst, self.worst_swapped) if not math.isnan(fall)]
-        diverged = any("diverged" in why for why in self.missing.values())
-        return diverged or max(known) > WORSE if known else None
+        return True if self.lost else max(known) > WORSE if known else None
 
     @property
     def worst(self) -> float:
@@ -264,11 +273,15 @@ def _rates(result: Result) -> Rates:
         for name, of in (("psnr", told), ("swapped_psnr", swapped)):
             if name in record["values"]:
                 of.setdefault(rate, []).append(record["values"][name])
-        lost = [part for part in (record["note"] or "").split("; ") if part.startswith(SWAPPED)]
-        if record["error"] or lost:
-            missing[rate] = record["error"] or lost[0]
+        _, swapped_before, why = (record["note"] or "").partition(SWAPPED)
+        if record["error"] or why:
+            missing[rate] = record["error"] or swapped_before + why
 
     def means(values: Mapping[float, Sequence[float]]) -> dict[float, float]:
         return {rate: math.fsum(values[rate]) / len(values[rate]) for rate in sorted(values, reverse=not fewer_first)}
 
-    return Rates(result, means(told), means(swapped), missing)
+    ordered = sorted(told.keys() | swapped.keys() | missing.keys(), reverse=not fewer_first)
+    diverged = [rate for rate in ordered if any(text in missing.get(rate, "") for text in DIVERGED)]
+    fine = [rate for rate in ordered if rate not in missing]
+    lost = bool(diverged and fine) and ordered.index(diverged[-1]) > ordered.index(fine[0])
+    return Rates(result, means(told), means(swapped), missing, lost)

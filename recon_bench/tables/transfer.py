@@ -69,21 +69,24 @@ def rows(board: Board) -> list[Row]:
 
 @dataclass(frozen=True)
 class Kept:
-    """Of so many ``networks``: how many are at or above the rival in the mean of every group, and how many are CLEAR dB
-    above it in that of all images that come with the project."""
+    """Of so many ``networks``, without those ``left_out``: how many are at or above the rival in the mean of every
+    group, and how many are CLEAR dB above it in that of all images that come with the project."""
 
     networks: int
     everywhere: int
     clearly: int
+    left_out: int = 0
 
 
 def kept(found: Iterable[Row]) -> Kept:
     """How far the networks of these rows carry over; rows that are not whole or have no gains are left out, and so are
     CONTRASTS."""
     whole = [row for row in found if row.result.status == "ok" and not math.isnan(row.total.gain.value)]
-    networks = [r for r in whole if r.result.method.get("weights") and not r.result.method["name"].endswith(CONTRASTS)]
+    trained = [row for row in whole if row.result.method.get("weights")]
+    networks = [row for row in trained if not row.result.method["name"].endswith(CONTRASTS)]
     everywhere = [row for row in networks if not any(part.gain.value < 0 for part in row.groups.values())]
-    return Kept(len(networks), len(everywhere), sum(row.total.gain.value >= CLEAR for row in networks))
+    clearly = sum(row.total.gain.value >= CLEAR for row in networks)
+    return Kept(len(networks), len(everywhere), clearly, len(trained) - len(networks))
 
 
 def contrasts(found: Iterable[Row]) -> list[Row]:

@@ -1,6 +1,6 @@
 """What the training loop is fed: batch number i is a function of (seed, i) alone, made ahead in a thread.
 
-So a training resumes exactly with nothing to remember but its step. Samples are fresh ones of the task's law where it
+So a training resumes exactly with nothing to remember but its step. Samples are fresh ones of the task where it
 has one, otherwise images of the training split, each read (and, for post-processing, prepared) once as far as there is
 room to keep them. For post-processing the expensive half, ``prepare``, is done here too, on whole images, before
 anything is cropped.

@@ -58,7 +58,7 @@ def train(
     ``settings.seed`` decides everything random; ``settings.weights`` names weights to start from. ``changes`` of the
     method's recipe. ``steps``: the budget, by default the recipe's unless ``minutes`` are given; ``minutes`` with
     ``steps`` end this session alone, to be resumed. ``images``: use only the first so many of the training split, 0
-    for the task's law. Weights that did better on the validation images, those of this name or those to start from,
+    for fresh ones. Weights that did better on the validation images, those of this name or those to start from,
     are kept instead, unless told to ``replace`` what has this name. Checkpoints go to ``folder``, usually beside the
     weights. Raises :class:`TrainingError`, ValueError, NotApplicable; KeyboardInterrupt with the name, once it is kept.
     """

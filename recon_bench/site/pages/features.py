@@ -22,7 +22,7 @@ from recon_bench.tables.statistics import Interval
 KIND = MEASUREMENT.name
 HEADLINE, INVENTED = SHOWN
 OVER_SPREAD = "over_spread"
-POISSON = "poisson"  # a disc changes this noise, any other is the same in both images and cancels
+POISSON = "poisson"  # a disc changes this noise, any other is nearly the same in both images and cancels
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -56,13 +56,13 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
 
 
 def nearest(found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
-    """Which network, and which other method, recovers most nearly all of the headline; ``found`` is in that order."""
-    known = [(cell.method, values[HEADLINE].value) for cell, values in found if HEADLINE in values]
+    """Of which network, and of which other method, the headline is nearest to 1; ``found`` is in that order."""
+    known = [(each.method, cell(values[HEADLINE], 2)) for each, values in found if HEADLINE in values]
     said = []
-    for kind, networks in (("network", True), ("other method", False)):
+    for kind, networks in (("networks", True), ("other methods", False)):
         for method, value in [each for each in known if bool(each[0].get("weights")) == networks][:1]:
-            said.append(f"{fixed(value, 2)} by the nearest {kind}, {method['title']}")
-    return " and ".join(said)
+            said.append(f"of {kind} {value['text']} {value['ends']} ({method['title']})")
+    return "; ".join(said)
 
 
 def over_spread(result: Result) -> dict[str, Interval]:

@@ -188,10 +188,10 @@ def closing(adapted: Sequence[Adaptation]) -> str:
     half = [each for each in wide if each.best >= 0.5]
     named = [
         f"{each.result.method['title']}, {TITLES[each.shift].lower()}"
-        + ", by the parameter that was found alone" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
+        + ", by finding the parameter" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
         for each in half
     ]
-    count = f"Of {len(wide)} gaps of at least {tables.LEAST_GAP:g} dB, half or more is closed of {len(half)}"
+    count = f"Of {len(wide)} gaps of at least {tables.LEAST_GAP:g} dB, {len(half)} are closed by half or more"
     return f"{count}{': ' * bool(half)}{'; '.join(named)}." if wide else ""
 
 
