@@ -229,6 +229,15 @@ def test_times_have_three_significant_digits_and_large_numbers_commas():
     assert [duration(x) for x in (0.0042, 4.2, 252, 9000)] == ["4.20 ms", "4.20 s", "4.20 min", "2.50 h"]
 
 
+def test_one_image_has_no_interval_and_no_plural(tmp_path):
+    root = write_tree(tmp_path / "results", tasks=["ct-ellipses-30"], methods=["fbp", "cgls"], images=1)
+    out = render(root, tmp_path / "site").parent
+    assert (
+        "Values of one test image, which leaves all differences open" in (out / "board/ct-ellipses-30.html").read_text()
+    )
+    assert "2 ranked, 1 image." in (out / "index.html").read_text()
+
+
 def test_a_setting_is_never_blank(tmp_path):
     header = make_cell(TASK, 1, "fbp", "accuracy").method
     header = header | {"settings": {"weights": "", "list": [], "off": False, "nothing": None, "scale": 0.0}}

@@ -22,7 +22,6 @@ VOUCHED = (
 def content(site: Site, here: str, board: Board) -> dict[str, Any]:
     """The table of a board with its charts."""
     charts = [figure for figure in [speed_accuracy(board, here)] if figure]
-    confidence = 100 * board.rules.get("confidence", 0.95)
     return task_header(site, board) | {
         "columns": [board_column(column, column.name in board.hidden) for column in board.columns],
         "rows": list(site.rows(board).values()),
@@ -31,14 +30,23 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
         "quick": board.rules["name"] != "full",
         "rules": board.rules,
         "remarks": board.notes,
-        "caption": f"Means over {board.frame['images'].max()} test images with {confidence:.0f} % bootstrap intervals; "
-        "times are medians of repeats. Ranked by PSNR; “=” marks methods that share a rank because their paired "
-        "difference is not significant." + VOUCHED * bool({*board.frame["mark"]} - {"", REFERENCE}),
+        "caption": f"{over(board)}; times are medians of repeats. Ranked by PSNR; “=” marks methods that share a rank "
+        "because their paired difference is not significant."
+        + VOUCHED
+        * bool({*board.frame["mark"]} - {"", REFERENCE}),
         "versions": f"Task version {board.version} ({board.hash}), {board.rules['name']} rules version "
         f"{board.rules['version']} ({board.rules['hash']}). Results of other versions are not mixed in.",
         "files": file_names(site.stem(board)),
         "charts": charts + list(curve_figures(board, site.curves[board.task, board.rules["name"]])),
     }
+
+
+def over(board: Board) -> str:
+    """What values are means over; of one image nothing is significant."""
+    images, confidence = board.frame["images"].max(), 100 * board.rules.get("confidence", 0.95)
+    if images == 1:
+        return "Values of one test image, which leaves all differences open"
+    return f"Means over {images} test images with {confidence:.0f} % bootstrap intervals"
 
 
 def file_names(stem: str) -> dict[str, str]:

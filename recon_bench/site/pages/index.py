@@ -24,6 +24,7 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
 def card(site: Site, board: Board) -> dict[str, Any]:
     """A task with its leaders."""
     ranked, first = int(board.frame["rank"].notna().sum()), leader(board)
+    images = int(board.frame["images"].max())
     return {
         "name": board.task,
         "title": site.title(board),
@@ -32,7 +33,7 @@ def card(site: Site, board: Board) -> dict[str, Any]:
         "description": site.card(board).get("description", ""),
         "board": site.stem(board),
         "pictures": card_pictures(site, board),
-        "count": f"{len(board.frame)} methods, {ranked} ranked, {board.frame['images'].max()} images",
+        "count": f"{len(board.frame)} methods, {ranked} ranked, {images} image{'' if images == 1 else 's'}",
         "quick": board.rules["name"] != "full",
     }
 
