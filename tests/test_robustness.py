@@ -360,6 +360,7 @@ def warmed():
 def test_the_heat_map_compares_with_the_reference():
     (found,) = heat([result("fbp", warmed(), CORRUPTIONS, CORRUPTED)])
     assert found.ratios == {"more-noise": 2.0, "rings": 0.5} and found.of_reference == 1.25
+    assert found.by_severity == {1: 1.25, 3: 1.25}
 
 
 def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):

@@ -249,10 +249,12 @@ def _consistent_but_bad(network: Row) -> bool:
 
 @dataclass(frozen=True)
 class Heat:
-    """A method on corrupted data: by kind the error at the severity SHOWN over that of the reference, of means."""
+    """A method on corrupted data: its error over that of the reference, of means, by kind at the severity SHOWN, by
+    severity over all kinds, and over all."""
 
     result: Result
     ratios: Mapping[str, float]
+    by_severity: Mapping[int, float]
     of_reference: float
 
 
@@ -264,19 +266,21 @@ def heat(results: Iterable[Result]) -> list[Heat]:
 
 def _heat(result: Result) -> Heat:
     kinds = (result.measurement.get("protocol") or {}).get("kinds", ())
-    sums: dict[str, tuple[float, float]] = {}
-    whole: list[tuple[float, float]] = []
+    errors: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for record in result.records:
         at, values = record["at"], record["values"]
         if at.get("severity") and {"error", "reference_error"} <= values.keys():
-            pair = values["error"], values["reference_error"]
-            whole.append(pair)
-            if at["severity"] == SHOWN:
-                before = sums.get(kinds[int(at["corruption"])], (0.0, 0.0))
-                sums[kinds[int(at["corruption"])]] = before[0] + pair[0], before[1] + pair[1]
-    ratios = {kind: own / other for kind, (own, other) in sums.items() if other}
-    other = math.fsum(pair[1] for pair in whole)
-    return Heat(result, ratios, math.fsum(pair[0] for pair in whole) / other if other else math.nan)
+            place = kinds[int(at["corruption"])], int(at["severity"])
+            errors.setdefault(place, []).append((values["error"], values["reference_error"]))
+
+    def ratio(kind: str = "", severity: int = 0) -> float:
+        """Over those of a kind and of a severity, where given."""
+        pairs = [p for (k, s), some in errors.items() if k == (kind or k) and s == (severity or s) for p in some]
+        other = math.fsum(pair[1] for pair in pairs)
+        return math.fsum(pair[0] for pair in pairs) / other if other else math.nan
+
+    shown = {kind: ratio(kind, SHOWN) for kind, severity in errors if severity == SHOWN}
+    return Heat(result, shown, {severity: ratio(severity=severity) for _, severity in sorted(errors)}, ratio())
 
 
 def facts(found: Row) -> dict[str, Interval]:

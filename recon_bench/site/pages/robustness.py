@@ -63,6 +63,7 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
         "rows": [shown(row, pages) for row in measured],
         "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, tables.claims(known))],
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
+        "severities": sorted({severity for each in heat for severity in each.by_severity}),
         "heat": [warmth(each, pages) for each in heat],
         "strips": [strip(site, row) for row in measured if row.result.images],
         "absent": [*absent(known), *corruptions_absent(found)],
@@ -138,10 +139,11 @@ def cell(value: Interval, digits: int) -> dict[str, str]:
 
 
 def warmth(each: Heat, pages: Any) -> dict[str, Any]:
-    """A row of the heat map: ratios by kind, each with how warm its cell is, from 0 (half of FBP's error) to 100."""
+    """A row of the heat map: ratios by kind and by severity, each with how warm its cell is, from 0 (half of FBP's)
+    to 100."""
     cells = {
-        kind: {"warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))} | cell(tables.alone(ratio), 2)
-        for kind, ratio in each.ratios.items()
+        place: {"warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))} | cell(tables.alone(ratio), 2)
+        for place, ratio in {**each.ratios, **each.by_severity}.items()
     }
     return named(each.result, pages) | {"cells": cells, "all": cell(tables.alone(each.of_reference), 2)}
 
