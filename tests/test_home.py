@@ -1,7 +1,10 @@
 """The process that a method lives in: the same answers as in this one, and the time of a call from outside."""
 
+import ctypes
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +166,18 @@ def test_tensors_of_any_type_and_plain_data_cross_and_nothing_else():
     with pytest.raises(TypeError, match="expected tensors and plain data, got NotApplicable"):
         wire.send(one, [NotApplicable("no data")])
     assert not other.poll()
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs the allocator of glibc")
+def test_freed_memory_is_kept_for_the_next_step():
+    """A large tensor that is made again costs no new pages."""
+    code = (
+        "import resource, torch\nfrom recon_bench import processes\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def steps():\n    before = faults()\n    for _ in range(10):\n        torch.ones(1 << 24)\n"
+        "    return faults() - before\n"
+        "before = steps()\nprocesses.keep_freed_memory()\nsteps()\nprint(before, steps())\n"
+    )
+    made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    usual, kept = map(int, made.split())
+    assert kept < usual / 10

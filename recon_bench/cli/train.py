@@ -44,11 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from recon_bench.core import NotApplicable
-    from recon_bench.processes import cores
+    from recon_bench.processes import cores, keep_freed_memory
     from recon_bench.training.loop import train
 
     what = _what(arguments)
     torch.set_num_threads(arguments.threads or cores())
+    keep_freed_memory()
     budget = {name: getattr(arguments, name) for name in ("steps", "minutes", "images", "resume", "replace")}
     try:
         train(**what, device=arguments.device, **budget)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from recon_bench import implicit
+from recon_bench import implicit, processes
 from recon_bench.core import Method, NotConverged, Operator, Problem, Reconstructor
 from recon_bench.fixed_point import Map
 from recon_bench.repeating import repeating
@@ -156,6 +156,7 @@ class Guest:
 
     def linearise(self, y: Tensor) -> Tensor:
         """The images f(y), on the CPU; their graph is kept for the next :meth:`pull_back`."""
+        processes.keep_freed_memory()  # this is asked for many times, and never timed
         with _quietly():
             self._graph = self._followed(y)
         return self._graph[1].detach().cpu()

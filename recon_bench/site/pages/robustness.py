@@ -141,9 +141,10 @@ def cell(value: Interval, digits: int) -> dict[str, str]:
 def warmth(each: Heat, pages: Any) -> dict[str, Any]:
     """A row of the heat map: ratios by kind and by severity, each with how warm its cell is, from 0 (half of FBP's)
     to 100."""
+    shown: dict[str | int, float] = dict(each.ratios) | dict(each.by_severity)
     cells = {
         place: {"warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))} | cell(tables.alone(ratio), 2)
-        for place, ratio in {**each.ratios, **each.by_severity}.items()
+        for place, ratio in shown.items()
     }
     return named(each.result, pages) | {"cells": cells, "all": cell(tables.alone(each.of_reference), 2)}
 
