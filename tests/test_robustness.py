@@ -24,7 +24,9 @@ from recon_bench.scoring.attack import Budget
 from recon_bench.site.pages import index as front
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
-from recon_bench.tables.robustness import FAILS, GROWING, HOLDS, MASKED, OPEN, WITHOUT, claims, heat, row, rows
+from recon_bench.tables.claims import FAILS, HOLDS, OPEN, claims
+from recon_bench.tables.corruptions import heat
+from recon_bench.tables.robustness import GROWING, MASKED, WITHOUT, row, rows
 from tests.helpers_results import make_cell, picture, record, write_tree
 from tests.helpers_training import TOY
 

@@ -12,12 +12,14 @@ from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import fixed, significant
+from recon_bench.tables import claims, corruptions
 from recon_bench.tables import robustness as tables
 from recon_bench.tables.board import Board
-from recon_bench.tables.robustness import CORRUPTIONS, KIND, Heat, Row
+from recon_bench.tables.corruptions import Heat
+from recon_bench.tables.robustness import KIND, Row
 from recon_bench.tables.statistics import Interval
 
-TONES = {tables.HOLDS: "good", tables.FAILS: "bad", tables.MIXED: "warn", tables.OPEN: ""}
+TONES = {claims.HOLDS: "good", claims.FAILS: "bad", claims.MIXED: "warn", claims.OPEN: ""}
 COLUMNS = (  # of the table of perturbations, with unit, which is better, and digits
     ("psnr", "PSNR before", "dB", "higher", 2),
     ("attacked_psnr", "PSNR under attack", "dB", "higher", 2),
@@ -40,15 +42,15 @@ DIGITS = {name: digits for name, *_, digits in COLUMNS}
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
     parts = [section(site, board, found) for board in site.main() if (found := of_board(board))]
-    rules = {"margin": tables.MARGIN, "about": tables.ABOUT, "bad": tables.BAD, "consistent": tables.CONSISTENT}
+    rules = {"margin": tables.MARGIN, "about": claims.ABOUT, "bad": claims.BAD, "consistent": claims.CONSISTENT}
     columns = [dict(zip(("name", "title", "unit", "better"), column)) for column in COLUMNS]
     told = {name: f"{value:g}" for name, value in rules.items()}
-    return {"sections": parts, "columns": columns, "rules": told, "shown": tables.SHOWN}
+    return {"sections": parts, "columns": columns, "rules": told, "shown": corruptions.SHOWN}
 
 
 def of_board(board: Board) -> list[Result]:
     """What counts of both kinds for a board."""
-    return [result for (_, kind), result in sorted(board.cells.items()) if kind in (KIND, CORRUPTIONS)]
+    return [result for (_, kind), result in sorted(board.cells.items()) if kind in (KIND, corruptions.KIND)]
 
 
 def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]:
@@ -56,12 +58,12 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
     pages, known = site.methods(), tables.rows(found)
     measured = [row for row in known if row.images.get(row.reported)]
     curves = [row for row in known if any(values for level, values in row.images.items() if level)]
-    header, heat = task_header(site, board)["task"], tables.heat(found)
+    header, heat = task_header(site, board)["task"], corruptions.heat(found)
     return header | {
         "level": f"{100 * measured[0].reported:g}" if measured else "",
         "charts": [make(header["name"], curves) for make in (figure, psnr_figure)] if curves else [],
         "rows": [shown(row, pages) for row in measured],
-        "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, tables.claims(known))],
+        "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, claims.claims(known))],
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
         "severities": sorted({severity for each in heat for severity in each.by_severity}),
         "heat": [warmth(each, pages) for each in heat],
@@ -168,7 +170,7 @@ def absent(known: Sequence[Row]) -> Iterator[dict[str, str]]:
 def corruptions_absent(found: Sequence[Result]) -> Iterator[dict[str, str]]:
     """Results on corrupted data that are not whole, with the reason."""
     for result in found:
-        if result.kind == CORRUPTIONS and result.status != "ok":
+        if result.kind == corruptions.KIND and result.status != "ok":
             title = f"{result.method['title']}, corrupted data"
             yield {"title": title, "status": result.status, "reason": result.reason or ""}
 

@@ -1,0 +1,48 @@
+"""What results say of corrupted data: errors as multiples of those of a reference on the same data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from recon_bench.results import Result
+
+KIND = "corruptions"
+SHOWN = 3  # the severity at which kinds are told apart
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A method on corrupted data: its error over that of the reference, of means, by kind at the severity SHOWN, by
+    severity over all kinds, and over all."""
+
+    result: Result
+    ratios: Mapping[str, float]
+    by_severity: Mapping[int, float]
+    of_reference: float
+
+
+def heat(results: Iterable[Result]) -> list[Heat]:
+    """A row for each whole result on corrupted data that has a reference, the most robust first."""
+    found = [_heat(result) for result in results if result.kind == KIND and result.status == "ok"]
+    return sorted((h for h in found if h.ratios), key=lambda h: (h.of_reference, h.result.method["name"]))
+
+
+def _heat(result: Result) -> Heat:
+    kinds = (result.measurement.get("protocol") or {}).get("kinds", ())
+    errors: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for record in result.records:
+        at, values = record["at"], record["values"]
+        if at.get("severity") and {"error", "reference_error"} <= values.keys():
+            place = kinds[int(at["corruption"])], int(at["severity"])
+            errors.setdefault(place, []).append((values["error"], values["reference_error"]))
+
+    def ratio(kind: str = "", severity: int = 0) -> float:
+        """Over those of a kind and of a severity, where given."""
+        pairs = [p for (k, s), some in errors.items() if k == (kind or k) and s == (severity or s) for p in some]
+        other = math.fsum(pair[1] for pair in pairs)
+        return math.fsum(pair[0] for pair in pairs) / other if other else math.nan
+
+    shown = {kind: ratio(kind, SHOWN) for kind, severity in errors if severity == SHOWN}
+    return Heat(result, shown, {severity: ratio(severity=severity) for _, severity in sorted(errors)}, ratio())
