@@ -28,7 +28,8 @@ from recon_bench.scoring.answers import Reconstruction
 from recon_bench.scoring.host import host
 from recon_bench.scoring.named import Named, operators
 from recon_bench.site.render import render
-from recon_bench.tables import shift as tables
+from recon_bench.tables import adaptation as adaptation_tables
+from recon_bench.tables import sampling as sampling_tables
 from recon_bench.tables.board import board
 from tests.helpers_results import make_cell, write_tree
 from tests.helpers_training import GEOMETRY, TOY, A
@@ -403,7 +404,7 @@ def folder(records, tmp_path_factory):
 
 
 def test_adaptation_closes_the_gap_that_an_unknown_parameter_opens(folder):
-    (each,) = tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
+    (each,) = adaptation_tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
     assert (each.bottom, each.top, each.shift) == ("ignorant", "home", "detector-2")
     assert each.gap > 1 and each.closed("fitted") > 0.5
     assert each.costs["naive"]["parameter_error"] < 0.25 and each.costs["fitted"]["parameter_error"] < 0.25
@@ -413,7 +414,7 @@ def test_adaptation_closes_the_gap_that_an_unknown_parameter_opens(folder):
 
 
 def test_data_that_are_explained_better_by_worse_images_are_said(folder):
-    (each,) = tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
+    (each,) = adaptation_tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
     naive = each.values["naive"]
     better, worse = ({sample: psnr + change for sample, psnr in naive.items()} for change in (1, -1))
     values = {**each.values, "fitted": worse, "alone": better}
@@ -442,7 +443,7 @@ def test_a_parameter_is_found_again_after_the_fit_where_that_explains_more(monke
 def test_the_share_of_a_gap_counts_from_naive_use_to_the_oracle():
     values = {"home": 30.0, "ignorant": 20.0, "naive": 24.0, "fitted": 26.0, "oracle": 28.0}
     by_image = {way: {"test-0000": value} for way, value in values.items()}
-    each = tables.Adaptation(None, "other-task", by_image, {}, {}, {})
+    each = adaptation_tables.Adaptation(None, "other-task", by_image, {}, {}, {})
     assert each.closed("fitted") == 0.5 and each.best == 0.5
     small = dataclasses.replace(each, values={**by_image, "naive": {"test-0000": 27.8}})
     assert math.isnan(small.closed("fitted"))
@@ -455,7 +456,7 @@ def test_more_data_that_make_a_network_diverge_make_it_worse():
         return Record("test-0000", values if why is None else {"psnr": 20.0 + rate}, {"views": float(rate)}, note=note)
 
     def rates(*records):
-        return tables._rates(result("ct-ellipses-30", "unet", sampling.MEASUREMENT, records))
+        return sampling_tables.row(result("ct-ellipses-30", "unet", sampling.MEASUREMENT, records))
 
     assert rates(at(18), at(30)).worse is False
     for why in ("diverged: values of 2e+12 times", "the reconstruction has 3 values that are NaN or infinite; see"):
@@ -465,8 +466,8 @@ def test_more_data_that_make_a_network_diverge_make_it_worse():
 
 
 def test_more_data_that_make_it_worse_are_found():
-    assert tables.falls({18: 20.0, 30: 25.0, 60: 24.0, 120: 26.0}) == 1.0
-    assert tables.falls({18: 20.0, 30: 25.0}) < 0 and math.isnan(tables.falls({}))
+    assert sampling_tables.falls({18: 20.0, 30: 25.0, 60: 24.0, 120: 26.0}) == 1.0
+    assert sampling_tables.falls({18: 20.0, 30: 25.0}) < 0 and math.isnan(sampling_tables.falls({}))
 
 
 def test_the_page_shows_losses_parameters_shares_and_what_was_not_measured(folder, tmp_path):

@@ -7,16 +7,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recon_bench.results import Result
+from recon_bench.rules import LEAST_GAP
 from recon_bench.site.addresses import link
 from recon_bench.site.charts import Figure
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import duration, fixed, significant
+from recon_bench.tables import adaptation as gaps
+from recon_bench.tables import sampling
 from recon_bench.tables import shift as tables
+from recon_bench.tables.adaptation import Adaptation
 from recon_bench.tables.board import Board
+from recon_bench.tables.sampling import Rates
 from recon_bench.tables.selection import where
-from recon_bench.tables.shift import Adaptation, Rates, Row
+from recon_bench.tables.shift import Row, Values
 
 TITLES = {
     "angle-offset": "Views half a step on",
@@ -48,7 +53,7 @@ WAYS = {
     "refitted": "Refitted",
     "oracle": "Oracle",
 }
-KINDS = (tables.KIND, tables.ADAPTATION, tables.SAMPLING)
+KINDS = (tables.KIND, gaps.KIND, sampling.KIND)
 EMPTY = {"raw": "", "text": "–", "ends": ""}
 PICTURES = 3  # methods of which pictures are shown, where there are some
 WARM = 10.0  # dB of loss that are the warmest
@@ -57,7 +62,7 @@ WARM = 10.0  # dB of loss that are the warmest
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
     sections = [section(site, here, board) for board in site.main() if measured(board)]
-    return {"sections": sections, "worse": tables.WORSE}
+    return {"sections": sections, "worse": sampling.WORSE}
 
 
 def measured(board: Board) -> bool:
@@ -67,7 +72,7 @@ def measured(board: Board) -> bool:
 
 def section(site: Site, here: str, board: Board) -> dict[str, Any]:
     """All about one task."""
-    found, adapted, rates = tables.rows(board), tables.adaptations(board), tables.rates(board)
+    found, adapted, rates = tables.rows(board), gaps.adaptations(board), sampling.rates(board)
     return task_header(site, board) | {
         "href": link(here, "board", site.stem(board)),
         "maps": [heat for scenario in SCENARIOS if (heat := heat_map(found, scenario))],
@@ -184,20 +189,20 @@ def adaptation(each: Adaptation) -> dict[str, Any]:
 
 def closing(adapted: Sequence[Adaptation]) -> str:
     """Of which gaps half or more is closed, and where a parameter of A1 alone does it, which naive use has as well."""
-    wide = [each for each in adapted if each.gap >= tables.LEAST_GAP]
+    wide = [each for each in adapted if each.gap >= LEAST_GAP]
     half = [each for each in wide if each.best >= 0.5]
     named = [
         f"{each.result.method['title']}, {TITLES[each.shift].lower()}"
         + ", by finding the parameter" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
         for each in half
     ]
-    count = f"Of {len(wide)} gaps of at least {tables.LEAST_GAP:g} dB, {len(half)} are closed by half or more"
+    count = f"Of {len(wide)} gaps of at least {LEAST_GAP:g} dB, {len(half)} are closed by half or more"
     return f"{count}{': ' * bool(half)}{'; '.join(named)}." if wide else ""
 
 
 def below(each: Adaptation, way: str) -> str:
     """Of a way of adaptation the share that it closes; of one on fewer images what it gains there over naive use."""
-    if way not in tables.ADAPTED:
+    if way not in gaps.ADAPTED:
         return ""
     images, whole = len(each.values.get(way, {})), len(each.values.get("naive", {}))
     if not images or images == whole:
@@ -211,7 +216,7 @@ def share(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.0f} %".replace("-", "−")
 
 
-def took(cost: tables.Values, result: Result) -> str:
+def took(cost: Values, result: Result) -> str:
     """Steps and time of an adaptation, and where."""
     known = {"steps", "seconds"} <= cost.keys()
     return f"{cost['steps']:.0f} steps, {duration(cost['seconds'])} on {where(result)}" if known else ""
