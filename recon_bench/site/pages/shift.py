@@ -196,7 +196,8 @@ def closing(adapted: Sequence[Adaptation]) -> str:
         + ", by finding the parameter" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
         for each in half
     ]
-    count = f"Of {len(wide)} gaps of at least {LEAST_GAP:g} dB, {len(half)} {'is' if len(half) == 1 else 'are'} closed by half or more"
+    closed = f"{len(half)} {'is' if len(half) == 1 else 'are'} closed by half or more"
+    count = f"Of {len(wide)} gaps of at least {LEAST_GAP:g} dB, {closed}"
     return f"{count}{': ' * bool(half)}{'; '.join(named)}." if wide else ""
 
 
