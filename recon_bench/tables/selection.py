@@ -24,7 +24,11 @@ def current(results: Iterable[Result], task: str, rules: str = "full") -> tuple[
     top = max(own, key=lambda r: (r.task["version"], r.rules["version"], started(r)))
     same = [r for r in own if (r.task["hash"], r.rules["hash"]) == (top.task["hash"], top.rules["hash"])]
     free = {result.kind for result in _newest(same, lambda r: r.kind).values() if not _machine_bound(result)}
-    column = lambda r: (r.kind, None if r.kind in free else place(r))  # noqa: E731
+
+    def column(result: Result) -> tuple[str, Place | None]:
+        """What is compared: a kind, where the machine matters of one place."""
+        return result.kind, None if result.kind in free else place(result)
+
     newest = _newest(same, column)
     kept = [r for r in same if r.measurement["hash"] == newest[column(r)].measurement["hash"]]
     left = len(own) - len(kept)
