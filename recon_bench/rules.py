@@ -13,7 +13,7 @@ from recon_bench.storage import digest
 
 LEAST_GAP = 0.5  # dB: of a smaller gap it is not told what share is closed
 LATE = "out of time"  # what a record says of a search that the clock ended
-SWAPPED = "set up for the task's own data: "  # how a record begins to say why there is no image of a swapped operator
+UNSWAPPED = "set up for the task's own data: "  # how a record begins to say why there is no image of a swapped operator
 BROKEN = "a submitted perturbation has no reconstruction"
 UNUSED = "left out: "  # how a record begins to speak of a submitted file that could not be used
 EXACT = 200.0  # dB: the PSNR of an image without any error; one that errs in the last bit of float32 alone has 150

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -175,8 +176,8 @@ def test_a_method_that_changes_between_calls_is_said_to():
         return constant(y, A) + 0.1 * torch.randn(len(y), 32, 32, generator=generator)
 
     records, _ = measured(method(dice), image=0)
-    assert "the same data give another image" in records[0].note
-    assert "changes between calls" in row(result("fbp", records)).flags
+    told = re.search(r"the same data give another image when they come again \(by (\S+)\)", records[0].note)
+    assert f"changes between calls by {100 * float(told[1]):.2g} %" in row(result("fbp", records)).flags
 
 
 def test_seeds_of_a_method_that_draws_numbers_are_averaged():

@@ -20,7 +20,7 @@ from recon_bench.operators.sampled import SampledFourier
 from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
-from recon_bench.rules import QUICK, SWAPPED
+from recon_bench.rules import QUICK, UNSWAPPED
 from recon_bench.run.apart import apart
 from recon_bench.scoring import identify, shifted, trials
 from recon_bench.scoring.adaptation import AT_NOISE, DIVERGED, LATE, NO_BETTER, Budget, Measured, Reuse
@@ -452,7 +452,7 @@ def test_the_share_of_a_gap_counts_from_naive_use_to_the_oracle():
 def test_more_data_that_make_a_network_diverge_make_it_worse():
     def at(rate, why=None):
         values = {"psnr": 20.0 + rate, "swapped_psnr": 20.0 + rate}
-        note = f"not converged; {SWAPPED}{why}" if why else None
+        note = f"not converged; {UNSWAPPED}{why}" if why else None
         return Record("test-0000", values if why is None else {"psnr": 20.0 + rate}, {"views": float(rate)}, note=note)
 
     def rates(*records):

@@ -16,7 +16,7 @@ import torch
 
 from recon_bench.core import NotApplicable, Sample
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
-from recon_bench.rules import SWAPPED
+from recon_bench.rules import UNSWAPPED
 from recon_bench.scoring import quality, shifted
 from recon_bench.scoring.answers import Reconstruction, reason
 from recon_bench.scoring.host import Host
@@ -67,7 +67,7 @@ def at_rate(cell: Cell, home: Host, at: Mapping[str, float], rate: float) -> Ite
     swapped = home.reconstruct(y, A) if cell.method.network is not None else [None] * len(y)
     for sample, found, other in zip(samples, fitted, swapped):
         values = _psnr(cell, sample, "psnr", found) | _psnr(cell, sample, "swapped_psnr", other)
-        lost = f"{SWAPPED}{other.error}" if other and other.error else None
+        lost = f"{UNSWAPPED}{other.error}" if other and other.error else None
         note = "; ".join(filter(None, [found.note, lost])) or None
         yield dataclasses.replace(blank, sample=sample.id, values=values, error=found.error, note=note)
 

@@ -95,11 +95,11 @@ def prepared(
     Of held-out data reuse is not given the part that is ``kept``. RuntimeError where there is nothing to fit.
     """
 
-    def f(y: Tensor, seen: Tensor | float = 1.0) -> Tensor:
+    def f(y: Tensor, seen: Tensor | None = None) -> Tensor:
         return built(y, A1) if reuse is None else reusing(lambda d: built(d, A0), A0, A1, y, reuse, seen)
 
     def look(y: Tensor) -> Tensor:
-        return f(y) if data.kept is None else f(y, 1 - data.kept)
+        return f(y, None if data.kept is None else 1 - data.kept)
 
     with torch.no_grad(), called() as modules:
         f(data.held[:1].clone())
@@ -209,17 +209,18 @@ def _squares(found: Tensor, y: Tensor, counted: Tensor | None) -> Tensor:
     return missed / size
 
 
-def reusing(f0: Reconstruct, A0: Operator, A1: Operator, y: Tensor, rules: Reuse, seen: Tensor | float = 1.0) -> Tensor:
+def reusing(f0: Reconstruct, A0: Operator, A1: Operator, y: Tensor, rules: Reuse, seen: Tensor | None) -> Tensor:
     """Images of data ``y`` (batch, *range_shape of A1) by reuse and regularise with ``f0``, made for data of ``A0``.
 
-    x <- (A1* S A1 + weight)^-1 (A1* S y + weight f0(A0 x)), from f0 = 0, with S the data ``seen``, 1, and not, 0;
-    autograd goes through it.
+    x <- (A1* S A1 + weight)^-1 (A1* S y + weight f0(A0 x)), from f0 = 0, with S the data ``seen``, 1, and not, 0, all
+    of them if None; autograd goes through it.
     """
     weight = rules.weight * norm(A1) ** 2
-    back, x = A1.adjoint(seen * y), None
+    shown = 1.0 if seen is None else seen
+    back, x = A1.adjoint(shown * y), None
 
     def normal(z: Tensor) -> Tensor:
-        return A1.adjoint(seen * A1(z)) + weight * z
+        return A1.adjoint(shown * A1(z)) + weight * z
 
     for _ in range(rules.iterations + 1):
         wanted = back if x is None else back + weight * f0(A0(x))

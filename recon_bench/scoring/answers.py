@@ -10,7 +10,7 @@ from torch import Tensor
 from recon_bench.core import NotApplicable
 from recon_bench.scoring.frames import raised_at
 
-DIVERGED = 1e10  # times the data range: of no image that large is it of interest how wrong it is
+LARGEST = 1e10  # times the data range: of no image that large is it of interest how wrong it is
 
 
 class MethodError(RuntimeError):
@@ -35,7 +35,7 @@ def checked(image: Tensor, note: str | None, data_range: float) -> Reconstructio
     bad = int((~torch.isfinite(torch.view_as_real(image) if image.is_complex() else image)).sum())
     if bad:
         return Reconstruction(error=f"the reconstruction has {bad} values that are NaN or infinite")
-    if (size := float(image.abs().max()) / data_range) > DIVERGED:
+    if (size := float(image.abs().max()) / data_range) > LARGEST:
         return Reconstruction(error=f"diverged: values of {size:.0e} times the data range")
     return Reconstruction(x=image, note=note)
 

@@ -66,6 +66,12 @@ class Trial:
         """The test data of A1 (images, *range_shape)."""
         return torch.stack([sample.data for sample in self.samples])
 
+    @property
+    def hidden(self) -> Tensor:
+        """1 where held-out data are not given to reuse and regularise, which they judge, and 0 elsewhere
+        (*range_shape)."""
+        return _left_out(self.rules, self.measured.held[0], 0)
+
     def host(self, operator: Named | None = None, weights: str = "") -> Host:
         """The network as of :func:`.shifted.told`."""
         return shifted.told(self.cell, operator, weights)
@@ -210,15 +216,14 @@ def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse, seen: Tensor | 
     def clean(d: Tensor) -> Tensor:
         return images(method.reconstruct(d)).to(data.device)
 
-    shown = 1.0 if seen is None else seen.to(data.device)
+    shown = None if seen is None else seen.to(data.device)
     return adaptation.reusing(clean, method.operator, trial.A, data, rules, shown).cpu()
 
 
 def weighted(trial: Trial, method: Host, iterations: int) -> tuple[Reuse, float]:
     """Reuse in so many ``iterations`` with the weight that best explains a part of held-out data that it has not seen,
     and that misfit, infinite without images."""
-    held = trial.measured.held
-    kept = _left_out(trial.rules, held[0], 0)
+    held, kept = trial.measured.held, trial.hidden
 
     def misfit(rules: Reuse) -> float:
         try:
@@ -246,7 +251,7 @@ def refitted(trial: Trial) -> Outcome:
     """Parameters fitted through a few iterations of reuse and regularise, and as many with these."""
     method, (y, held) = trial.host(), (trial.measured.y, trial.measured.held)
     rules, _ = weighted(trial, method, trial.rules.through)
-    kept = _left_out(trial.rules, held[0], 0)
+    kept = trial.hidden
     data = Measured(y, held, _noise(trial.cell.task.noise, held, kept), kept=kept)
     seconds, adapted = method.adapt(data, trial.told, trial.rules.budget, rules)
     x = reusing(trial, method, trial.y, rules)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -91,13 +92,15 @@ class Row:
 MASKED, WITHOUT = "gradients look masked", "no gradient"
 GROWING = "the attack was still growing"  # by more than GROWTH of the squared error in the last fifth of its steps
 GROWTH = 0.05
+CHANGED = re.compile(r"^the same data give another image .*\(by (\S+)\)$")  # by how much, relative
 
 
 def row(result: Result) -> Row:
     """What a result says."""
     levels = [float(level) for level in (result.measurement.get("protocol") or {}).get("levels", ())]
     found: dict[float, dict[str, Values]] = {}
-    missing, late, late_for_all, changes, failed, broken = list[str](), False, False, False, False, False
+    missing, late, late_for_all, failed, broken = list[str](), False, False, False, False
+    changes = 0.0
     for record in result.records:
         said = [part for part in (record["note"] or "").split("; ") if not part.startswith(UNUSED)]
         if record["error"]:
@@ -109,7 +112,7 @@ def row(result: Result) -> Row:
         late |= ended and "level" in record["at"]
         late_for_all |= ended and "universal" in record["at"]
         broken |= BROKEN in said
-        changes |= any("another image" in part for part in said)
+        changes = max([changes, *(float(by) for part in said for by in CHANGED.findall(part))])
     measured = [level for level in levels if level in found] or sorted(found)
     whole = set.intersection(*(set(found[level]) for level in measured)) if measured else set[str]()
     images = {level: {name: found[level][name] for name in sorted(whole)} for level in measured}
@@ -120,7 +123,8 @@ def row(result: Result) -> Row:
     flags = [WITHOUT] if images.get(reported) and not made.values("by_gradient", reported) else []
     flags += [MASKED] if masked(made) else []
     flags += [GROWING] if made.mean("gain").value > GROWTH else []
-    seen = {"changes between calls": changes, LATE: late, f"one for all: {LATE}": late_for_all, BROKEN: broken}
+    changed = f"changes between calls by {100 * changes:.2g} %"
+    seen = {changed: bool(changes), LATE: late, f"one for all: {LATE}": late_for_all, BROKEN: broken}
     flags += [flag for flag, found_so in seen.items() if found_so]
     return dataclasses.replace(made, flags=tuple(flags))
 

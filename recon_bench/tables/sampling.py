@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recon_bench.results import Result
-from recon_bench.rules import SWAPPED
+from recon_bench.rules import UNSWAPPED
 from recon_bench.tables.board import Board
 from recon_bench.tables.iterations import DIVERGED
 from recon_bench.tables.shift import of_kind
@@ -69,7 +69,7 @@ def row(result: Result) -> Rates:
         for name, of in (("psnr", told), ("swapped_psnr", swapped)):
             if name in record["values"]:
                 of.setdefault(rate, []).append(record["values"][name])
-        _, swapped_before, why = (record["note"] or "").partition(SWAPPED)
+        _, swapped_before, why = (record["note"] or "").partition(UNSWAPPED)
         if record["error"] or why:
             missing[rate] = record["error"] or swapped_before + why
 
