@@ -78,11 +78,11 @@ class Measurement:
 
     ``protocol``: a frozen dataclass with what is fixed for this kind alone (depths, sizes of perturbations, counts);
     a change of it changes the hash of the measurement, not that of the rules. ``points(cell)``: places of a curve that
-    each want a process of their own; ``measure`` is then called with ``cell.at`` at one of them. ``weights(method,
-    task)``: a measurement of trained weights says which; it is asked for only where there are some, and repeated when
-    they change. ``order``: what comes first within a task, and on a board. ``alone``: nothing else may run meanwhile,
-    what was interrupted starts again, and what its time limit stopped is tried once more. ``ledger``: its records are
-    the tries of the tuner, not columns or curves.
+    each want a process of their own, several of which may go on at a time; ``measure`` is then called with ``cell.at``
+    at one of them. ``weights(method, task)``: a measurement of trained weights says which; it is asked for only where
+    there are some, and repeated when they change. ``order``: what comes first within a task, and on a board. ``alone``:
+    nothing else may run meanwhile, what was interrupted starts again, and what its time limit stopped is tried once
+    more. ``ledger``: its records are the tries of the tuner, not columns or curves.
     ``board``: whether its values stand on the board. ``hidden``: metrics that a board shows only when asked to.
     ``confirm``: how it is found out that changed code still gives its values: from a few "images" measured again, by a
     short new "timing", or as a result that follows from the "accuracy" of the same method.

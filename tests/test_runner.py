@@ -1,5 +1,6 @@
 """Cells end to end: each in its own process, whatever happens becoming a row; resumed and reused."""
 
+import collections
 import dataclasses
 import json
 import multiprocessing
@@ -25,6 +26,7 @@ from recon_bench.scoring.tuner import best_settings
 from tests.helpers_processes import left_over
 
 ONE = str(Path(__file__).parent / "methods" / "one.py")
+MEETING = str(Path(__file__).parent / "plugins" / "meeting.py")
 TASK, DISCS = "ct-shepp-logan-30", str(Path(__file__).parent / "attacks" / "task.py")
 RULES = Rules("test", 1, images=3, tuning_evaluations=4, tuning_images=1, repeats=2, batch_pixels=2 * 128 * 128)
 
@@ -216,6 +218,67 @@ def test_a_journal_cut_in_the_middle_of_a_line_loses_only_that_line(tmp_path):
     assert end == {"end": "ok", "reason": None, "at": {}}
     (kept,) = [record for record in records if record.sample == "test-0000"]
     assert kept.values == {"psnr": 1.0}  # what was finished was not done again
+
+
+@pytest.fixture
+def meet(tmp_path):
+    """Runs the points of one cell, two at a time; gives its result, and how often each point began."""
+    tally = tmp_path / "tally"
+    tally.mkdir()
+
+    def run_points(trouble="", jobs=2, executor=None):
+        settings = {"one": {"tally": str(tally), "trouble": trouble}}
+        asked = {"overrides": settings, "jobs": jobs, "executor": executor, "command": "test"}
+        runner.run([TASK], [ONE], [MEETING], RULES, tmp_path / "results", **asked)
+        (result,), problems = results.load(tmp_path / "results")
+        assert not problems and check.check(tmp_path / "results") == []
+        return result, collections.Counter(path.name[0] for path in tally.iterdir())
+
+    return run_points
+
+
+def test_points_of_a_cell_are_measured_at_the_same_time_once_a_first_one_could_be(meet, tmp_path):
+    result, begun = meet()
+    values = [(record["sample"], *record["values"].values()) for record in result.records]
+    assert values[:3] == [("point-0", 1, False), ("point-1", 3, True), ("point-2", 3, True)]
+    assert (result.status, values[3][0]) == ("ok", "point-3") and begun == dict.fromkeys("0123", 1)
+    assert [*result.images] == ["point-0", "point-1", "point-2", "point-3"]
+    assert all((result.path.parent / image["file"]).is_file() for image in result.images.values())
+    assert not list((tmp_path / "results" / ".partial").glob("*"))
+
+
+def test_one_job_measures_one_point_after_the_other(meet):
+    result, _ = meet("alone", jobs=1)
+    assert [record["values"]["begun"] for record in result.records] == [1, 2, 3, 4]
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_points_that_had_not_ended(meet, tmp_path):
+    class Interrupted(Local):
+        def start(self, job):
+            if job.at["point"] == 3:
+                raise KeyboardInterrupt
+            return super().start(job)
+
+    with pytest.raises(KeyboardInterrupt):
+        meet("alone", jobs=1, executor=Interrupted())
+    assert len(list((tmp_path / "results" / ".partial").rglob("journal.jsonl"))) == 3
+    result, begun = meet("alone", jobs=2)
+    assert [record["sample"] for record in result.records] == [f"point-{number}" for number in range(4)]
+    assert result.status == "ok" and begun == dict.fromkeys("0123", 1)
+
+
+def test_pictures_of_a_result_that_cannot_be_written_do_not_stay(meet):
+    result, _ = meet("unwritable")
+    assert result.status == "failed" and "met" in result.reason and not result.images
+    assert not list(result.path.parent.glob("*.webp"))
+
+
+def test_points_end_with_one_that_says_that_the_method_does_not_apply(meet, monkeypatch, tmp_path):
+    monkeypatch.setenv("RECON_BENCH_MARK", str(tmp_path))
+    started = time.monotonic()
+    result, begun = meet("not-applicable")
+    assert (result.status, result.reason) == ("not-applicable", "there is no point 1")
+    assert begun == dict.fromkeys("012", 1) and time.monotonic() - started < 300
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     folders = [options.folder(folder) for folder in arguments.folders]
     print(f"{len(merge(folders, arguments.into))} results copied to {arguments.into}")
-    open_ = {folder: len(list(folder.glob(".partial/*/journal.jsonl"))) for folder in folders}
+    open_ = {folder: sum(any(cell.rglob("journal.jsonl")) for cell in folder.glob(".partial/*")) for folder in folders}
     for folder, count in open_.items():
         if count:
             print(f"{folder} has {count} unfinished cells: the command that made it goes on with them")

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,17 @@ def read(path: Path) -> Journal:
             else:
                 found.ends[_place(entry["at"])] = {key: entry[key] for key in END}
     found.records = list(records.values())
+    return found
+
+
+def merged(journals: Iterable[Journal]) -> Journal:
+    """What the parts of a cell have finished, in their order."""
+    found = Journal()
+    for each in journals:
+        found.records += each.records
+        found.pictures |= each.pictures
+        found.ends |= each.ends
+        found.backend = each.backend or found.backend
     return found
 
 

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,61 +23,91 @@ from recon_bench.run.journal import Journal
 from recon_bench.run.planned import Planned
 from recon_bench.run.worker import CHANGED
 from recon_bench.scoring import tuner
-from recon_bench.storage import REPOSITORY
+from recon_bench.storage import REPOSITORY, digest
 
 LINE = 20_000  # characters of a command that are kept
 
 
 @dataclass
+class Part:
+    """What one process measures of a cell: all of it, or the point ``at`` of its curve, in a ``folder`` of its own."""
+
+    at: Mapping[str, float]
+    folder: Path
+    process: Any = None  # the executor's
+    begun: float = 0.0  # when the process was started, on the monotonic clock
+    tries: int = 0  # processes that were started for it
+
+    @property
+    def journal(self) -> Path:
+        """Where its process notes what it has finished."""
+        return self.folder / "journal.jsonl"
+
+
+@dataclass
 class Running:
-    """A cell under way."""
+    """A cell under way, in ``parts``: those ``waiting`` for a process, and those ``going`` on."""
 
     cell: Planned
     settings: dict[str, Any]
     tuned: list[str]
     folder: Path
-    points: list[Mapping[str, float]] = field(default_factory=list)  # to come
-    at: Mapping[str, float] = field(default_factory=dict)
-    process: Any = None  # the executor's
+    parts: list[Part] = field(default_factory=list)
+    waiting: list[Part] = field(default_factory=list)
+    going: list[Part] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     since: float = field(default_factory=time.monotonic)
-    begun: float = 0.0  # when the process was started, on the monotonic clock as well
-    tries: int = 0  # processes that were started for this point
+
+    def divide(self, points: Sequence[Mapping[str, float]]) -> None:
+        """Have a part for each of these places of its curve, or one for all of it, which is the place {}."""
+        self.parts = [Part(at, self.folder / digest([dict(at)]) if at else self.folder) for at in points]
+        self.waiting = list(self.parts)
 
     @property
-    def overdue(self) -> bool:
-        """Whether the process under way has had its time."""
-        return time.monotonic() - self.begun > 60 * self.cell.setup.rules.cell_minutes
+    def begun(self) -> bool:
+        """Whether one of its parts has ended."""
+        return len(self.waiting) + len(self.going) < len(self.parts)
 
     @property
-    def journal(self) -> Path:
-        """Where its processes note what they have finished."""
-        return self.folder / "journal.jsonl"
+    def log(self) -> Path:
+        """What its processes printed: a file, or the folder of theirs."""
+        return self.folder / "log.txt" if len(self.parts) < 2 else self.folder
+
+    def overdue(self, part: Part) -> bool:
+        """Whether the process of a part has had its time."""
+        return time.monotonic() - part.begun > 60 * self.cell.setup.rules.cell_minutes
+
+    def forget(self) -> None:
+        """Let the next run begin anew."""
+        for part in self.parts:
+            part.journal.unlink(missing_ok=True)
 
 
-def close_point(item: Running, exit_status: int | None, late: bool) -> None:
+def close_point(item: Running, part: Part, exit_status: int | None, late: bool) -> None:
     """Give a point whose process failed a record that says why."""
-    known = journal.read(item.journal)
-    end = known.end(item.at)
+    end = journal.read(part.journal).end(part.at)
     if end is not None and end["end"] != "failed":
         return
-    reason = _ended(item, exit_status, late) if end is None else end["reason"]
-    journal.append(item.journal, journal.record(Record(at=item.at, error=reason)), journal.end("ok", None, item.at))
+    reason = _ended(item, part, exit_status, late) if end is None else end["reason"]
+    journal.append(part.journal, journal.record(Record(at=part.at, error=reason)), journal.end("ok", None, part.at))
 
 
-def not_applicable(item: Running) -> bool:
-    """Whether a cell has said that it cannot be measured."""
-    return any(end["end"] == "not-applicable" for end in journal.read(item.journal).ends.values())
+def not_applicable(part: Part) -> bool:
+    """Whether a part has said that the cell cannot be measured."""
+    return any(end["end"] == "not-applicable" for end in journal.read(part.journal).ends.values())
 
 
-def result(item: Running, exit_status: int | None, late: bool, command: str, root: Path) -> tuple[Result, list[str]]:
-    """The result of a cell that has ended (``late``: was stopped), and the names of the pictures in its folder.
+def result(
+    item: Running, last: Part, exit_status: int | None, late: bool, command: str, root: Path
+) -> tuple[Result, dict[str, Path]]:
+    """The result of a cell whose ``last`` part has ended (``late``: was stopped), and its pictures by name.
 
     It has a name of its own among the results in ``root``.
     """
     cell = item.cell
-    known = journal.read(item.journal)
-    status, reason = _status(item, known, exit_status, late)
+    found_in = [(part, journal.read(part.journal)) for part in item.parts]
+    known = journal.merged([each for _, each in found_in])
+    status, reason = _status(item, last, known, exit_status, late)
     settings, tuned = item.settings, item.tuned
     if cell.kind.ledger and status in ("ok", "timeout"):
         chosen = tuner.best_settings(cell.method, known.records)
@@ -87,7 +117,8 @@ def result(item: Running, exit_status: int | None, late: bool, command: str, roo
         name: {"file": f"{found.stem}-{name}.webp", "sha256": picture["sha256"], "caption": picture["caption"]}
         for name, picture in known.pictures.items()
     }
-    return dataclasses.replace(found, images=images), list(images)
+    pictures = {name: part.folder / f"{name}.webp" for part, each in found_in for name in each.pictures}
+    return dataclasses.replace(found, images=images), pictures
 
 
 def failed(item: Running, reason: str, command: str, root: Path) -> Result:
@@ -168,16 +199,16 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
     }
 
 
-def _ended(item: Running, exit_status: int | None, late: bool) -> str:
+def _ended(item: Running, part: Part, exit_status: int | None, late: bool) -> str:
     """Why a process left no end."""
     if late:
-        return f"stopped after {item.cell.setup.rules.cell_minutes:g} minutes" + ", twice" * (item.tries > 1)
+        return f"stopped after {item.cell.setup.rules.cell_minutes:g} minutes" + ", twice" * (part.tries > 1)
     code = exit_status or 0
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
     return f"the process {how}" + " (out of memory?)" * (code == -signal.SIGKILL)
 
 
-def _status(item: Running, known: Journal, exit_status: int | None, late: bool) -> tuple[str, str | None]:
+def _status(item: Running, last: Part, known: Journal, exit_status: int | None, late: bool) -> tuple[str, str | None]:
     records = known.records
     failed = [record for record in records if record.error]
     ends = list(known.ends.values())
@@ -185,7 +216,7 @@ def _status(item: Running, known: Journal, exit_status: int | None, late: bool) 
         return "failed", CHANGED
     if late or not ends:
         finished = f"{len(records) - len(failed)} records were finished"
-        return "timeout" if late else "failed", f"{_ended(item, exit_status, late)}; {finished}"
+        return "timeout" if late else "failed", f"{_ended(item, last, exit_status, late)}; {finished}"
     for end in ends:
         if end["end"] != "ok":
             return end["end"], end["reason"]

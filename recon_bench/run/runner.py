@@ -1,5 +1,8 @@
 """Runs cells, each in a process of its own or one for each point of its curve, and writes one result file per cell.
 
+As many processes as there are jobs go on at a time: one for each cell, more for the points of a cell where others are
+idle.
+
 Time limits are enforced from outside by ending a process and all that it started. Whatever happens to a cell, a crash
 included, becomes a result with a status and a reason; what it had finished is kept. An interrupted run leaves journals
 in ``<results>/.partial`` from which the next run goes on.
@@ -23,10 +26,11 @@ from recon_bench.results import DiskFull, Result, ResultError
 from recon_bench.rules import Rules
 from recon_bench.run import announce, outcome, provenance, task_cards, worker
 from recon_bench.run.local import LOOK, Executor, Local
-from recon_bench.run.outcome import Running
+from recon_bench.run.outcome import Part, Running
 from recon_bench.run.plan import WHOLE, Shard, aside, asked_for, newest, undone, within
 from recon_bench.run.planned import Planned, RunSetup
-from recon_bench.storage import REPOSITORY, digest, full, locked, replace_file
+from recon_bench.run.rows import Rows
+from recon_bench.storage import REPOSITORY, digest, full, locked
 
 PARTIAL = ".partial"
 SHIPPED = REPOSITORY / "results"
@@ -78,10 +82,10 @@ def run(
             print(f"  {cell}")
         return 0
     with alone(results_folder):
-        going = _Run(results_folder, known, shipped, jobs, command, executor or Local())
-        bad = going.all(_with_cards(todo, results_folder))
+        rows = Rows(results_folder, known, command)
+        _Run(rows, shipped, jobs, executor or Local()).all(_with_cards(todo, results_folder))
     announce.left_over(later)
-    return bad
+    return rows.bad
 
 
 def check_overrides(overrides: Mapping[str, Mapping[str, str]] | None, root: Path) -> None:
@@ -133,17 +137,14 @@ def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
 class _Run:
     """The processes under way and the results so far."""
 
-    root: Path
-    known: list[Result]
+    rows: Rows
     shipped: list[Result]
     jobs: int
-    command: str
     executor: Executor
     running: list[Running] = field(default_factory=list)
     ended: int = 0
-    bad: int = 0
 
-    def all(self, todo: Sequence[Planned]) -> int:
+    def all(self, todo: Sequence[Planned]) -> None:
         with tqdm(total=len(todo), unit="cell", disable=None) as self.bar:
             try:
                 for cell in todo:
@@ -154,88 +155,114 @@ class _Run:
                     self._wait()
             finally:
                 for item in self.running:
-                    self.executor.kill(item.process)
+                    self._stop(item)
         with contextlib.suppress(OSError):
-            (self.root / PARTIAL).rmdir()
-        return self.bad
+            (self.rows.root / PARTIAL).rmdir()
+
+    def _stop(self, item: Running) -> None:
+        """End what is going on of a cell."""
+        for part in item.going:
+            self.executor.kill(part.process)
+        item.going.clear()
+
+    @property
+    def _free(self) -> bool:
+        """Whether there is room for one more process."""
+        return sum(len(item.going) for item in self.running) < self.jobs
 
     def _may_start(self, cell: Planned) -> bool:
         """Whether there is room beside what runs: some kinds run alone, a method is tuned before it is scored."""
         others = [item.cell for item in self.running]
         alone = any(cell.kind.alone or other.kind.alone for other in others)
         same = any((cell.task.name, cell.method.name) == (other.task.name, other.method.name) for other in others)
-        return len(others) < self.jobs and not alone and not same
+        return self._free and not alone and not same
 
     def _start(self, cell: Planned) -> None:
-        settings, tuned = cell.settings([*self.known, *self.shipped])
-        item = Running(cell, settings, tuned, self.root / PARTIAL)
+        settings, tuned = cell.settings([*self.rows.known, *self.shipped])
+        item = Running(cell, settings, tuned, self.rows.root / PARTIAL)
         if cell.broken:
-            self._failed(item, cell.broken)
+            self.rows.failed(item, cell.broken)
             self._ended(cell)
             return
         try:
             item.folder = self._folder(cell, settings)
-            item.points = cell.points(settings)
+            item.divide(cell.points(settings))
             self._next(item)
         except DiskFull:
             raise
         except Exception as error:  # settings that are not JSON, or what a measurement raises
-            self._failed(item, f"cannot be run: {type(error).__name__}: {error}")
+            self.rows.failed(item, f"cannot be run: {type(error).__name__}: {error}")
             self._ended(cell)
             return
         self.running.append(item)
 
     def _folder(self, cell: Planned, settings: dict[str, Any]) -> Path:
-        """The folder of a cell's journal, the same at every run that asks for just this."""
+        """The folder of a cell's journals, the same at every run that asks for just this."""
         asked = [cell.task.hash, cell.method.name, cell.identity, cell.kind.hash, cell.setup.rules.hash]
         used = [settings, dict(cell.weights), cell.setup.device, cell.setup.threads]
-        folder = self.root / PARTIAL / digest([*asked, *used])
+        folder = self.rows.root / PARTIAL / digest([*asked, *used])
         if cell.kind.alone:  # half of a timing is no timing
             shutil.rmtree(folder, ignore_errors=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise results.refused(folder, error) from error
         return folder
+
+    def _spread(self) -> None:
+        """Use free processes for more points of the cells under way, once a first one has shown that they can be
+        measured."""
+        for item in self.running:
+            while item.waiting and item.begun and not item.cell.kind.alone and self._free:
+                self._next(item)
 
     def _next(self, item: Running) -> None:
         """Start the process of the next point of a cell; most cells have one, and no points."""
-        item.at, item.tries = item.points.pop(0), 0
-        self._launch(item)
+        part = item.waiting.pop(0)
+        try:
+            part.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise results.refused(part.folder, error) from error
+        self._launch(item, part)
+        item.going.append(part)
 
-    def _launch(self, item: Running) -> None:
-        item.begun, item.tries = time.monotonic(), item.tries + 1
-        item.process = self.executor.start(item.cell.job(item.settings, item.folder, item.at))
+    def _launch(self, item: Running, part: Part) -> None:
+        part.begun, part.tries = time.monotonic(), part.tries + 1
+        part.process = self.executor.start(item.cell.job(item.settings, part.folder, part.at))
         self.bar.set_postfix_str("; ".join(dict.fromkeys(str(other.cell) for other in [*self.running, item])))
 
     def _wait(self) -> None:
-        self.executor.wait([item.process for item in self.running], LOOK)
+        self._spread()
+        self.executor.wait([part.process for item in self.running for part in item.going], LOOK)
         for item in list(self.running):
-            status = self.executor.poll(item.process)
-            late = status is None and item.overdue
-            if status is None and not late:
-                continue
-            self.executor.kill(item.process)
-            if status == worker.DISK_ERROR:
-                raise DiskFull(
-                    f"{item.folder}: could not be written, see {item.folder / 'log.txt'}. Free some space there or "
-                    "choose another folder with --results; what was finished is kept and reused."
-                )
-            if late and item.cell.kind.alone and item.tries == 1:  # the machine may have been busy with something else
-                if not item.at:  # half of a timing is no timing
-                    item.journal.unlink(missing_ok=True)
-                self._launch(item)
-                continue
-            try:
-                done = self._go_on(item, status, late)
-            except OSError as error:
-                if full(error):
-                    raise results.refused(item.folder, error) from error
-                self._failed(item, f"cannot go on: {error}")
-                done = True
-            if done:
+            if any(self._look(item, part) for part in list(item.going)):
                 self.running.remove(item)
                 self._ended(item.cell)
+
+    def _look(self, item: Running, part: Part) -> bool:
+        """Go on with a cell where the process of this part has ended or has had its time; whether the cell is done."""
+        status = self.executor.poll(part.process)
+        late = status is None and item.overdue(part)
+        if status is None and not late:
+            return False
+        self.executor.kill(part.process)
+        if status == worker.DISK_ERROR:
+            raise DiskFull(
+                f"{part.folder}: could not be written, see {part.folder / 'log.txt'}. Free some space there or "
+                "choose another folder with --results; what was finished is kept and reused."
+            )
+        if late and item.cell.kind.alone and part.tries == 1:  # the machine may have been busy with something else
+            if not part.at:  # half of a timing is no timing
+                part.journal.unlink(missing_ok=True)
+            self._launch(item, part)
+            return False
+        item.going.remove(part)
+        try:
+            return self._go_on(item, part, status, late)
+        except DiskFull:
+            raise
+        except (OSError, ResultError) as error:
+            self._stop(item)
+            if isinstance(error, OSError) and full(error):
+                raise results.refused(item.folder, error) from error
+            self.rows.failed(item, f"cannot go on: {error}")
+            return True
 
     def _ended(self, cell: Planned) -> None:
         """Show that a cell has ended: on the bar, or in a line where there is none, in a log."""
@@ -244,55 +271,16 @@ class _Run:
         if self.bar.disable:
             print(f"{self.ended} of {self.bar.total}: {cell}", flush=True)
 
-    def _go_on(self, item: Running, status: int | None, late: bool) -> bool:
-        """Start the next point of a cell whose process has ended, or finish the cell; whether it is done."""
-        if item.at:
-            outcome.close_point(item, status, late)
-        if item.points and not outcome.not_applicable(item):
+    def _go_on(self, item: Running, part: Part, status: int | None, late: bool) -> bool:
+        """Start the next point of a cell of which a part has ended, or finish the cell; whether it is done."""
+        if part.at:
+            outcome.close_point(item, part, status, late)
+        if outcome.not_applicable(part):
+            self._stop(item)
+            item.waiting.clear()
+        if item.waiting:
             self._next(item)
+        if item.going:
             return False
-        self._finish(item, status, late and not item.at)
+        self.rows.finish(item, part, status, late and not part.at)
         return True
-
-    def _finish(self, item: Running, status: int | None, late: bool) -> None:
-        result, made = outcome.result(item, status, late, self.command, self.root)
-        try:
-            for name in made:
-                self._keep(item.folder / f"{name}.webp", result.folder(self.root) / f"{result.stem}-{name}.webp")
-            path = results.write(result, self.root)
-        except DiskFull:
-            raise
-        except ResultError as error:
-            item.journal.unlink(missing_ok=True)
-            self._failed(item, str(error))
-            return
-        self.known.append(result)
-        if result.status in ("ok", "not-applicable"):
-            shutil.rmtree(item.folder, ignore_errors=True)
-        else:
-            item.journal.unlink(missing_ok=True)
-            self._tell(item, f"{result.status}: {result.reason} (log: {item.folder / 'log.txt'}; row: {path})")
-
-    def _keep(self, picture: Path, target: Path) -> None:
-        """Copy a picture to beside its result, which may be on another disk."""
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(target, picture.read_bytes())
-        except OSError as error:
-            raise results.refused(target, error) from error
-
-    def _failed(self, item: Running, reason: str) -> None:
-        """Write the row of a cell whose result there cannot be; where not even that can be written, say so."""
-        result = outcome.failed(item, reason, self.command, self.root)
-        try:
-            where = f"row: {results.write(result, self.root)}"
-            self.known.append(result)
-        except DiskFull:
-            raise
-        except ResultError as error:
-            where = f"there is no row of it: {error}"
-        self._tell(item, f"{result.status}: {result.reason} ({where})")
-
-    def _tell(self, item: Running, what: str) -> None:
-        self.bad += 1
-        self.bar.write(f"{item.cell}: {what}")
