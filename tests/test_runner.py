@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from recon_bench import registry, results
+from recon_bench.cli.main import main
 from recon_bench.measurement import Record
 from recon_bench.registry import UnknownName
 from recon_bench.results import ResultError, check
@@ -226,10 +227,10 @@ def meet(tmp_path):
     tally = tmp_path / "tally"
     tally.mkdir()
 
-    def run_points(trouble="", jobs=2, executor=None):
+    def run_points(trouble="", jobs=2, executor=None, rules=RULES):
         settings = {"one": {"tally": str(tally), "trouble": trouble}}
         asked = {"overrides": settings, "jobs": jobs, "executor": executor, "command": "test"}
-        runner.run([TASK], [ONE], [MEETING], RULES, tmp_path / "results", **asked)
+        runner.run([TASK], [ONE], [MEETING], rules, tmp_path / "results", **asked)
         (result,), problems = results.load(tmp_path / "results")
         assert not problems and check.check(tmp_path / "results") == []
         return result, collections.Counter(path.name[0] for path in tally.iterdir())
@@ -237,12 +238,30 @@ def meet(tmp_path):
     return run_points
 
 
+class Watched(Local):
+    """Knows the processes that it started, by point; starts none for the point ``refused``."""
+
+    def __init__(self, refused=None, error=None):
+        super().__init__()
+        self.refused, self.error, self.started = refused, error, {}
+
+    def start(self, job):
+        if job.at["point"] == self.refused:
+            raise self.error
+        self.started[job.at["point"]] = super().start(job)
+        return self.started[job.at["point"]]
+
+
+def at_points(result):
+    return {record["at"]["point"]: record for record in result.records}
+
+
 def test_points_of_a_cell_are_measured_at_the_same_time_once_a_first_one_could_be(meet, tmp_path):
     result, begun = meet()
-    values = [(record["sample"], *record["values"].values()) for record in result.records]
-    assert values[:3] == [("point-0", 1, False), ("point-1", 3, True), ("point-2", 3, True)]
-    assert (result.status, values[3][0]) == ("ok", "point-3") and begun == dict.fromkeys("0123", 1)
-    assert [*result.images] == ["point-0", "point-1", "point-2", "point-3"]
+    values = {record["sample"]: record["values"] for record in result.records}
+    assert [*values] == [*result.images] == ["point-0", "point-1", "point-2", "point-3"]
+    assert values["point-0"]["begun"] == 1 and [values[f"point-{n}"]["met"] for n in (0, 1, 2)] == [0, 1, 1]
+    assert result.status == "ok" and begun == dict.fromkeys("0123", 1)
     assert all((result.path.parent / image["file"]).is_file() for image in result.images.values())
     assert not list((tmp_path / "results" / ".partial").glob("*"))
 
@@ -252,19 +271,51 @@ def test_one_job_measures_one_point_after_the_other(meet):
     assert [record["values"]["begun"] for record in result.records] == [1, 2, 3, 4]
 
 
-def test_a_run_that_was_interrupted_goes_on_with_the_points_that_had_not_ended(meet, tmp_path):
-    class Interrupted(Local):
-        def start(self, job):
-            if job.at["point"] == 3:
-                raise KeyboardInterrupt
-            return super().start(job)
+def test_seconds_of_a_result_are_those_of_its_processes_and_not_fewer_with_more_jobs(meet):
+    result, _ = meet("slow", jobs=4)
+    assert result.provenance["seconds"] > 4 * 0.8
 
+
+def test_a_run_that_was_interrupted_goes_on_with_the_points_that_had_not_ended(meet, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        meet("alone", jobs=1, executor=Interrupted())
+        meet("alone", jobs=1, executor=Watched(3, KeyboardInterrupt()))
     assert len(list((tmp_path / "results" / ".partial").rglob("journal.jsonl"))) == 3
+    assert main(["merge", str(tmp_path / "results"), "--into", str(tmp_path / "all")]) == 1  # one cell is unfinished
     result, begun = meet("alone", jobs=2)
     assert [record["sample"] for record in result.records] == [f"point-{number}" for number in range(4)]
     assert result.status == "ok" and begun == dict.fromkeys("0123", 1)
+    assert main(["merge", str(tmp_path / "results"), "--into", str(tmp_path / "all")]) == 0
+
+
+def test_an_interruption_ends_all_points_that_are_under_way(meet):
+    executor = Watched(2, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        meet("stuck", executor=executor)
+    assert [*executor.started] == [0, 1] and executor.poll(executor.started[1]) is not None
+
+
+def test_a_point_that_cannot_be_started_ends_its_cell_alone(meet):
+    executor = Watched(2, BlockingIOError("no more processes"))
+    result, _ = meet("stuck", executor=executor)
+    assert result.status == "failed" and "cannot go on: BlockingIOError: no more processes" in result.reason
+    assert executor.poll(executor.started[1]) is not None
+
+
+def test_points_go_on_without_one_that_dies_or_hangs(meet):
+    result, _ = meet("dies")
+    errors = {point: record["error"] for point, record in at_points(result).items()}
+    assert errors == {0: None, 1: None, 2: "the process ended with exit status 3", 3: None}
+    assert result.status == "partial" and [*result.images] == ["point-0", "point-1", "point-3"]
+
+
+def test_a_point_that_hangs_is_stopped_after_its_own_time(meet):
+    result, _ = meet("stuck", rules=dataclasses.replace(RULES, cell_minutes=0.1))
+    assert {point: record["error"] for point, record in at_points(result).items()} == {
+        0: None,
+        1: "stopped after 0.1 minutes",
+        2: "stopped after 0.1 minutes",
+        3: None,
+    }
 
 
 def test_pictures_of_a_result_that_cannot_be_written_do_not_stay(meet):
@@ -273,12 +324,32 @@ def test_pictures_of_a_result_that_cannot_be_written_do_not_stay(meet):
     assert not list(result.path.parent.glob("*.webp"))
 
 
-def test_points_end_with_one_that_says_that_the_method_does_not_apply(meet, monkeypatch, tmp_path):
-    monkeypatch.setenv("RECON_BENCH_MARK", str(tmp_path))
-    started = time.monotonic()
-    result, begun = meet("not-applicable")
+def test_a_disk_that_is_full_keeps_what_was_measured_and_no_picture_without_its_result(meet, monkeypatch, tmp_path):
+    def refuse(result, root):
+        raise results.DiskFull("no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(results, "write", refuse)
+        with pytest.raises(results.DiskFull):
+            meet("alone")
+    assert not list((tmp_path / "results" / TASK).rglob("one/*"))
+    result, begun = meet("alone")
+    assert len(result.images) == 4 and begun == dict.fromkeys("0123", 1)
+
+
+def test_a_curve_without_any_point_is_left_to_the_measurement_to_explain(tmp_path):
+    runner.run([DISCS], [ONE], ["shift", "sampling"], RULES, tmp_path)
+    found, _ = results.load(tmp_path)
+    assert {result.kind: result.status for result in found} == {"shift": "not-applicable", "sampling": "not-applicable"}
+    assert all(result.reason for result in found)
+
+
+def test_points_end_with_one_that_says_that_the_method_does_not_apply(meet):
+    executor = Watched()
+    result, begun = meet("not-applicable", executor=executor)
     assert (result.status, result.reason) == ("not-applicable", "there is no point 1")
-    assert begun == dict.fromkeys("012", 1) and time.monotonic() - started < 300
+    assert begun == dict.fromkeys("012", 1) and executor.poll(executor.started[2]) is not None
+    assert [*at_points(result)] == [0]
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):

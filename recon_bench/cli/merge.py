@@ -21,11 +21,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     folders = [options.folder(folder) for folder in arguments.folders]
     print(f"{len(merge(folders, arguments.into))} results copied to {arguments.into}")
-    open_ = {folder: sum(any(cell.rglob("journal.jsonl")) for cell in folder.glob(".partial/*")) for folder in folders}
+    open_ = {folder: _unfinished(folder) for folder in folders}
     for folder, count in open_.items():
         if count:
             print(f"{folder} has {count} unfinished cells: the command that made it goes on with them")
     return 1 if any(open_.values()) else 0
+
+
+def _unfinished(folder: Path) -> int:
+    """Cells with a journal, or with one for some of their points."""
+    return sum(any([*cell.glob("journal.jsonl"), *cell.glob("*/journal.jsonl")]) for cell in folder.glob(".partial/*"))
 
 
 COMMAND = Command("copy the results of several folders, such as those of shards, into one", add_arguments, run, place=4)

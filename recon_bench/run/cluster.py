@@ -61,7 +61,7 @@ class Element:
 
 
 @dataclass
-class _Part:
+class _Order:
     """What is asked of a method on a task, and its folder."""
 
     cells: list[Planned]
@@ -106,25 +106,25 @@ def run(
         raise ValueError(f"--slurm: {', '.join(sorted(unknown))} is no method of this run")
     here = root / runner.PARTIAL / "slurm"
 
-    def job(part: _Part) -> Job:
+    def job(order: _Order) -> Job:
         cpus = {"cpus-per-task": str(threads)} if threads else {}
-        chosen = {"cpus-per-task": "1", **options.get("", {}), **options.get(part.cells[0].method.name, {}), **cpus}
-        task, method, _ = part.cells[0].asked
-        changes = {part.cells[0].method.name: part.cells[0].overrides()}
+        chosen = {"cpus-per-task": "1", **options.get("", {}), **options.get(order.cells[0].method.name, {}), **cpus}
+        task, method, _ = order.cells[0].asked
+        changes = {order.cells[0].method.name: order.cells[0].overrides()}
         asked: dict[str, Any] = {"tasks": [task], "methods": [method], "rules": rules, "device": device}
         asked |= {"threads": int(chosen["cpus-per-task"])}
-        asked |= {"results_folder": part.results, "overrides": changes, "command": command}
-        return Job(part.name, Element(asked, [cell.asked[2] for cell in part.cells]), chosen, part.folder / "job")
+        asked |= {"results_folder": order.results, "overrides": changes, "command": command}
+        return Job(order.name, Element(asked, [cell.asked[2] for cell in order.cells]), chosen, order.folder / "job")
 
     with contextlib.nullcontext() if dry_run else runner.alone(root):
         merge(list(here.glob("*/results")), root)  # what an interrupted run left there
-        todo = _parts(wanted if force else _undone(wanted, root), here)
-        print(f"{len(todo)} jobs for {sum(len(part.cells) for part in todo)} cells")
+        todo = _orders(wanted if force else _undone(wanted, root), here)
+        print(f"{len(todo)} jobs for {sum(len(order.cells) for order in todo)} cells")
         if dry_run:
-            for part in todo:
-                print(f"  {part.name}: {', '.join(cell.kind.name for cell in part.cells)}")
+            for order in todo:
+                print(f"  {order.name}: {', '.join(cell.kind.name for cell in order.cells)}")
             return 0
-        return _measured({part.name: part for part in todo}, job, root, here, force, jobs)
+        return _measured({order.name: order for order in todo}, job, root, here, force, jobs)
 
 
 def _undone(wanted: Sequence[Planned], root: Path) -> list[Planned]:
@@ -134,30 +134,30 @@ def _undone(wanted: Sequence[Planned], root: Path) -> list[Planned]:
     return [cell for cell in wanted if cell.kind.alone or cell in todo]
 
 
-def _parts(cells: Sequence[Planned], here: Path) -> list[_Part]:
-    parts: dict[tuple[str, str], list[Planned]] = {}
+def _orders(cells: Sequence[Planned], here: Path) -> list[_Order]:
+    orders: dict[tuple[str, str], list[Planned]] = {}
     for cell in cells:
-        parts.setdefault((cell.task.name, cell.method.name), []).append(cell)
-    return [_Part(some, here / "--".join(names)) for names, some in parts.items()]
+        orders.setdefault((cell.task.name, cell.method.name), []).append(cell)
+    return [_Order(some, here / "--".join(names)) for names, some in orders.items()]
 
 
 def _measured(
-    parts: dict[str, _Part], job: Callable[[_Part], Job], root: Path, here: Path, force: bool, at_a_time: int | None
+    orders: dict[str, _Order], job: Callable[[_Order], Job], root: Path, here: Path, force: bool, at_a_time: int | None
 ) -> int:
-    """Have every part measured and its results in ``root``; the number of cells that ended badly."""
+    """Have every order measured and its results in ``root``; the number of cells that ended badly."""
     bad, logs = 0, here / "log"
-    with tqdm(total=len(parts), unit="job", disable=None) as bar:
-        while parts:
-            jobs = {name: job(part) for name, part in parts.items()}
+    with tqdm(total=len(orders), unit="job", disable=None) as bar:
+        while orders:
+            jobs = {name: job(order) for name, order in orders.items()}
             found = slurm.adopt(jobs.values())
             known = runner.known_in(root)
             for name in jobs.keys() - found:
-                _prepare(parts[name], known, root, force)
+                _prepare(orders[name], known, root, force)
             slurm.submit([item for name, item in jobs.items() if name not in found], logs, at_a_time)
             for item in slurm.finished(list(jobs.values()), logs, at_a_time):
-                bad += _close(parts[item.name], item, root, slurm.log(item, logs), bar)
-            rest = _undone([cell for name in found for cell in parts[name].cells], root)  # asked for by this run alone
-            parts, force = {part.name: part for part in _parts(rest, here)}, False
+                bad += _close(orders[item.name], item, root, slurm.log(item, logs), bar)
+            rest = _undone([cell for name in found for cell in orders[name].cells], root)  # asked for by this run alone
+            orders, force = {order.name: order for order in _orders(rest, here)}, False
     if not bad:
         shutil.rmtree(here, ignore_errors=True)
         with contextlib.suppress(OSError):
@@ -165,35 +165,35 @@ def _measured(
     return bad
 
 
-def _prepare(part: _Part, known: Sequence[Result], root: Path, force: bool) -> None:
-    """The folder of a part, with what is known of its method on its task and is not to be measured again."""
+def _prepare(order: _Order, known: Sequence[Result], root: Path, force: bool) -> None:
+    """The folder of an order, with what is known of its method on its task and is not to be measured again."""
     if force:
-        shutil.rmtree(part.folder, ignore_errors=True)
-    part.results.mkdir(parents=True, exist_ok=True)
-    for ended in part.folder.glob("ended-*"):
+        shutil.rmtree(order.folder, ignore_errors=True)
+    order.results.mkdir(parents=True, exist_ok=True)
+    for ended in order.folder.glob("ended-*"):
         ended.unlink()
-    again = {cell.kind.name for cell in part.cells} if force else set()
-    task, method = part.cells[0].task, part.cells[0].method
+    again = {cell.kind.name for cell in order.cells} if force else set()
+    task, method = order.cells[0].task, order.cells[0].method
     mine = [r for r in known if (r.task["name"], r.method["name"]) == (task.name, method.name) and r.kind not in again]
-    copy(mine, part.results)
+    copy(mine, order.results)
     if (confirmed := root / confirmations.NAME).exists():
-        shutil.copyfile(confirmed, part.results / confirmations.NAME)
+        shutil.copyfile(confirmed, order.results / confirmations.NAME)
 
 
-def _close(part: _Part, job: Job, root: Path, log: Path, bar: Any) -> int:
+def _close(order: _Order, job: Job, root: Path, log: Path, bar: Any) -> int:
     """Merge what a job has found; the number of cells that ended badly."""
-    new = merge([part.results], root)
+    new = merge([order.results], root)
     for result in new:
         if result.status not in ("ok", "not-applicable"):
-            bar.write(f"{part.name} · {result.kind}: {result.status}: {result.reason}")
+            bar.write(f"{order.name} · {result.kind}: {result.status}: {result.reason}")
     if job.problem:
-        bar.write(f"{part.name}: {job.problem} (log: {log})")
+        bar.write(f"{order.name}: {job.problem} (log: {log})")
         if not job.cancelled:
-            _give_up([cell for cell in part.cells if cell.kind.name not in {r.kind for r in new}], job, root)
+            _give_up([cell for cell in order.cells if cell.kind.name not in {r.kind for r in new}], job, root)
     bar.update()
     if not (job.problem or job.result):
-        shutil.rmtree(part.folder)
-    return len(part.cells) if job.problem else int(job.result)
+        shutil.rmtree(order.folder)
+    return len(order.cells) if job.problem else int(job.result)
 
 
 def _give_up(cells: Sequence[Planned], job: Job, root: Path) -> None:

@@ -1,8 +1,8 @@
-"""What a cell has finished, line by line: a process that measures appends to it and can be killed at any time.
+"""What a part of a cell has finished, line by line: its process appends to it and can be killed at any time.
 
 JSON lines: ``{"record": ...}``, ``{"picture": ...}``, ``{"backend": ...}`` and, when a process has done its part,
 ``{"end": status, "reason": ..., "at": ...}``, with the point of the curve that it was for. An interrupted cell is
-resumed from its journal; a crash loses only the image it was at. Texts are cut and made valid UTF-8: what a method
+resumed from its journals; a crash loses only the image it was at. Texts are cut and made valid UTF-8: what a method
 says may be anything.
 """
 

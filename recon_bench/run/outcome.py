@@ -1,4 +1,4 @@
-"""What became of a cell: its status, its reason and its result, from what its process left behind."""
+"""What became of a cell: its status, its reason and its result, from what its processes left behind."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Part:
     folder: Path
     process: Any = None  # the executor's
     begun: float = 0.0  # when the process was started, on the monotonic clock
+    spent: float = 0.0  # seconds of the processes that have ended
     tries: int = 0  # processes that were started for it
 
     @property
@@ -56,22 +57,26 @@ class Running:
     waiting: list[Part] = field(default_factory=list)
     going: list[Part] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    since: float = field(default_factory=time.monotonic)
 
     def divide(self, points: Sequence[Mapping[str, float]]) -> None:
-        """Have a part for each of these places of its curve, or one for all of it, which is the place {}."""
+        """Have a part for each of these places of its curve, or one for all of it, which is the place {}.
+
+        ValueError where two are the same.
+        """
         self.parts = [Part(at, self.folder / digest([dict(at)]) if at else self.folder) for at in points]
+        if len({part.folder for part in self.parts}) < len(self.parts):
+            raise ValueError(f"expected points that differ, got {[dict(at) for at in points]}")
         self.waiting = list(self.parts)
 
     @property
-    def begun(self) -> bool:
+    def proven(self) -> bool:
         """Whether one of its parts has ended."""
         return len(self.waiting) + len(self.going) < len(self.parts)
 
     @property
     def log(self) -> Path:
         """What its processes printed: a file, or the folder of theirs."""
-        return self.folder / "log.txt" if len(self.parts) < 2 else self.folder
+        return self.parts[0].folder / "log.txt" if len(self.parts) == 1 else self.folder
 
     def overdue(self, part: Part) -> bool:
         """Whether the process of a part has had its time."""
@@ -79,8 +84,8 @@ class Running:
 
     def forget(self) -> None:
         """Let the next run begin anew."""
-        for part in self.parts:
-            part.journal.unlink(missing_ok=True)
+        for path in self.folder.rglob("journal.jsonl"):
+            path.unlink()
 
 
 def close_point(item: Running, part: Part, exit_status: int | None, late: bool) -> None:
@@ -186,7 +191,7 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
     commit, clean = provenance.commit()
     return {
         "started": item.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "seconds": round(time.monotonic() - item.since, 3),
+        "seconds": round(sum(part.spent for part in item.parts), 3),
         "machine": provenance.machine(setup.device),
         "device": setup.device,
         "threads": setup.threads,

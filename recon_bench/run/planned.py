@@ -149,13 +149,13 @@ class Planned:
         return 1.0 + spent * images / min(last.rules["images"], of_last.sizes["test"])
 
     def points(self, settings: Mapping[str, Any]) -> list[Mapping[str, float]]:
-        """The points of its curve that want a process each; an empty one where a single process measures all."""
+        """The points of its curve that want a process each; an empty one where a single process measures all, or says
+        that there is nothing to measure."""
         if self.kind.points is None:
             return [{}]
         used = registry.with_settings(self.method, settings)
-        return list(
-            self.kind.points(Cell(self.task, self.method, used, self.setup.rules, torch.device(self.setup.device)))
-        )
+        cell = Cell(self.task, self.method, used, self.setup.rules, torch.device(self.setup.device))
+        return list(self.kind.points(cell)) or [{}]
 
     def job(self, settings: Mapping[str, Any], folder: Path, at: Mapping[str, float]) -> Job:
         """What a worker is asked to measure."""

@@ -32,11 +32,11 @@ class Rows:
             for picture, target in kept.items():
                 _keep(picture, target)
             path = results.write(result, self.root)
-        except DiskFull:
-            raise
-        except ResultError as error:
+        except BaseException as error:
             for target in kept.values():  # without a result they would belong to nothing
                 target.unlink(missing_ok=True)
+            if isinstance(error, DiskFull) or not isinstance(error, ResultError):
+                raise
             item.forget()
             self.failed(item, str(error))
             return

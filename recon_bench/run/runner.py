@@ -14,8 +14,9 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,14 +188,32 @@ class _Run:
         try:
             item.folder = self._folder(cell, settings)
             item.divide(cell.points(settings))
-            self._next(item)
-        except DiskFull:
-            raise
         except Exception as error:  # settings that are not JSON, or what a measurement raises
             self.rows.failed(item, f"cannot be run: {type(error).__name__}: {error}")
             self._ended(cell)
             return
         self.running.append(item)
+        if self._ends(item, partial(self._next, item)):
+            self._done(item)
+
+    def _done(self, item: Running) -> None:
+        """Have one cell less under way."""
+        self.running.remove(item)
+        self._ended(item.cell)
+
+    def _ends(self, item: Running, step: Callable[[], object]) -> bool:
+        """Take a ``step`` of a cell; whether the cell has ended with it, also because it could not be taken."""
+        try:
+            step()
+            return not item.going
+        except DiskFull:
+            raise
+        except Exception as error:  # of the disk, or a process that cannot be started with this
+            self._stop(item)
+            if isinstance(error, OSError) and full(error):
+                raise results.refused(item.folder, error) from error
+            self.rows.failed(item, f"cannot go on: {type(error).__name__}: {error}")
+            return True
 
     def _folder(self, cell: Planned, settings: dict[str, Any]) -> Path:
         """The folder of a cell's journals, the same at every run that asks for just this."""
@@ -208,9 +227,11 @@ class _Run:
     def _spread(self) -> None:
         """Use free processes for more points of the cells under way, once a first one has shown that they can be
         measured."""
-        for item in self.running:
-            while item.waiting and item.begun and not item.cell.kind.alone and self._free:
-                self._next(item)
+        for item in list(self.running):
+            while item.waiting and item.proven and not item.cell.kind.alone and self._free:
+                if self._ends(item, partial(self._next, item)):
+                    self._done(item)
+                    break
 
     def _next(self, item: Running) -> None:
         """Start the process of the next point of a cell; most cells have one, and no points."""
@@ -220,20 +241,19 @@ class _Run:
         except OSError as error:
             raise results.refused(part.folder, error) from error
         self._launch(item, part)
-        item.going.append(part)
 
     def _launch(self, item: Running, part: Part) -> None:
         part.begun, part.tries = time.monotonic(), part.tries + 1
         part.process = self.executor.start(item.cell.job(item.settings, part.folder, part.at))
-        self.bar.set_postfix_str("; ".join(dict.fromkeys(str(other.cell) for other in [*self.running, item])))
+        item.going.append(part)
+        self.bar.set_postfix_str("; ".join(dict.fromkeys(str(other.cell) for other in self.running)))
 
     def _wait(self) -> None:
         self._spread()
         self.executor.wait([part.process for item in self.running for part in item.going], LOOK)
         for item in list(self.running):
             if any(self._look(item, part) for part in list(item.going)):
-                self.running.remove(item)
-                self._ended(item.cell)
+                self._done(item)
 
     def _look(self, item: Running, part: Part) -> bool:
         """Go on with a cell where the process of this part has ended or has had its time; whether the cell is done."""
@@ -242,27 +262,17 @@ class _Run:
         if status is None and not late:
             return False
         self.executor.kill(part.process)
+        item.going.remove(part)
+        part.spent += time.monotonic() - part.begun
         if status == worker.DISK_ERROR:
             raise DiskFull(
                 f"{part.folder}: could not be written, see {part.folder / 'log.txt'}. Free some space there or "
                 "choose another folder with --results; what was finished is kept and reused."
             )
         if late and item.cell.kind.alone and part.tries == 1:  # the machine may have been busy with something else
-            if not part.at:  # half of a timing is no timing
-                part.journal.unlink(missing_ok=True)
-            self._launch(item, part)
-            return False
-        item.going.remove(part)
-        try:
-            return self._go_on(item, part, status, late)
-        except DiskFull:
-            raise
-        except (OSError, ResultError) as error:
-            self._stop(item)
-            if isinstance(error, OSError) and full(error):
-                raise results.refused(item.folder, error) from error
-            self.rows.failed(item, f"cannot go on: {error}")
-            return True
+            part.journal.unlink(missing_ok=True)  # half of a timing is no timing
+            return self._ends(item, partial(self._launch, item, part))
+        return self._ends(item, partial(self._go_on, item, part, status, late))
 
     def _ended(self, cell: Planned) -> None:
         """Show that a cell has ended: on the bar, or in a line where there is none, in a log."""
@@ -271,16 +281,21 @@ class _Run:
         if self.bar.disable:
             print(f"{self.ended} of {self.bar.total}: {cell}", flush=True)
 
-    def _go_on(self, item: Running, part: Part, status: int | None, late: bool) -> bool:
-        """Start the next point of a cell of which a part has ended, or finish the cell; whether it is done."""
+    def _go_on(self, item: Running, part: Part, status: int | None, late: bool) -> None:
+        """Start the next point of a cell of which a part has ended, or finish the cell where nothing goes on."""
         if part.at:
             outcome.close_point(item, part, status, late)
         if outcome.not_applicable(part):
-            self._stop(item)
-            item.waiting.clear()
+            self._drop(item)
         if item.waiting:
             self._next(item)
-        if item.going:
-            return False
-        self.rows.finish(item, part, status, late and not part.at)
-        return True
+        if not item.going:
+            self.rows.finish(item, part, status, late and not part.at)
+
+    def _drop(self, item: Running) -> None:
+        """Measure no more of a cell, and forget what is going on of it."""
+        dropped = list(item.going)
+        self._stop(item)
+        item.waiting.clear()
+        for part in dropped:
+            part.journal.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One cell, or one point of its curve, in a process of its own: it writes what it finishes to the cell's journal.
+"""One cell, or one point of its curve, in a process of its own: it writes what it finishes to a journal.
 
 The method is in another one, a child of this (:mod:`recon_bench.scoring.home`), and with it its code: here are the
 truth, the score, the clock and the journal.
@@ -67,10 +67,10 @@ def work(job: Job) -> None:
     """Measure the cell, or its point, appending to its journal. Runs in a fresh process, which leads its own group."""
     os.setsid()
     processes.adopt_orphans()
-    _redirect_output(job.folder / "log.txt")
     known = journal.read(job.journal)
     if known.end(job.at) is not None:  # finished before, but the runner died before it wrote the result
         return
+    _redirect_output(job.folder / "log.txt")
     home, task = home_of(job)
     torch.set_num_threads(job.threads)
     try:

@@ -67,9 +67,8 @@ class Trial:
         return torch.stack([sample.data for sample in self.samples])
 
     @property
-    def hidden(self) -> Tensor:
-        """1 where held-out data are not given to reuse and regularise, which they judge, and 0 elsewhere
-        (*range_shape)."""
+    def kept(self) -> Tensor:
+        """1 where held-out data are kept from reuse and regularise, to judge it, and 0 elsewhere (*range_shape)."""
         return _left_out(self.rules, self.measured.held[0], 0)
 
     def host(self, operator: Named | None = None, weights: str = "") -> Host:
@@ -223,7 +222,7 @@ def reusing(trial: Trial, method: Host, y: Tensor, rules: Reuse, seen: Tensor | 
 def weighted(trial: Trial, method: Host, iterations: int) -> tuple[Reuse, float]:
     """Reuse in so many ``iterations`` with the weight that best explains a part of held-out data that it has not seen,
     and that misfit, infinite without images."""
-    held, kept = trial.measured.held, trial.hidden
+    held, kept = trial.measured.held, trial.kept
 
     def misfit(rules: Reuse) -> float:
         try:
@@ -251,7 +250,7 @@ def refitted(trial: Trial) -> Outcome:
     """Parameters fitted through a few iterations of reuse and regularise, and as many with these."""
     method, (y, held) = trial.host(), (trial.measured.y, trial.measured.held)
     rules, _ = weighted(trial, method, trial.rules.through)
-    kept = trial.hidden
+    kept = trial.kept
     data = Measured(y, held, _noise(trial.cell.task.noise, held, kept), kept=kept)
     seconds, adapted = method.adapt(data, trial.told, trial.rules.budget, rules)
     x = reusing(trial, method, trial.y, rules)

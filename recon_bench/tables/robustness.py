@@ -123,7 +123,7 @@ def row(result: Result) -> Row:
     flags = [WITHOUT] if images.get(reported) and not made.values("by_gradient", reported) else []
     flags += [MASKED] if masked(made) else []
     flags += [GROWING] if made.mean("gain").value > GROWTH else []
-    changed = f"changes between calls by {100 * changes:.2g} %"
+    changed = f"changes between calls by {100 * changes:g} %"
     seen = {changed: bool(changes), LATE: late, f"one for all: {LATE}": late_for_all, BROKEN: broken}
     flags += [flag for flag, found_so in seen.items() if found_so]
     return dataclasses.replace(made, flags=tuple(flags))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,25 +24,38 @@ def points(cell: Cell) -> Sequence[Mapping[str, float]]:
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
     """How many points had begun before this one ended, whether it met another, and a picture of it.
 
-    The method's ``tally`` is the folder where points say that they have begun; what does not apply says so at point 1,
-    and what is unwritable has values that are no numbers.
+    The method's ``tally`` is the folder where points say that they have begun, its ``trouble`` what the points 1 and 2
+    do instead of meeting, or once they have met.
     """
-    point, folder = cell.at["point"], Path(cell.settings.tally)
+    point, folder, trouble = cell.at["point"], Path(cell.settings.tally), cell.settings.trouble
     (folder / f"{point:g}-{time.monotonic_ns()}").touch()
-    if point in MEET and cell.settings.trouble != "alone":
-        until = time.monotonic() + PATIENCE
-        while not (met := bool(list(folder.glob(f"{MEET[point]:g}-*")))) and time.monotonic() < until:
-            time.sleep(0.02)
-        if point == 1 and cell.settings.trouble == "not-applicable":
+    met = False
+    if trouble == "slow":
+        time.sleep(0.8)
+    elif trouble == "stuck" and point in MEET:
+        time.sleep(600)
+    elif trouble != "alone" and point in MEET:
+        met = _meet(folder, MEET[point])
+        if trouble == "dies" and point == 2:
+            os._exit(3)
+        if trouble == "not-applicable" and point == 1:
             raise NotApplicable("there is no point 1")
-        if point == 2 and cell.settings.trouble == "not-applicable":
+        if trouble == "not-applicable":
             time.sleep(600)
-    else:
-        met = False
     begun = len({path.name.split("-")[0] for path in folder.iterdir()})
     save(f"point-{point:g}", np.full((2, 2, 3), int(point), np.uint8), "a shade")
     values = {"begun": float(begun), "met": float(met)}
-    yield Record(f"point-{point:g}", {"met": None} if cell.settings.trouble == "unwritable" else values, cell.at)
+    yield Record(f"point-{point:g}", {"met": None} if trouble == "unwritable" else values, cell.at)
+
+
+def _meet(folder: Path, other: float) -> bool:
+    """Whether another point begins before patience ends."""
+    until = time.monotonic() + PATIENCE
+    while not list(folder.glob(f"{other:g}-*")):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 MEASUREMENT = Measurement(
