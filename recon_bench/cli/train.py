@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     what = _what(arguments)
     torch.set_num_threads(arguments.threads or cores())
-    keep_freed_memory()
+    if torch.device(arguments.device).type == "cpu":
+        keep_freed_memory()
     budget = {name: getattr(arguments, name) for name in ("steps", "minutes", "images", "resume", "replace")}
     try:
         train(**what, device=arguments.device, **budget)

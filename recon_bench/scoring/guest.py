@@ -156,7 +156,8 @@ class Guest:
 
     def linearise(self, y: Tensor) -> Tensor:
         """The images f(y), on the CPU; their graph is kept for the next :meth:`pull_back`."""
-        processes.keep_freed_memory()  # this is asked for many times, and never timed
+        if self.device.type == "cpu":
+            processes.keep_freed_memory()  # this is asked for many times, and never timed
         with _quietly():
             self._graph = self._followed(y)
         return self._graph[1].detach().cpu()
