@@ -183,25 +183,25 @@ class _Run:
         item = Running(cell, settings, tuned, self.rows.root / PARTIAL)
         if cell.broken:
             self.rows.failed(item, cell.broken)
-            self._ended(cell)
+            self._show(cell)
             return
         try:
             item.folder = self._folder(cell, settings)
             item.divide(cell.points(settings))
         except Exception as error:  # settings that are not JSON, or what a measurement raises
             self.rows.failed(item, f"cannot be run: {type(error).__name__}: {error}")
-            self._ended(cell)
+            self._show(cell)
             return
         self.running.append(item)
-        if self._ends(item, partial(self._next, item)):
+        if self._take(item, partial(self._next, item)):
             self._done(item)
 
     def _done(self, item: Running) -> None:
         """Have one cell less under way."""
         self.running.remove(item)
-        self._ended(item.cell)
+        self._show(item.cell)
 
-    def _ends(self, item: Running, step: Callable[[], object]) -> bool:
+    def _take(self, item: Running, step: Callable[[], object]) -> bool:
         """Take a ``step`` of a cell; whether the cell has ended with it, also because it could not be taken."""
         try:
             step()
@@ -229,7 +229,7 @@ class _Run:
         measured."""
         for item in list(self.running):
             while item.waiting and item.proven and not item.cell.kind.alone and self._free:
-                if self._ends(item, partial(self._next, item)):
+                if self._take(item, partial(self._next, item)):
                     self._done(item)
                     break
 
@@ -271,10 +271,10 @@ class _Run:
             )
         if late and item.cell.kind.alone and part.tries == 1:  # the machine may have been busy with something else
             part.journal.unlink(missing_ok=True)  # half of a timing is no timing
-            return self._ends(item, partial(self._launch, item, part))
-        return self._ends(item, partial(self._go_on, item, part, status, late))
+            return self._take(item, partial(self._launch, item, part))
+        return self._take(item, partial(self._go_on, item, part, status, late))
 
-    def _ended(self, cell: Planned) -> None:
+    def _show(self, cell: Planned) -> None:
         """Show that a cell has ended: on the bar, or in a line where there is none, in a log."""
         self.ended += 1
         self.bar.update()
