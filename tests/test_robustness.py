@@ -25,7 +25,7 @@ from recon_bench.scoring.attack import Budget
 from recon_bench.site.pages import index as front
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
-from recon_bench.tables.claims import FAILS, HOLDS, OPEN, claims
+from recon_bench.tables.claims import FAILS, HOLDS, MIXED, OPEN, claims
 from recon_bench.tables.corruptions import heat
 from recon_bench.tables.robustness import GROWING, MASKED, WITHOUT, row, rows
 from tests.helpers_results import make_cell, picture, record, write_tree
@@ -350,6 +350,35 @@ def test_an_attack_that_was_still_growing_is_said():
     assert GROWING in row(result("fbp", growing)).flags and GROWING not in row(result("fbp", attacked(0.1, 0.4))).flags
 
 
+def test_a_verdict_that_hangs_on_a_choice_is_not_firm():
+    calm, wild = attacked(0.10, 0.19), attacked(0.10, 0.40)
+    growing = [{**r, "values": {**r["values"], "gain": 0.2}} for r in calm]
+    tv = result("tv-isotropic", attacked(0.10, 0.20), family="variational")
+    frail = result("tv-anisotropic", [_worse(r) for r in attacked(0.10, 0.50)], family="variational")
+    nets = [result("net-a", wild, family="unrolled"), result("net-b", wild, family="unrolled")]
+    first = claims(rows([tv, frail, *nets]))[0]
+    assert first.verdict == FAILS and not first.firm  # beside the other TV they are as robust
+    assert [verdict for said, verdict in first.others if said.startswith("beside")] == [HOLDS]
+    still = result("net-c", growing, family="unrolled")
+    claim = claims(rows([tv, result("net-d", calm, family="unrolled"), still]))[0]
+    assert claim.verdict == HOLDS and not claim.firm and [verdict for _, verdict in claim.others] == [HOLDS, MIXED]
+    assert claims(rows([tv, result("net-d", calm, family="unrolled")]))[0].firm
+
+
+def _worse(record):
+    """The same with images that are worse without a perturbation."""
+    return {**record, "values": {**record["values"], "psnr": 20.0}}
+
+
+def test_a_level_at_which_nothing_worse_was_found_is_said():
+    records = [record("test-0000", {"error": 0.1, "reached": 0.0}, {"image": 0.0, "level": 0.0})]
+    for level, reached in ((0.02, 0.02), (0.03, 0.02), (0.05, 0.05)):
+        found = {"error": 0.3, "random": 0.1, "by_gradient": 0.3, "reached": reached}
+        records.append(record("test-0000", found, {"image": 0.0, "level": level}))
+    said = [flag for flag in row(result("fbp", records, protocol=PROTOCOL)).flags if flag.startswith("nothing")]
+    assert said == ["nothing worse at 3 % than below it on 1 of 1 images"]
+
+
 def warmed():
     """Records of corrupted data with twice the error of the reference for one kind and half of it for another."""
     records = [record("test-0000", {"error": 0.1, "reference_error": 0.2}, {"corruption": 0.0, "severity": 0.0})]
@@ -388,13 +417,15 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     out = render(root, tmp_path / "site").parent
     text = (out / "robustness.html").read_text()
     assert "no gradient" in text and "lost &amp; gone" in text and "test-0000, 30.00 dB" in text
-    assert text.count("badge good") == 2 and "more noise" in text and "2.00" in text
+    assert text.count("badge good") == 4 and "more noise" in text and "2.00" in text
     spec = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])
     assert [[p["x"] for p in line["points"]] for line in spec["series"]] == [[0, 2]] * 3 + [[0, 8]]
     assert "after 20 min" in text and "corrupted data" in text
     assert 'href="robustness.html"' in (out / "index.html").read_text()
     found = board(load(root)[0], "ct-ellipses-30")
-    assert front.attacked(found, "tv-isotropic") == "30.00 dB falls to 25.00 dB at 2 % of the data, no gradient"
+    assert front.attacked(found, "tv-isotropic") == (
+        "on 6 images, 30.00 dB falls to 25.00 dB at 2 % of the data, no gradient"
+    )
     assert front.attacked(found, "fbp") == "not measured yet"
     frame = found.frame.set_index("method")
     assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025)

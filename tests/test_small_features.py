@@ -199,7 +199,8 @@ def test_the_board_shows_two_columns_and_the_page_all_with_intervals(tmp_path):
     best, other, exaggerated = (part.split("</tr>")[0] for part in text.split("<tr data-order")[1:])
     assert 'method/cgls.html"' in best and "0.85" in best and "lost & gone" in best and ">partial<" in best
     assert 'method/tikhonov.html"' in exaggerated and ">1.55<" in exaggerated
-    assert "The part of a disc of 5 %, 11 px that is recovered is nearest to 1, of other methods 0.85 [" in text
+    leading = text.split("Of a disc of 5 %, 11 px (contrast of the data range), ")[1].split("</p>")[0]
+    assert all(f"{title} {value} [" in leading for title, value in (("Fbp", 0.65), ("Cgls", 0.85), ("Tikhonov", 1.55)))
     assert "over its spread" not in text  # white noise is the same with and without a disc
     spread = over_spread(of_small_features("fbp", 0.0))["over_spread"]  # of 0.5, 0.6, 0.7 and 0.8
     assert spread.value == pytest.approx(5.03, abs=0.01)

@@ -23,6 +23,7 @@ from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
 from recon_bench.rules import FULL, QUICK
 from recon_bench.site.pages import index as front
+from recon_bench.site.pages import transfer as page
 from recon_bench.site.render import render
 from recon_bench.tables import transfer
 from recon_bench.tables.board import board
@@ -257,7 +258,7 @@ def test_gains_are_differences_of_two_results_to_the_tv_that_is_best_at_home(tre
     assert rows["cgls"].total.gain.value == pytest.approx(
         rows["cgls"].total.psnr.value - rows["tv-isotropic"].total.psnr.value
     )
-    assert rows["cgls"].groups["head-a"].gain.value == pytest.approx(0) and rows["cgls"].groups["head-a"].images == 2
+    assert rows["cgls"].groups["head-a"].gain.value == pytest.approx(0) and rows["cgls"].groups["head-a"].count == 2
     assert rows["cgls"].groups["neck"].gain.value == gains["neck-00"]
     assert rows["fbp"].total.gain.value == pytest.approx(-8.5)  # over the two that it has
     assert rows["tv-isotropic"].drop == pytest.approx(40 - 30) and rows["tv-isotropic"].home_gain == 0
@@ -282,10 +283,24 @@ def test_phantoms_are_no_people(tree, tmp_path):
     write(of(root, "tv-isotropic", {**PSNRS["tv-isotropic"], "shepp-logan-00": 40.0}, "2026-03-01T00:00:00Z"), root)
     found = board(load(root)[0], TASK_NAME)
     row = next(row for row in transfer.rows(found) if row.result.method["name"] == "tikhonov")
-    assert row.total.images == 4 and row.people.images == 3 and not row.behind
-    assert row.total.gain.value == pytest.approx((20 - 5) / 4) and row.people.gain.value == pytest.approx(-5 / 3)
-    assert front.carried_over(found, "tikhonov").startswith("28.33 dB, 1.67 dB below total variation")
-    assert "PSNR, people" in (render(root, tmp_path / "site").parent / "transfer.html").read_text()
+    assert row.total.count == 4 and row.people.count == 2 and not row.behind and not row.behind_on_people
+    assert row.total.gain.value == pytest.approx((20 - 5) / 4) and row.people.gain.value == pytest.approx(-2.5)
+    assert front.carried_over(found, "tikhonov").startswith("27.00 dB, 2.50 dB below total variation")
+    learned = dataclasses.replace(
+        row, result=dataclasses.replace(row.result, method={**row.result.method, "weights": 1})
+    )
+    assert page.behind(learned) == "behind TV on people" and page.behind(row) == ""
+    lower = dataclasses.replace(learned, total=learned.people)
+    assert page.behind(lower) == "behind TV"
+    assert page.behind(dataclasses.replace(lower, people=learned.total)) == "behind TV with phantoms"
+
+
+def test_a_person_counts_once_however_many_slices_there_are(tree):
+    rows = {row.result.method["name"]: row for row in transfer.rows(board(load(tree)[0], TASK_NAME))}
+    assert rows["cgls"].people.gain.value == pytest.approx(((31 - 31) + (23 - 28)) / 2)
+    assert rows["cgls"].people.psnr.value == pytest.approx((31 + 23) / 2) and rows["cgls"].people.count == 2
+    assert rows["cgls"].ssim.value == pytest.approx(0.9)
+    assert rows["fbp"].people.gain.value == pytest.approx(((20 - 30) + (21 - 28)) / 2)  # where it failed nobody counts
 
 
 def test_the_scans_are_a_column_of_the_board_and_an_absent_group_is_no_remark(tree):
@@ -314,9 +329,12 @@ def test_the_page_marks_networks_behind_tv_and_shows_scans_and_reasons(tree, tmp
 def test_the_front_page_says_what_a_leader_keeps_or_that_it_was_not_measured(tree):
     found = board(load(tree)[0], TASK_NAME)
     text, home = front.carried_over(found, "cgls"), 40 - found.frame.set_index("method").loc["cgls", "psnr"]
-    assert text == f"28.33 dB, 1.67 dB below total variation; {home:.2f} dB below it at home"
-    assert front.carried_over(found, "tv-isotropic") == "30.00 dB"  # the one that the others are compared with
+    there = "27.00 dB, 2.50 dB below total variation on 2 people"
+    assert text == f"{there}; {home:.2f} dB below it on the task’s own images"
+    assert front.carried_over(found, "tv-isotropic") == "29.50 dB"  # the one that the others are compared with
     assert [part["text"] for part in front.kept(found, "cgls")] == [text, "not measured yet"]
+    two = [{"title": name, "parts": front.kept(found, name)} for name in ("cgls", "tv-isotropic")]
+    assert front.once(two) == two and front.once([two[0], two[0]]) == two[:1] and front.once([]) == []
 
 
 def test_without_results_the_page_says_how_to_make_them(tmp_path):

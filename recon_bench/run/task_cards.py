@@ -14,6 +14,7 @@ from recon_bench.scoring import pictures
 from recon_bench.scoring.pictures import Pixels
 from recon_bench.task import Task
 
+TOLD = ("title", "description", "display", "error_display")  # of a card: they define nothing
 Picture = tuple[Callable[[], Pixels], str, bool]  # how it is made, its caption, whether it is kept without loss
 
 
@@ -34,23 +35,25 @@ def card(task: Task) -> dict[str, Any]:
 
 
 def write(task: Task, root: Path) -> Path:
-    """Write the card with its pictures, or add to the one that is there those that it lacks; its path.
+    """Write the card with its pictures, or bring the one that is there up to date: what does not define the task, and
+    pictures that it lacks; its path.
 
     The pictures: the first test image and its data, the truth of each image whose reconstructions are shown, and the
     first of another origin.
     """
     path = root / task.name / f"task-{task.hash}.json"
     try:
-        known = results.parse(path) if path.exists() else card(task)
+        known, fresh = results.parse(path) if path.exists() else card(task), card(task)
     except ResultError:  # `recon-bench check` says what is wrong with it
         return path
     wanted = {name: picture for name, picture in _pictures(task).items() if name not in known["images"]}
-    if path.exists() and not wanted:
+    told = {name: fresh[name] for name in TOLD}
+    if path.exists() and not wanted and all(known[name] == text for name, text in told.items()):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     images = {name: _saved(picture, path.with_name(f"{path.stem}-{name}.webp")) for name, picture in wanted.items()}
     unsealed = {name: value for name, value in known.items() if name != "seal"}
-    return results.write_card(unsealed | {"images": {**known["images"], **images}}, root)
+    return results.write_card(unsealed | told | {"images": {**known["images"], **images}}, root)
 
 
 def _pictures(task: Task) -> Mapping[str, Picture]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from recon_bench.site.model import Site
@@ -13,6 +14,11 @@ def task_header(site: Site, board: Board) -> dict[str, Any]:
     """What all pages of a task start with."""
     description = site.card(board).get("description", "")
     return {"task": {"name": board.task, "title": site.title(board), "description": description}}
+
+
+def places(page: str, boards: Iterable[Board], site: Site) -> list[tuple[str, str]]:
+    """Where the sections of tasks are on a page that has one for each, with their titles."""
+    return [(f"{page}-{board.task}", site.title(board)) for board in boards]
 
 
 def leader(board: Board) -> dict[str, Any]:

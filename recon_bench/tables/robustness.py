@@ -23,6 +23,7 @@ from recon_bench.tables.statistics import Interval, interval
 
 KIND = "robustness"
 MARGIN = 0.05  # of what the error grows by
+SAME = 1e-4  # relative, of sizes: what rounding makes of one and the same perturbation
 
 Values = Mapping[str, float]
 
@@ -123,6 +124,10 @@ def row(result: Result) -> Row:
     flags = [WITHOUT] if images.get(reported) and not made.values("by_gradient", reported) else []
     flags += [MASKED] if masked(made) else []
     flags += [GROWING] if made.mean("gain").value > GROWTH else []
+    flags += [
+        f"nothing worse at {100 * level:g} % than below it on {count} of {len(whole)} images"
+        for level, count in unmoved(made).items()
+    ]
     changed = f"changes between calls by {100 * changes:g} %"
     seen = {changed: bool(changes), LATE: late, f"one for all: {LATE}": late_for_all, BROKEN: broken}
     flags += [flag for flag, found_so in seen.items() if found_so]
@@ -144,6 +149,18 @@ def masked(made: Row) -> bool:
     noisy = math.fsum(v["random"] - clean[name] for name, v in known.items())
     tiny = 1e-6 * len(known)  # what rounding makes of a constant map
     return other > (1 + MARGIN) * grown + tiny or noisy > grown + tiny
+
+
+def unmoved(made: Row) -> dict[float, int]:
+    """On how many images the attack of a level failed: its worst was found at a smaller one, not so at a larger."""
+    levels = sorted(made.images)
+    sizes = [made.values("reached", level) for level in levels]
+    found = {}
+    for i, level in enumerate(levels[1:-1], start=1):
+        known = [name for name in sizes[i] if all(name in each for each in sizes)]
+        held = [name for name in known if sizes[i][name] <= (1 + SAME) * sizes[i - 1][name]]
+        found[level] = sum(max(each[name] for each in sizes[i:]) > (1 + SAME) * sizes[i][name] for name in held)
+    return {level: count for level, count in found.items() if count}
 
 
 def rows(results: Iterable[Result]) -> list[Row]:

@@ -1,13 +1,15 @@
 """What of a method's lead carries over: its results on images of another origin beside total variation and its own.
 
 Gains are means of paired differences to the rival over the images that both have. The rival of a task is that one of
-its TV rows that is best on the task's own test images. The rule, written before any figure was seen: a network is
-*behind* if its mean gain over all images that come with the project is below zero.
+its TV rows that is best on the task's own test images. Several slices of one scan are one person, who counts once in
+what is said of people. The rule, written before any figure was seen: a network is *behind* if its mean gain over all
+images that come with the project is below zero.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +24,7 @@ from recon_bench.tables.statistics import Interval, difference, interval
 KIND = "transfer"
 PHANTOMS = frozenset(name for name, *_ in foreign.PHANTOMS)  # groups that are of no person
 SHIPPED, DOWNLOADED = "foreign_psnr", "downloaded_psnr"
+SHIPPED_SSIM = "foreign_ssim"
 CLEAR = 1.0  # dB over the rival on average
 TV = "tv-"  # how names of rows of total variation begin
 CONTRASTS = ("-phantoms", "-scan-alone")  # end names of networks that are there to show what their training lacks
@@ -29,25 +32,26 @@ CONTRASTS = ("-phantoms", "-scan-alone")  # end names of networks that are there
 
 @dataclass(frozen=True)
 class Part:
-    """Mean PSNR of some images and mean gain over the rival on them, in dB with intervals; NaN where unknown."""
+    """Mean PSNR and gain over the rival, in dB with intervals, of ``count`` images or people; NaN where unknown."""
 
     psnr: Interval
     gain: Interval
-    images: int
+    count: int
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method: ``total`` of what comes with the project, ``people`` of the scans in it, and each of the ``groups`` by
-    name.
+    """A method: ``total`` of what comes with the project, ``people`` of the scans in it, each person once, and each of
+    the ``groups`` by name.
 
-    ``home`` is its mean PSNR on the task's own test images and ``home_gain`` what it gains over the rival there;
-    ``drop`` is from there to ``total``. In dB, NaN where unknown.
+    ``ssim`` is that of people. ``home`` is its mean PSNR on the task's own test images and ``home_gain`` what it gains
+    over the rival there; ``drop`` is from there to ``total``. In dB, NaN where unknown.
     """
 
     result: Result
     total: Part
     people: Part
+    ssim: Interval
     groups: Mapping[str, Part]
     home: float
     home_gain: float
@@ -56,7 +60,16 @@ class Row:
     @property
     def behind(self) -> bool:
         """Whether it is a network that is behind total variation."""
-        return bool(self.result.method.get("weights")) and self.total.gain.value < 0
+        return self._learned and self.total.gain.value < 0
+
+    @property
+    def behind_on_people(self) -> bool:
+        """Whether it is a network that is so on people alone."""
+        return self._learned and self.people.gain.value < 0
+
+    @property
+    def _learned(self) -> bool:
+        return bool(self.result.method.get("weights"))
 
 
 def rows(board: Board) -> list[Row]:
@@ -64,7 +77,7 @@ def rows(board: Board) -> list[Row]:
     own = {method: cell for (method, kind), cell in board.cells.items() if kind == KIND}
     against = rival(board)
     found = [_row(board, cell, own.get(against)) for cell in own.values() if cell.status in ("ok", "partial")]
-    return sorted(found, key=lambda row: -row.total.psnr.value if row.total.images else math.inf)
+    return sorted(found, key=lambda row: -row.people.psnr.value if row.people.count else math.inf)
 
 
 @dataclass(frozen=True)
@@ -120,11 +133,12 @@ def _row(board: Board, cell: Result, against: Result | None) -> Row:
             members.setdefault(_group(sample), (metric, []))[1].append(sample)
     name, home = cell.method["name"], _mean(board, cell.method["name"])
     total = _part(cell, mine[SHIPPED], theirs[SHIPPED])
-    scans = {sample: psnr for sample, psnr in mine[SHIPPED].items() if _group(sample) not in PHANTOMS}
+    common = {sample: psnr for sample, psnr in theirs[SHIPPED].items() if sample in mine[SHIPPED]}
     return Row(
         result=cell,
         total=total,
-        people=_part(cell, scans, theirs[SHIPPED]),
+        people=_part(cell, _by_person(mine[SHIPPED]), _by_person(common)),
+        ssim=interval(np.array([*_by_person(scalars(cell, SHIPPED_SSIM)).values()]), **bootstrap(cell)),
         groups={
             group: _part(cell, {sample: mine[metric][sample] for sample in samples}, theirs[metric])
             for group, (metric, samples) in members.items()
@@ -138,6 +152,15 @@ def _row(board: Board, cell: Result, against: Result | None) -> Row:
 def _group(sample: str) -> str:
     """The group that an image is of, by its name."""
     return sample.rpartition("-")[0]
+
+
+def _by_person(values: Mapping[str, float]) -> dict[str, float]:
+    """Means over the images of each person; phantoms are left out."""
+    found = defaultdict[str, list[float]](list)
+    for sample, value in values.items():
+        if _group(sample) not in PHANTOMS:
+            found[_group(sample)].append(value)
+    return {person: math.fsum(some) / len(some) for person, some in found.items()}
 
 
 def _part(cell: Result, mine: Mapping[str, float], theirs: Mapping[str, float]) -> Part:

@@ -83,7 +83,7 @@ def _task(views: int) -> Task:
         description=(
             f"Axial slices of one real head CT, 256 x 256 pixels of 0.957 mm, seen from {views} angles with 10,000 "
             "photons per bin. Data are simulated on a 512 x 512 grid. Training, validation and test slices are "
-            "separate blocks of the same head: a method is not shown to carry over to another person."
+            "separate blocks of the same head; scans of other people are a measurement of their own."
         ),
         make_operator=partial(RayTransform, geometry),
         draw=_draw,

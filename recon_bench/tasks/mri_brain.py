@@ -124,7 +124,7 @@ def _task(acceleration: int) -> Task:
         description=(
             "Axial T1-weighted slices of one real head, 256 x 256 pixels of 1 mm, complex with a smooth random phase; "
             f"one coil, one k-space column in {acceleration} is measured, with noise. Training, validation and test "
-            "slices are separate blocks of the same head: a method is not shown to carry over to another person."
+            "slices are separate blocks of the same head; scans of other people are a measurement of their own."
         ),
         make_operator=partial(MaskedFourier, (SIZE, SIZE), columns),
         draw=_draw,

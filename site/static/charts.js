@@ -44,12 +44,17 @@ function frame(spec, c, names, width) {
   const rows = names.length > 1 ? legendRows(names, width) : 0;
   return {
     animation: false, backgroundColor: "transparent", textStyle: { fontFamily: c.sans, color: c.ink }, aria: { enabled: false },
-    color: c.series, grid: { left: 54, right: 28, top: 44 + 24 * Math.min(rows, 3), bottom: 54 },
-    legend: { show: rows > 0, type: rows > 3 ? "scroll" : "plain", top: 8, left: 10, right: 10, textStyle: { color: c.ink }, data: names,
-      pageTextStyle: { color: c.soft }, pageIconColor: c.ink, inactiveColor: c.rule, itemWidth: spec.kind === "curve" ? 30 : 12, itemHeight: 12, itemGap: 14 },
+    color: c.series, grid: { left: 54, right: 28, top: 44 + 24 * (rows > 3 ? 1 : rows), bottom: 54 },
+    legend: { show: rows > 0, type: rows > 3 ? "scroll" : "plain", top: 8, left: 10, right: 10, textStyle: { color: c.ink }, data: [...new Set([...(spec.first ?? []), ...names])], selected: selected(spec, names),
+      pageTextStyle: { color: c.soft }, pageIconColor: c.ink, inactiveColor: spec.first ? c.soft : c.rule, itemWidth: spec.kind === "curve" ? 30 : 12, itemHeight: 12, itemGap: 14 },
     tooltip: { trigger: "item", confine: true, backgroundColor: c.paper, borderColor: c.rule, textStyle: { color: c.ink } },
     xAxis: axis(spec.x, c, "x"), yAxis: axis(spec.y, c, "y"),
   };
+}
+
+// The lines that a chart begins with; the legend brings the others.
+function selected(spec, names) {
+  return Object.fromEntries(names.map((name) => [name, !spec.first || spec.first.includes(name)]));
 }
 
 // A vertical line from low to high with caps: the interval of one point.

@@ -6,6 +6,7 @@ from typing import Any
 
 from recon_bench.results.declared import TRACKS
 from recon_bench.results.marks import REFERENCE
+from recon_bench.site.addresses import link
 from recon_bench.site.charts import curve_figures, speed_accuracy
 from recon_bench.site.downloads import DOWNLOADS
 from recon_bench.site.model import Site, board_column
@@ -13,6 +14,13 @@ from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.tables.board import Board
 
+ELSEWHERE = {  # pages with a section for each task: what they are about, and the kinds that they show
+    "robustness": ("attacks and corrupted data", {"robustness", "corruptions"}),
+    "shift": ("other operators, less and more data", {"shift", "adaptation", "sampling"}),
+    "transfer": ("other people’s scans", {"transfer"}),
+    "features": ("small features", {"small-features"}),
+    "memory": ("memory against depth", {"memory"}),
+}
 VOUCHED = (
     " Self-reported rows were measured by who submitted them, reproduced ones held when somebody else ran them again; "
     "all others were measured by this project."
@@ -27,6 +35,7 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
         "rows": list(site.rows(board).values()),
         "families": sorted(set(board.frame["family"])),
         "tracks": {name: meaning for name, meaning in TRACKS.items() if name in set(board.frame["track"])},
+        "elsewhere": elsewhere(board, here),
         "quick": board.rules["name"] != "full",
         "rules": board.rules,
         "remarks": board.notes,
@@ -39,6 +48,16 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
         "files": file_names(site.stem(board)),
         "charts": charts + list(curve_figures(board, site.curves[board.task, board.rules["name"]])),
     }
+
+
+def elsewhere(board: Board, here: str) -> list[tuple[str, str]]:
+    """Pages that say more of this task's methods, where there is something, with addresses."""
+    kinds = {kind for _, kind in board.cells}
+    return [
+        (link(here, page, part=f"{page}-{board.task}"), title)
+        for page, (title, wanted) in ELSEWHERE.items()
+        if kinds & wanted
+    ]
 
 
 def over(board: Board) -> str:

@@ -13,21 +13,25 @@ from recon_bench.results import Result
 from recon_bench.site.addresses import link
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
-from recon_bench.site.task_parts import task_header
+from recon_bench.site.task_parts import places, task_header
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import NEAREST, demerit, scalars, summary
 from recon_bench.tables.statistics import Interval
+from recon_bench.tables.transfer import TV
 
 KIND = MEASUREMENT.name
 HEADLINE, INVENTED = SHOWN
 OVER_SPREAD = "over_spread"
+LEADERS = 3  # methods that are named beside total variation
 POISSON = "poisson"  # a disc changes this noise, any other is nearly the same in both images and cancels
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
-    return {"sections": [section(site, here, board) for board in site.main() if of_kind(board)]}
+    boards = [board for board in site.main() if of_kind(board)]
+    parts = [section(site, here, board) for board in boards]
+    return {"sections": parts, "places": places("features", boards, site)}
 
 
 def of_kind(board: Board) -> list[Result]:
@@ -49,20 +53,21 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "columns": list(columns(told, differs)),
         "headline": HEADLINE,
         "disc": disc(told),
-        "nearest": nearest(found),
+        "range": "" if not in_percent else "of the data range",
+        "images": max((len(scalars(cell, INVENTED)) for cell in measured), default=0),
+        "leaders": leaders(board, found),
         "rows": [row(cell, values, 1 if in_percent else told.units * data_range / 100) for cell, values in found],
         "absent": list(absent(board)),
     }
 
 
-def nearest(found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
-    """Of which network, and of which other method, the headline is nearest to 1; ``found`` is in that order."""
-    known = [(each.method, cell(values[HEADLINE], 2)) for each, values in found if HEADLINE in values]
-    said = []
-    for kind, networks in (("networks", True), ("other methods", False)):
-        for method, value in [each for each in known if bool(each[0].get("weights")) == networks][:1]:
-            said.append(f"of {kind} {value['text']} {value['ends']} ({method['title']})")
-    return "; ".join(said)
+def leaders(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
+    """The headline of the LEADERS of a board among the methods that have it, and of the best total variation."""
+    known = {each.method["name"]: cell(values[HEADLINE], 2) for each, values in found if HEADLINE in values}
+    titles = {name: title for name, title in zip(board.frame["method"], board.frame["title"]) if name in known}
+    variation = [name for name in titles if name.startswith(TV)]
+    shown = dict.fromkeys([*(name for name in titles if name not in variation)][:LEADERS] + variation[:1])
+    return "; ".join(f"{titles[name]} {known[name]['text']} {known[name]['ends']}".rstrip() for name in shown)
 
 
 def over_spread(result: Result) -> dict[str, Interval]:
@@ -80,15 +85,17 @@ def disc(told: Scale) -> str:
 
 
 def columns(told: Scale, differs: bool) -> Iterator[dict[str, str]]:
-    """The columns after the method: what was invented, the headline over its spread where noise ``differs``, discs by
-    contrast and size, lines, letters."""
-    yield {"name": INVENTED, "title": "Invented", "unit": told.unit, "better": "lower"}
+    """The columns after the method: the headline, over its spread where noise ``differs``, what was invented, other
+    discs by contrast and size, lines, letters."""
+    yield {"name": HEADLINE, "title": f"Disc, {disc(told)}", "unit": "", "better": NEAREST}
     if differs:
-        yield {"name": OVER_SPREAD, "title": f"{disc(told)}, over its spread", "unit": "", "better": "higher"}
+        yield {"name": OVER_SPREAD, "title": "That over its spread", "unit": "", "better": "higher"}
+    yield {"name": INVENTED, "title": "Invented", "unit": told.unit, "better": "lower"}
     for level, contrast in zip(LEVELS, told.contrasts):
         for size in PROTOCOL.diameters:
-            title = f"{significant(told.units * contrast)} {told.unit}, {size} {told.length}"
-            yield {"name": f"recovered_{level}_{size}", "title": title, "unit": "", "better": NEAREST}
+            name = f"recovered_{level}_{size}"
+            title = f"Disc, {significant(told.units * contrast)} {told.unit}, {size} {told.length}"
+            yield from [{"name": name, "title": title, "unit": "", "better": NEAREST}] if name != HEADLINE else []
     for metric, spacing in zip(LINES, PROTOCOL.spacings):
         yield {"name": metric.name, "title": f"Lines, {spacing} px", "unit": "", "better": NEAREST}
     yield {"name": "text", "title": "Letters", "unit": "", "better": "higher"}

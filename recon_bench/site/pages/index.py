@@ -29,13 +29,18 @@ def card(site: Site, board: Board) -> dict[str, Any]:
         "name": board.task,
         "title": site.title(board),
         "leader": first,
-        "kept": [{"title": title, "parts": kept(board, name)} for name, title in first["methods"]],
+        "kept": once([{"title": title, "parts": kept(board, name)} for name, title in first["methods"]]),
         "description": site.card(board).get("description", ""),
         "board": site.stem(board),
         "pictures": card_pictures(site, board),
         "count": f"{len(board.frame)} methods, {ranked} ranked, {images} image{'' if images == 1 else 's'}",
         "quick": board.rules["name"] != "full",
     }
+
+
+def once(leaders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One for all where nothing tells the leaders apart."""
+    return leaders[:1] if all(leader["parts"] == leaders[0]["parts"] for leader in leaders) else leaders
 
 
 def kept(board: Board, method: str) -> list[dict[str, str]]:
@@ -48,14 +53,15 @@ def kept(board: Board, method: str) -> list[dict[str, str]]:
 
 def carried_over(board: Board, method: str) -> str:
     """Its PSNR there, and how far it is from total variation there and on the task's own images."""
-    measured = [row for row in transfer.rows(board) if row.people.images]
+    measured = [row for row in transfer.rows(board) if row.people.count]
     row = next((row for row in measured if row.result.method["name"] == method), None)
     if row is None:
         return missing(board.cells.get((method, transfer.KIND)))
     psnr = f"{fixed(row.people.psnr.value, 2)} dB"
     if method == transfer.rival(board) or math.isnan(row.people.gain.value):
         return psnr
-    return f"{psnr}, {gap(row.people.gain.value)} total variation; {gap(row.home_gain)} it at home"
+    there = f"{psnr}, {gap(row.people.gain.value)} total variation on {row.people.count} people"
+    return f"{there}; {gap(row.home_gain)} it on the task’s own images"
 
 
 def attacked(board: Board, method: str) -> str:
@@ -66,7 +72,9 @@ def attacked(board: Board, method: str) -> str:
         return missing(cell)
     before, after = (fixed(row.mean("psnr", level).value, 2) for level in (0.0, row.reported))
     flags = "".join(f", {flag}" for flag in row.flags)
-    return f"{before} dB falls to {after} dB at {100 * row.reported:g} % of the data{flags}"
+    count = len(row.images[row.reported])
+    images = f"{count} image{'' if count == 1 else 's'}"
+    return f"on {images}, {before} dB falls to {after} dB at {100 * row.reported:g} % of the data{flags}"
 
 
 def gap(decibels: float) -> str:

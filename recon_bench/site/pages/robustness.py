@@ -6,20 +6,24 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from recon_bench.data import corruptions as data
 from recon_bench.results import Result
 from recon_bench.site.charts import Figure
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
-from recon_bench.site.task_parts import task_header
+from recon_bench.site.task_parts import places, task_header
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables import claims, corruptions
 from recon_bench.tables import robustness as tables
 from recon_bench.tables.board import Board
+from recon_bench.tables.columns import REFERENCES
 from recon_bench.tables.corruptions import Heat
 from recon_bench.tables.robustness import KIND, Row
 from recon_bench.tables.statistics import Interval
+from recon_bench.tables.transfer import TV
 
 TONES = {claims.HOLDS: "good", claims.FAILS: "bad", claims.MIXED: "warn", claims.OPEN: ""}
+LEADERS = 3  # methods that curves begin with, those with the best images without a perturbation
 COLUMNS = (  # of the table of perturbations, with unit, which is better, and digits
     ("psnr", "PSNR before", "dB", "higher", 2),
     ("attacked_psnr", "PSNR under attack", "dB", "higher", 2),
@@ -41,11 +45,30 @@ DIGITS = {name: digits for name, *_, digits in COLUMNS}
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
-    parts = [section(site, board, found) for board in site.main() if (found := of_board(board))]
+    found = {board.task: (board, results) for board in site.main() if (results := of_board(board))}
+    parts = [section(site, board, results) for board, results in found.values()]
+    judged = [part for part in parts if any(claim["verdict"] != claims.OPEN for claim in part["claims"])]
     rules = {"margin": tables.MARGIN, "about": claims.ABOUT, "bad": claims.BAD, "consistent": claims.CONSISTENT}
     columns = [dict(zip(("name", "title", "unit", "better"), column)) for column in COLUMNS]
-    told = {name: f"{value:g}" for name, value in rules.items()}
-    return {"sections": parts, "columns": columns, "rules": told, "shown": corruptions.SHOWN}
+    told = {name: f"{value:g}" for name, value in rules.items()} | {"growth": f"{100 * tables.GROWTH:g}"}
+    return {
+        "sections": parts,
+        "places": places("robustness", (board for board, _ in found.values()), site),
+        "judged": judged,
+        "claims": [{"text": text, "source": source} for text, source in claims.TEXTS],
+        "columns": columns,
+        "rules": told,
+        "shown": corruptions.SHOWN,
+        "kinds": explained(),
+    }
+
+
+def explained() -> list[dict[str, str]]:
+    """The kinds of corrupted data, each with what its severities are."""
+    return [
+        {"kind": kind.replace("-", " "), "what": " ".join((corrupt.__doc__ or "").split())}
+        for kind, corrupt in data.KINDS.items()
+    ]
 
 
 def of_board(board: Board) -> list[Result]:
@@ -63,7 +86,7 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
         "level": f"{100 * measured[0].reported:g}" if measured else "",
         "charts": [make(header["name"], curves) for make in (figure, psnr_figure)] if curves else [],
         "rows": [shown(row, pages) for row in measured],
-        "claims": [claim | {"tone": TONES[claim["verdict"]]} for claim in map(vars, claims.claims(known))],
+        "claims": [judgement(claim) for claim in claims.claims(known)],
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
         "severities": sorted({severity for each in heat for severity in each.by_severity}),
         "heat": [warmth(each, pages) for each in heat],
@@ -72,11 +95,19 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
     }
 
 
+def judgement(claim: claims.Claim) -> dict[str, Any]:
+    """A verdict, and what it would be under other choices where that is another."""
+    others = [f"{said}: {verdict}" for said, verdict in claim.others if verdict not in (claim.verdict, claims.OPEN)]
+    return vars(claim) | {"tone": TONES[claim.verdict], "others": "; ".join(others)}
+
+
 def figure(task: str, measured: Sequence[Row]) -> Figure:
     """The mean relative error over the size of the perturbation."""
     caption = (
-        "The worst found at each size, means over the same images; bars are 95 % bootstrap intervals. The error with "
-        "random noise of the same size is in the table."
+        "The worst found at each size, means over the same images; bars are 95 % bootstrap intervals. The three that "
+        "lead without a perturbation, total variation and the method that the others are compared with are drawn at "
+        "first; the legend brings the others. At the size of the table below queries and surrogates were tried beside "
+        "the gradient, at the other sizes not. The error with random noise of the same size is in the table."
     )
     table = [
         [*line, _number(row.mean("random", level).value, 4)]
@@ -108,7 +139,16 @@ def _curve(measured: Sequence[Row], metric: str, y: dict[str, Any]) -> dict[str,
             points.append({"name": title, "x": 100 * level, "y": found.value} | ends)
         series.append({"name": title, "points": points})
     x = {"title": "Size of the perturbation", "unit": "% of |y|", "log": False}
-    return {"kind": "curve", "x": x, "y": y, "series": series}
+    return {"kind": "curve", "x": x, "y": y, "series": series, "first": first(measured)}
+
+
+def first(measured: Sequence[Row]) -> list[str]:
+    """Titles of the methods that curves begin with: the LEADERS, the best TV, and a REFERENCE."""
+    best = sorted(measured, key=lambda row: -row.mean("psnr", 0.0).value)
+    leading = [row for row in best if not row.name.startswith(TV)][:LEADERS]
+    variation = [row for row in best if row.name.startswith(TV)][:1]
+    plain = [row for row in best if row.name in REFERENCES][:1]
+    return list(dict.fromkeys(str(row.result.method["title"]) for row in (*leading, *variation, *plain)))
 
 
 def _lines(row: Row, metric: str, digits: int) -> list[list[str]]:

@@ -10,7 +10,7 @@ from recon_bench.data import foreign
 from recon_bench.site.addresses import link
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
-from recon_bench.site.task_parts import task_header
+from recon_bench.site.task_parts import places, task_header
 from recon_bench.tables import transfer
 from recon_bench.tables.board import Board
 from recon_bench.tables.statistics import Interval
@@ -26,7 +26,9 @@ EMPTY = {"raw": "", "text": "–", "ends": ""}
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
-    return {"sections": [section(site, here, board) for board in site.main() if measured(board)], "scans": SCANS}
+    boards = [board for board in site.main() if measured(board)]
+    parts = [section(site, here, board) for board in boards]
+    return {"sections": parts, "places": [*places("transfer", boards, site), ("scans", "whose scans")], "scans": SCANS}
 
 
 def measured(board: Board) -> bool:
@@ -43,8 +45,9 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "href": link(here, "board", site.stem(board)),
         "rival": titles.get(against, ""),
         "groups": [{"name": name, "title": TITLES.get(name, name)} for name in groups],
-        "images": max((row.total.images for row in found), default=0),
-        "mixed": any(row.people.images < row.total.images for row in found),
+        "images": max((row.total.count for row in found), default=0),
+        "people": max((row.people.count for row in found), default=0),
+        "mixed": any(name in transfer.PHANTOMS for name in groups),
         "kept": transfer.kept(found),
         "least": f"{transfer.CLEAR:g}",
         "rows": [shown(row, groups) for row in found],
@@ -59,19 +62,27 @@ def shown(row: Row, groups: Sequence[str]) -> dict[str, Any]:
     method = row.result.method
     reason = row.result.reason or ""
     return {key: method[key] for key in ("name", "title", "family")} | {
-        "behind": row.behind,
+        "behind": behind(row),
         "total": cell(row.total.psnr),
         "gain": cell(row.total.gain, signed=True),
         "people": cell(row.people.psnr),
         "people_gain": cell(row.people.gain, signed=True),
+        "ssim": cell(row.ssim, digits=3),
         "home_gain": cell(alone(row.home_gain), signed=True),
         "kept": cell(alone(row.people.gain.value - row.home_gain), signed=True),
         "drop": cell(alone(row.drop)),
         "groups": [group(row.groups.get(name)) for name in groups],
         "status": row.result.status,
         "reason": reason,
-        "text": " ".join([method["name"], method["title"], method["family"], "behind TV" * row.behind, reason]),
+        "text": " ".join([method["name"], method["title"], method["family"], behind(row), reason]),
     }
+
+
+def behind(row: Row) -> str:
+    """Of a network that is behind total variation, on what."""
+    if row.behind_on_people:
+        return "behind TV" if row.behind else "behind TV on people"
+    return "behind TV with phantoms" if row.behind else ""
 
 
 def alone(value: float) -> Interval:
@@ -79,12 +90,13 @@ def alone(value: float) -> Interval:
     return Interval(value, math.nan, math.nan)
 
 
-def cell(value: Interval, signed: bool = False) -> dict[str, str]:
-    """Decibels, with the ends of their interval where there are some."""
+def cell(value: Interval, signed: bool = False, digits: int = 2) -> dict[str, str]:
+    """A value, with the ends of its interval where there are some."""
     if math.isnan(value.value):
         return EMPTY
-    ends = "" if math.isnan(value.low) else f"[{decibels(value.low, signed)}, {decibels(value.high, signed)}]"
-    return {"raw": repr(value.value), "text": decibels(value.value, signed), "ends": ends}
+    first, low, high = (decibels(each, signed, digits) for each in value)
+    ends = "" if math.isnan(value.low) else f"[{low}, {high}]"
+    return {"raw": repr(value.value), "text": first, "ends": ends}
 
 
 def group(part: Part | None) -> dict[str, str]:
@@ -95,9 +107,9 @@ def group(part: Part | None) -> dict[str, str]:
     return cell(alone(part.psnr.value)) | {"ends": gain}
 
 
-def decibels(value: float, signed: bool = False) -> str:
-    """Always two digits, with a plus in front of what is ``signed`` and not below zero."""
-    return f"{value:{'+' * signed}z.2f}".replace("-", "−")
+def decibels(value: float, signed: bool = False, digits: int = 2) -> str:
+    """Always as many digits, with a plus in front of what is ``signed`` and not below zero."""
+    return f"{value:{'+' * signed}z.{digits}f}".replace("-", "−")
 
 
 def pictures(site: Site, board: Board, found: Sequence[Row], against: str) -> Iterator[dict[str, str]]:
