@@ -124,7 +124,7 @@ def test_the_command_on_every_training_card_is_understood():
     ("name", "said"),
     [
         ("README.md", "a seal, which is no signature"),
-        ("README.md", "On other scans learned primal-dual of `ct-head-50` keeps"),
+        ("README.md", "On other people learned primal-dual of `ct-head-50` keeps"),
         ("README.md", "is not sandboxed: read a stranger's file before you run it"),
         ("CONTRIBUTING.md", "No rule, margin or tolerance changes after a result is seen with it"),
         ("CONTRIBUTING.md", "these figures are its process's word"),
