@@ -496,8 +496,10 @@ def test_harm_of_more_data_is_told_only_where_there_were_more():
     assert rates(at(18), at(30), own=math.nan).worse is None
     columns = [dataclasses.replace(at(rate), at={"acceleration": float(rate)}) for rate in (8, 4)]
     assert rates(*columns, own=4.0).worse is None and rates(*columns, own=6.0).worse is True
-    shown = {"told": {30.0: {}}, "card": {"operator": {"views": 30}}}
-    assert shift_page.own_rate({"card": shown["card"]}) == 30.0
+    some = rates(at(18), at(30), at(60), own=30.0)
+    fewer = {rate: values for rate, values in some.told.items() if rate <= 30}
+    assert some.worse is False and dataclasses.replace(some, told=fewer, swapped={}).worse is None
+    assert shift_page.own_rate({"card": {"operator": {"views": 30}}}) == 30.0
     assert shift_page.own_rate({"card": {"acceleration": 4, "operator": "Fourier"}}) == 4.0
     assert math.isnan(shift_page.own_rate({}))
 

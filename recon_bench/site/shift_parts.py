@@ -109,9 +109,11 @@ def _adapted(adapted: Mapping[str, adaptation.Adaptation], of: str) -> list[dict
     if of not in adapted:
         return [EMPTY | {"title": "", "warm": 0}] if adapted else []
     each = adapted[of]
-    way = max(each.whole, key=each.psnr, default="")
-    loss = each.psnr("home") - each.psnr(way)
-    return [number(each.psnr(way)) | {"title": f"{way}, {decimal(loss, signed=True)} dB lost", "warm": warmth(loss)}]
+    known = {way: psnr for way in each.whole if not math.isnan(psnr := each.psnr(way))}
+    way = max(known, key=lambda way: known[way], default="")
+    loss = each.psnr("home") - known.get(way, math.nan)
+    said = f"{way}, {decimal(loss, signed=True)} dB lost" if math.isfinite(loss) else ""
+    return [number(known.get(way, math.nan)) | {"title": said, "warm": warmth(loss)}]
 
 
 def counts(groups: Sequence[Mapping[str, float]] | Any) -> str:

@@ -39,8 +39,9 @@ class Rates:
     @property
     def worse(self) -> bool | None:
         """Whether more data make it WORSE, or diverge where less did not; None where none above its own are known."""
-        known = [fall for fall in (self.worst.value, self.worst_swapped.value) if not math.isnan(fall)]
-        return max(known) > WORSE if known and any(self.above(rate) for rate in [*self.told, *self.swapped]) else None
+        falls = ((self.told, self.worst.value), (self.swapped, self.worst_swapped.value))
+        known = [fall for images, fall in falls if not math.isnan(fall) and any(map(self.above, images))]
+        return max(known) > WORSE if known else None
 
     def above(self, rate: float) -> bool:
         """Whether a rate has more data than the task itself."""
