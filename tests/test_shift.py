@@ -27,10 +27,14 @@ from recon_bench.scoring.adaptation import AT_NOISE, DIVERGED, LATE, NO_BETTER, 
 from recon_bench.scoring.answers import Reconstruction
 from recon_bench.scoring.host import host
 from recon_bench.scoring.named import Named, operators
+from recon_bench.site import shift_parts
+from recon_bench.site.charts import curve_figures
+from recon_bench.site.pages import shift as shift_page
 from recon_bench.site.render import render
 from recon_bench.tables import adaptation as adaptation_tables
 from recon_bench.tables import sampling as sampling_tables
-from recon_bench.tables.board import board
+from recon_bench.tables import shift as shift_tables
+from recon_bench.tables.board import board, curves
 from tests.helpers_results import make_cell, write_tree
 from tests.helpers_training import GEOMETRY, TOY, A
 from tests.plugins.gain import TASKS, network
@@ -449,31 +453,203 @@ def test_the_share_of_a_gap_counts_from_naive_use_to_the_oracle():
     assert math.isnan(small.closed("fitted"))
 
 
+def at(rate, psnr=None, why=None, sample="test-0000"):
+    """A record of a rate, told and handed the operator, which may have said ``why`` it has no image of that."""
+    psnr = 20.0 + rate if psnr is None else psnr
+    values = {"psnr": 20.0 + rate} | ({} if why else {"swapped_psnr": psnr})
+    note = f"not converged; {UNSWAPPED}{why}" if why else None
+    return Record(sample, values, {"views": float(rate)}, note=note)
+
+
+def rates(*records, own=24.0):
+    return sampling_tables.row(result("ct-ellipses-30", "unet", sampling.MEASUREMENT, records), own)
+
+
 def test_more_data_that_make_a_network_diverge_make_it_worse():
-    def at(rate, why=None):
-        values = {"psnr": 20.0 + rate, "swapped_psnr": 20.0 + rate}
-        note = f"not converged; {UNSWAPPED}{why}" if why else None
-        return Record("test-0000", values if why is None else {"psnr": 20.0 + rate}, {"views": float(rate)}, note=note)
-
-    def rates(*records):
-        return sampling_tables.row(result("ct-ellipses-30", "unet", sampling.MEASUREMENT, records))
-
     assert rates(at(18), at(30)).worse is False
     for why in ("diverged: values of 2e+12 times", "the reconstruction has 3 values that are NaN or infinite; see"):
-        assert rates(at(18), at(30, why)).worse is True and why in rates(at(18), at(30, why)).missing[30.0]
-        assert rates(at(18, why), at(30)).worse is False  # it is with little data that it fails
-    assert rates(at(18)).worse is None
+        assert rates(at(18), at(30, why=why)).worse is True
+        assert sampling_tables.diverged(rates(at(18), at(30, why=why)).swapped) == [30.0]
+        assert rates(at(18, why=why), at(30)).worse is False  # it is with little data that it fails
+    assert rates(at(30)).worse is None
+    assert "needs more" in rates(at(18), at(30, why="needs more")).missing[30.0]
+
+
+def test_an_error_larger_than_the_data_range_is_no_figure_but_a_divergence():
+    """However far below zero, one bad image takes its mean with it, in tables and in the chart."""
+    others = [at(rate, sample="test-0001") for rate in (18, 30, 60)]
+    found = rates(at(18), at(30, -0.1), at(60, -193.0), *others)
+    assert found.worse is True and math.isinf(found.worst_swapped.value) and math.isnan(found.worst_swapped.low)
+    assert sampling_tables.diverged(found.swapped) == [30.0, 60.0]
+    shown = shift_page.rate(found)["swapped"]
+    assert (shown["text"], shown["ends"]) == ("diverged", "at 30, 60")
+    told = dataclasses.replace(found, told=found.swapped)
+    figure = shift_page.curve("toy", [told])
+    assert [point["x"] for point in figure.spec["series"][0]["points"]] == [18.0]
+    assert "2 at which an image has diverged" in figure.caption and [row[2] for row in figure.rows][1:] == 2 * [
+        "diverged"
+    ]
+
+
+def test_harm_of_more_data_is_told_only_where_there_were_more():
+    assert rates(at(18), at(30), own=30.0).worse is None
+    assert rates(at(18), at(30), own=math.nan).worse is None
+    columns = [dataclasses.replace(at(rate), at={"acceleration": float(rate)}) for rate in (8, 4)]
+    assert rates(*columns, own=4.0).worse is None and rates(*columns, own=6.0).worse is True
+    some = rates(at(18), at(30), at(60), own=30.0)
+    fewer = {rate: values for rate, values in some.told.items() if rate <= 30}
+    assert some.worse is False and dataclasses.replace(some, told=fewer, swapped={}).worse is None
+    assert shift_page.own_rate({"card": {"operator": {"views": 30}}}) == 30.0
+    assert shift_page.own_rate({"card": {"acceleration": 4, "operator": "Fourier"}}) == 4.0
+    assert math.isnan(shift_page.own_rate({}))
 
 
 def test_more_data_that_make_it_worse_are_found():
-    assert sampling_tables.falls({18: 20.0, 30: 25.0, 60: 24.0, 120: 26.0}) == 1.0
-    assert sampling_tables.falls({18: 20.0, 30: 25.0}) < 0 and math.isnan(sampling_tables.falls({}))
+    def of(*means):
+        return {rate: {"a": mean - 1, "b": mean + 1} for rate, mean in enumerate(means)}
+
+    fall = sampling_tables.falls(of(20.0, 25.0, 24.0, 26.0))
+    assert (fall.value, fall.low, fall.high) == (1.0, 1.0, 1.0)  # of the same images, whose spread does not count
+    assert sampling_tables.falls(of(20.0, 25.0)).value < 0 and math.isnan(sampling_tables.falls({}).value)
+
+
+def shifted_row(name, **psnr):
+    """A row with these PSNR of two images, by shift; home has 30 dB."""
+    values = {}
+    for kind, told in psnr.items():
+        of = kind.replace("_", "-")
+        for scenario, value in (("home", 30.0), ("told", told)):
+            values[of, scenario] = {"test-0000": value - 1, "test-0001": value + 1}
+    return shift_tables.Row(result("ct-ellipses-30", name, shift.MEASUREMENT, []), values, {}, {})
+
+
+def test_methods_are_ordered_by_their_images_and_better_data_do_not_make_up_for_losses():
+    found = [
+        shifted_row("fbp", other_mask=29.0, golden_angle=30.5),
+        shifted_row("unet", other_mask=28.0, golden_angle=39.0),
+        shifted_row("modl", other_mask=27.0, golden_angle=-math.inf),
+    ]
+    assert shift_tables.better(found) == ["golden-angle"]
+    (told,) = shift_page.heat_maps(found, shift_page.TITLES)
+    assert [row["name"] for row in told["rows"]] == ["unet", "fbp", "modl"]
+    assert [row["mean"]["text"] for row in told["rows"]] == ["+2.00", "+1.00", "+3.00"]
+    assert told["left_out"] == ["Golden-angle lines"] and told["images"] == "2 images"
+    assert told["rows"][1]["cells"][0]["ends"] == "[1.00, 1.00]" and told["rows"][1]["cells"][0]["psnr"] == "29.00"
+    diverged = told["rows"][2]
+    assert diverged["psnr"]["text"] == diverged["cells"][1]["text"] == "diverged" and diverged["cells"][1]["psnr"] == ""
+
+
+def test_an_image_of_a_shift_that_errs_by_more_than_the_data_range_has_diverged():
+    def record(sample, scenario, psnr, error=None):
+        place = {"shift": number("limited-120"), "scenario": float(shift.SCENARIOS.index(scenario))}
+        return Record(sample, {} if psnr is None else {"psnr": psnr}, place, error=error)
+
+    told = [record("a", "told", 25.0), record("b", "told", None, "diverged: values of 2e+12 times the data range")]
+    home = [record(sample, "home", 30.0) for sample in "ab"]
+    swapped = [record("a", "swapped", 25.0), record("b", "swapped", -0.5)]
+    row = shift_tables.row(result("ct-ellipses-30", "unet", shift.MEASUREMENT, [*home, *told, *swapped]))
+    for scenario in ("told", "swapped"):
+        assert row.psnr("limited-120", scenario) == -math.inf and row.loss("limited-120", scenario).value == math.inf
+    assert row.missing == {}
+
+
+def adapted(folder, **costs):
+    """The one adaptation of the folder, with some of its costs changed in all ways that have them."""
+    (each,) = adaptation_tables.adaptations(board(load(folder)[0], "ct-ellipses-30"))
+    changed = {way: {**cost, **{k: v for k, v in costs.items() if k in cost}} for way, cost in each.costs.items()}
+    return dataclasses.replace(each, costs=changed)
+
+
+def test_a_parameter_that_was_not_used_has_no_error_to_be_ranked_by(folder):
+    each = adapted(folder, identified=0.0)
+    note = "cannot identify the shift of the detector: the misfit falls by 49 % from the ends of its range"
+    each = dataclasses.replace(each, notes={**each.notes, "naive": note})
+    shown = shift_page.adaptation(each, shift_page.TITLES)["error"]
+    assert shown["raw"] == "" and shown["text"] == "rejected" and shown["ends"].endswith(" off")
+    (remark,) = shift_page.remarks([each], shift_page.TITLES)
+    assert (
+        "rule rejected it (the misfit falls by 49 % from the ends of its range; a fall of 50 % is asked)"
+        in remark["text"]
+    )
+    used = shift_page.adaptation(adapted(folder), shift_page.TITLES)["error"]
+    assert float(used["raw"]) < 0.25 and used["text"] != "rejected"
+
+
+def test_what_is_fitted_to_few_images_is_compared_on_these_alone(folder):
+    each = adapted(folder)
+    each = dataclasses.replace(
+        each, values={**each.values, "alone": {s: v + 1 for s, v in each.values["naive"].items()}}
+    )
+    first = next(iter(each.values["naive"]))
+    few = dataclasses.replace(each, values={**each.values, "alone": {first: each.values["naive"][first] + 2}})
+    cells = [shift_page.reached(one, "alone") for one in (each, few)]
+    assert [cell["text"] for cell in cells] == ["+1.00", "+2.00"] and cells[1]["ends"] == "1 image"
+
+
+def test_why_gaps_stay_open_is_told_from_what_was_measured(folder):
+    each = adapted(folder, identified=0.0)
+    naive = each.values["naive"]
+    open_gap = dict.fromkeys(("fitted", "reused", "refitted", "ignorant"), naive)
+    each = dataclasses.replace(each, values={**each.values, **open_gap, "home": {s: v + 2 for s, v in naive.items()}})
+    done = dataclasses.replace(each, costs={**each.costs, "fitted": {"steps": 0.0, "mib": 0.0, "held": 0.02}})
+    assert "in 1 held-out data were explained to within their noise" in shift_page.reason([done])
+    better = {**each.costs, "fitted": {"steps": 9.0, "mib": 1.0, "held": 0.01, "identified": 1.0, "parameter": 2.0}}
+    fitted = dataclasses.replace(each, costs=better, traces={"fitted": {0: 0.04, 5: 0.01}})
+    assert shift_page.reason([fitted]) == "Of the other 1: in 1 fitting explained them better and closed 0 % at most."
+
+
+def test_tables_and_the_board_tell_the_same_share_of_a_gap(records, folder):
+    each = adapted(folder)
+    (scalar,) = (record for record in records["unet", adaptation.MEASUREMENT] if not record.at)
+    for way in adaptation.SCORED:
+        assert each.closed(way) == pytest.approx(scalar.values[f"closed_{way}"])
+
+
+def test_a_parameter_that_the_data_tell_weakly_is_said_to_be_found_and_not_accepted(folder):
+    found = shift_tables.rows(board(load(folder)[0], "ct-ellipses-30"))
+    by_shift = {row["title"]: row for row in shift_page.parameters(found, shift_page.TITLES)}
+    offset, detector = (by_shift[shift_page.TITLES[name]] for name in ("angle-offset", "detector-2"))
+    assert offset["verdict"] == "found, not accepted: a fall of 50 % is asked" and offset["tone"] == "bad"
+    assert "the value of A0 is kept" in offset["brings"] and "told the value" in offset["brings"]
+    assert detector["verdict"] == "identified" and ", a gain of " in detector["brings"]
+
+
+def test_a_method_has_a_map_of_its_shifts_by_what_it_knows(folder):
+    found = board(load(folder)[0], "ct-ellipses-30")
+    heat = shift_parts.of_method(found, "unet")
+    assert heat["heads"] == ["Home", "Ignorant", "Told", "Estimated", "Adapted"]
+    (row,) = heat["rows"]
+    home, ignorant, told, estimated, fitted = (float(cell["text"]) for cell in row["cells"])
+    assert row["title"] == "Detector off by 2 bins" and ignorant < home - 1 and min(told, estimated) > home - 1
+    assert row["cells"][1]["warm"] > row["cells"][2]["warm"] and "dB lost [" in row["cells"][1]["title"]
+    assert fitted > ignorant and shift_parts.of_method(found, "fbp")["heads"][-1] == "Estimated"
+    assert shift_parts.of_method(found, "tv-isotropic") == {}
+
+
+def test_a_shift_to_another_task_names_it():
+    assert shift_parts.titles("mri-brain-4x")["other-task"] == "As in Brain MRI, 8x"
+    assert shift_parts.titles("no-such-task") == shift_parts.TITLES
 
 
 def test_the_page_shows_losses_parameters_shares_and_what_was_not_measured(folder, tmp_path):
     assert check(folder) == []
-    page = (render(folder, tmp_path / "site").parent / "shift.html").read_text()
+    site = render(folder, tmp_path / "site").parent
+    page = (site / "shift.html").read_text()
     for text in ("Ignorant: the method takes", "Detector off by 2 bins", "Fitted to one", "Less and more data"):
         assert text in page
-    assert "not identified: the misfit does not fall by half" in page and "no network was trained on A1" not in page
-    assert "shift.html" in (tmp_path / "site" / "index.html").read_text()
+    assert "not accepted: a fall of 50 % is asked" in page and "no network was trained on A1" not in page
+    assert 'href="#shift-ct-ellipses-30"' in page and "over 2 images" in page
+    assert "shift.html" in (site / "index.html").read_text()
+    assert "With another operator" in (site / "method" / "unet.html").read_text()
+    assert "With another operator" not in (site / "method" / "tv-isotropic.html").read_text()
+
+
+def test_charts_of_a_board_leave_out_what_diverged(folder):
+    worse = [at(18), at(30, -3.0), at(60, -193.0)]
+    results = [*load(folder)[0], result("ct-ellipses-30", "landweber", sampling.MEASUREMENT, worse)]
+    found = curves(results, "ct-ellipses-30", sampling_tables.KIND)
+    figures = curve_figures(board(results, "ct-ellipses-30"), found[found["metric"] == "swapped_psnr"])
+    (figure,) = (each for each in figures if "swapped_psnr" in each.id)
+    assert "Left out: 2 below 0 dB" in figure.caption
+    assert [row[2] for row in figure.rows if row[0] == "Landweber"] == ["38.00", "diverged", "diverged"]
+    assert all(point["y"] >= 0 for series in figure.spec["series"] for point in series["points"])

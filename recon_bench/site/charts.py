@@ -15,6 +15,7 @@ from recon_bench.site.model import records
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import RANKING_METRIC, Board, pareto
 from recon_bench.tables.columns import Column
+from recon_bench.tables.shift import LEAST
 
 COST = "seconds"
 LOGARITHMIC = ("loss",)  # metrics that fall over orders of magnitude
@@ -77,19 +78,19 @@ def curve_figures(board: Board, curves: pd.DataFrame) -> Iterator[Figure]:
         header = next(cell.measurement for (_, k), cell in board.cells.items() if k == kind)
         y = next(Column(**m, kind=kind) for m in header["metrics"] if m["name"] == metric)
         order = [name for name in titles if name in set(part["method"])]
+        drawn = part[[not _diverged(value, y) for value in part["value"]]]
         series = [
             {"name": titles[name], "points": [_curve_point(titles[name], row) for row in records(rows)]}
             for name in order
-            for rows in [part[part["method"] == name].sort_values("at")]
+            for rows in [drawn[drawn["method"] == name].sort_values("at")]
         ]
         x = {"title": axis.capitalize().replace("_", " "), "unit": "", "log": _spread(part["at"].tolist())}
-        rows = [
-            [titles[row["method"]], significant(row["at"]), fixed(row["value"], y.digits, y.unit), _between(row, y)]
-            for row in records(part)
-        ]
+        rows = [[titles[row["method"]], significant(row["at"]), *_value(row, y)] for row in records(part)]
         label = f"{header['title']}: {y.title} over {axis}, by method"
         wins = f"; {y.better} is better" if y.better else ""
         caption = f"{header['title']}. Lines are methods, vertical bars intervals{wins}."
+        if len(drawn) < len(part):
+            caption += f" Left out: {len(part) - len(drawn)} below {LEAST:g} dB, where images have diverged."
         log = metric in LOGARITHMIC and bool((part["value"] > 0).all())
         spec = {"kind": "curve", "x": x, "y": _axis(y, log), "series": series}
         yield Figure(f"{kind}-{metric}-{axis}", label, caption, spec, ["Method", axis, _label(y), "Interval"], rows)
@@ -175,6 +176,18 @@ def _ends(low: float, high: float) -> dict[str, float]:
 def _between(row: dict[str, Any], column: Column) -> str:
     low, high = (fixed(row[end], column.digits, column.unit) for end in ("low", "high"))
     return "–" if math.isnan(row["low"]) else f"{low} to {high}"
+
+
+def _value(row: dict[str, Any], column: Column) -> list[str]:
+    """A value with its interval."""
+    if _diverged(row["value"], column):
+        return ["diverged", "–"]
+    return [fixed(row["value"], column.digits, column.unit), _between(row, column)]
+
+
+def _diverged(value: float, column: Column) -> bool:
+    """Whether a mean PSNR is of images that err by more than the data range."""
+    return "psnr" in column.name and value < LEAST
 
 
 def _spread(values: Sequence[float]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from recon_bench.results import Result
 from recon_bench.rules import LEAST_GAP
 from recon_bench.tables.board import Board
-from recon_bench.tables.shift import Row, Values, mean, names, of_kind, rows
+from recon_bench.tables.shift import Row, Values, counted, mean, names, of_kind, rows
 
 KIND = "adaptation"
 CLASSICAL = ("direct", "spectral", "iterative", "variational")
@@ -84,18 +84,52 @@ class Adaptation:
     @property
     def best(self) -> float:
         """The largest share that a way of adaptation closes on all images; NaN where none is known."""
-        whole = [way for way in ADAPTED if self.values.get(way, {}).keys() >= self.values.get("naive", {}).keys()]
-        return max((share for way in whole if not math.isnan(share := self.closed(way))), default=math.nan)
+        return max((share for way in self.whole if not math.isnan(share := self.closed(way))), default=math.nan)
+
+    @property
+    def whole(self) -> list[str]:
+        """The ways of adaptation that have all images."""
+        return [way for way in ADAPTED if self.values.get(way, {}).keys() >= self.values.get("naive", {}).keys()]
+
+    @property
+    def parameter(self) -> Values:
+        """What the network found of a parameter of A1, with that of its fit where there is one; else empty."""
+        found = [cost for way in ("fitted", "naive") if "parameter" in (cost := self.costs.get(way, {}))]
+        return found[0] if found else {}
+
+    @property
+    def rejected(self) -> bool:
+        """Whether a parameter was found and not accepted, so that the one of A0 was kept."""
+        return self.parameter.get("identified") == 0
+
+    @property
+    def asked(self) -> float:
+        """The part of the misfit by which it must fall for a parameter to be accepted."""
+        plan = (self.result.measurement.get("protocol") or {}).get("plan") or {}
+        return float((plan.get("search") or {}).get("sharp", math.nan))
+
+    @property
+    def at_noise(self) -> bool:
+        """Whether held-out data were explained to within their noise before the first step of a fit, which ends it."""
+        cost = self.costs.get("fitted", {})
+        return cost.get("steps") == 0 and cost.get("mib") == 0
+
+    @property
+    def explained(self) -> bool:
+        """Whether a fit explains held-out data better than its start."""
+        trace = self.traces.get("fitted", {})
+        return bool(trace) and self.costs.get("fitted", {}).get("held", math.inf) < trace[min(trace)]
 
 
 def adaptations(board: Board) -> list[Adaptation]:
     """One for each network and shift that was adapted to, the largest gap first."""
     shifted = rows(board)
-    found = [each for cell in of_kind(board, KIND) for each in _adaptations(cell, shifted)]
+    found = [each for cell in of_kind(board, KIND) for each in of_result(cell, shifted)]
     return sorted(found, key=lambda each: (math.isnan(each.gap), -each.gap))
 
 
-def _adaptations(result: Result, shifted: Sequence[Row]) -> Iterator[Adaptation]:
+def of_result(result: Result, shifted: Sequence[Row] = ()) -> Iterator[Adaptation]:
+    """One for each shift; the best classical method is one of those ``shifted``."""
     kinds, ways = names(result, "kinds"), names(result, "ways")
     for number in sorted({record["at"]["shift"] for record in result.records if "shift" in record["at"]}):
         values: dict[str, dict[str, float]] = {}
@@ -108,8 +142,8 @@ def _adaptations(result: Result, shifted: Sequence[Row]) -> Iterator[Adaptation]
             way = ways[int(record["at"]["way"])] if "way" in record["at"] else ""
             if "step" in record["at"]:
                 traces.setdefault(way, {})[record["at"]["step"]] = record["values"]["held"]
-            elif "psnr" in record["values"]:
-                values.setdefault(way, {})[record["sample"]] = record["values"]["psnr"]
+            elif record["sample"] and not math.isnan(psnr := counted(record)):
+                values.setdefault(way, {})[record["sample"]] = psnr
             elif record["values"]:
                 costs[way] = record["values"]
             if said := record["error"] or record["note"]:

@@ -1,83 +1,116 @@
-"""What results say of less and more data: PSNR by rate, and whether more make it worse."""
+"""What results say of less and more data: PSNR by rate, and whether more make it worse.
+
+An image whose PSNR is below :data:`recon_bench.tables.shift.LEAST` has diverged, and counts as minus infinity.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from recon_bench.results import Result
 from recon_bench.rules import UNSWAPPED
 from recon_bench.tables.board import Board
-from recon_bench.tables.iterations import DIVERGED
-from recon_bench.tables.shift import of_kind
+from recon_bench.tables.columns import bootstrap
+from recon_bench.tables.shift import Values, counted, lost, mean, of_kind
+from recon_bench.tables.statistics import Interval
 
 KIND = "sampling"
 WORSE = 0.1  # dB: what more data may lose without being called worse
+NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """A method with less and more data: PSNR by rate, from little data to much, and the most that more of them lost.
+    """A method with less and more data: PSNR by image of each rate, from little data to much, and why there is none.
 
-    ``lost``: whether an image diverged at a rate with more data than one at which none did.
+    ``told``: set up for each rate; ``swapped``: set up for the task's own data, whose rate is ``own``, NaN where that
+    is not known, and handed the operator alone.
     """
 
     result: Result
-    psnr: Mapping[float, float]
-    swapped: Mapping[float, float]
+    told: Mapping[float, Values]
+    swapped: Mapping[float, Values]
     missing: Mapping[float, str]
-    lost: bool = False
+    own: float = math.nan
 
     @property
     def worse(self) -> bool | None:
-        """Whether more data make it WORSE, or diverge where less did not; None where too little is known."""
-        known = [fall for fall in (self.worst, self.worst_swapped) if not math.isnan(fall)]
-        return True if self.lost else max(known) > WORSE if known else None
+        """Whether more data make it WORSE, or diverge where less did not; None where none above its own are known."""
+        falls = ((self.told, self.worst.value), (self.swapped, self.worst_swapped.value))
+        known = [fall for images, fall in falls if not math.isnan(fall) and any(map(self.above, images))]
+        return max(known) > WORSE if known else None
+
+    def above(self, rate: float) -> bool:
+        """Whether a rate has more data than the task itself."""
+        return rate < self.own if _falling(self.result) else rate > self.own
 
     @property
-    def worst(self) -> float:
+    def psnr(self) -> dict[float, float]:
+        """The mean by rate of who is told, minus infinity where an image has diverged."""
+        return {rate: mean(values) for rate, values in self.told.items()}
+
+    @property
+    def worst(self) -> Interval:
         """The largest fall of the mean PSNR from a rate to one with more data, when told, as :func:`falls` has it."""
-        return falls(self.psnr)
+        return falls(self.told, **bootstrap(self.result))
 
     @property
-    def worst_swapped(self) -> float:
+    def worst_swapped(self) -> Interval:
         """The same when the operator alone is handed over."""
-        return falls(self.swapped)
+        return falls(self.swapped, **bootstrap(self.result))
 
 
-def falls(psnr: Mapping[float, float]) -> float:
-    """The largest fall from a value to a later one, negative where all are larger; NaN of fewer than two."""
-    values = list(psnr.values())
-    return max((a - b for i, a in enumerate(values) for b in values[i + 1 :]), default=math.nan)
+def falls(images: Mapping[float, Values], **how: Any) -> Interval:
+    """The largest fall from a rate to a later one, negative where all are larger, with its interval over the images.
+
+    Infinite where images diverge at the later one alone; NaN of fewer than two rates.
+    """
+    found = list(_pairs(images, how))
+    return max(found, key=lambda fall: fall.value, default=NOTHING)
 
 
-def rates(board: Board) -> list[Rates]:
-    """A row for each method that was given less and more data, the largest fall first."""
-    found = [row(cell) for cell in of_kind(board, KIND)]
-    return sorted(found, key=lambda each: (math.isnan(each.worst), -each.worst, each.result.method["name"]))
+def _pairs(images: Mapping[float, Values], how: Mapping[str, Any]) -> Iterator[Interval]:
+    values = list(images.values())
+    for place, less in enumerate(values):
+        fallen = (lost(less, more, **how) for more in values[place + 1 :])
+        yield from (fall for fall in fallen if not math.isnan(fall.value))
 
 
-def row(result: Result) -> Rates:
+def diverged(images: Mapping[float, Values]) -> list[float]:
+    """Rates at which an image has."""
+    return [rate for rate, values in images.items() if mean(values) == -math.inf]
+
+
+def rates(board: Board, own: float = math.nan) -> list[Rates]:
+    """A row for each method that was given less and more data, the largest fall first; ``own``: the task's own rate."""
+    found = [row(cell, own) for cell in of_kind(board, KIND)]
+    return sorted(found, key=lambda each: (math.isnan(each.worst.value), -each.worst.value, each.result.method["name"]))
+
+
+def row(result: Result, own: float = math.nan) -> Rates:
     """What a result says."""
-    told: dict[float, list[float]] = {}
-    swapped: dict[float, list[float]] = {}
+    told: dict[float, dict[str, float]] = {}
+    swapped: dict[float, dict[str, float]] = {}
     missing: dict[float, str] = {}
-    fewer_first = not any("acceleration" in record["at"] for record in result.records)
     for record in result.records:
         (rate,) = record["at"].values()
-        for name, of in (("psnr", told), ("swapped_psnr", swapped)):
-            if name in record["values"]:
-                of.setdefault(rate, []).append(record["values"][name])
-        _, swapped_before, why = (record["note"] or "").partition(UNSWAPPED)
-        if record["error"] or why:
-            missing[rate] = record["error"] or swapped_before + why
+        _, before, why = (record["note"] or "").partition(UNSWAPPED)
+        found = {"told": counted(record), "swapped": counted(record, "swapped_psnr", why)}
+        for name, of in (("told", told), ("swapped", swapped)):
+            if not math.isnan(found[name]):
+                of.setdefault(rate, {})[record["sample"]] = found[name]
+        if (record["error"] or why) and -math.inf not in found.values():
+            missing[rate] = record["error"] or before + why
 
-    def means(values: Mapping[float, Sequence[float]]) -> dict[float, float]:
-        return {rate: math.fsum(values[rate]) / len(values[rate]) for rate in sorted(values, reverse=not fewer_first)}
+    def ordered(values: Mapping[float, Values]) -> dict[float, Values]:
+        return {rate: values[rate] for rate in sorted(values, reverse=_falling(result))}
 
-    ordered = sorted(told.keys() | swapped.keys() | missing.keys(), reverse=not fewer_first)
-    diverged = [rate for rate in ordered if any(text in missing.get(rate, "") for text in DIVERGED)]
-    fine = [rate for rate in ordered if rate not in missing]
-    lost = bool(diverged and fine) and ordered.index(diverged[-1]) > ordered.index(fine[0])
-    return Rates(result, means(told), means(swapped), missing, lost)
+    return Rates(result, ordered(told), ordered(swapped), missing, own)
+
+
+def _falling(result: Result) -> bool:
+    """Whether a smaller rate has more data."""
+    return any("acceleration" in record["at"] for record in result.records)

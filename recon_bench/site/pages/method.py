@@ -1,4 +1,4 @@
-"""The page of each method: what it is, its results on every board, settings and tuning ledgers."""
+"""The page of each method: what it is, its results on every board, other operators, settings and tuning ledgers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from recon_bench.site.addresses import link
 from recon_bench.site.charts import ledger_table, tuning_figure
 from recon_bench.site.model import Site, board_column, records
 from recon_bench.site.page import Page
+from recon_bench.site.shift_parts import of_method
 from recon_bench.site.training_parts import training
 from recon_bench.tables.board import RANKING_KIND, Board, ledger
 from recon_bench.tables.columns import Column
@@ -31,7 +32,9 @@ def content(site: Site, here: str, header: Mapping[str, Any]) -> dict[str, Any]:
     for row in rows:
         row["cells"] = {key: row["cells"].get(key, {"raw": "", "text": "–", "low": None}) for key in columns}
     shown = [board_column(column, hidden=False) for column in columns.values()]
-    return {"method": header, "columns": shown, "rows": rows, "parts": parts}
+    shifted = [{"task": site.title(board), "stem": board.task} | of_method(board, name) for board in site.main()]
+    maps = [heat for heat in shifted if "rows" in heat]
+    return {"method": header, "columns": shown, "rows": rows, "parts": parts, "shifted": maps}
 
 
 def method_part(site: Site, board: Board, name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:

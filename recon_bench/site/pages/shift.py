@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recon_bench.results import Result
@@ -12,6 +12,7 @@ from recon_bench.site.addresses import link
 from recon_bench.site.charts import Figure
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
+from recon_bench.site.shift_parts import DIVERGED, SCENARIOS, TITLES, counts, ends, number, titles, warmth, within
 from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import duration, fixed, significant
 from recon_bench.tables import adaptation as gaps
@@ -21,48 +22,33 @@ from recon_bench.tables.adaptation import Adaptation
 from recon_bench.tables.board import Board
 from recon_bench.tables.sampling import Rates
 from recon_bench.tables.selection import where
-from recon_bench.tables.shift import Row, Values
+from recon_bench.tables.shift import Parameter, Row, Values
+from recon_bench.tables.statistics import Interval
 
-TITLES = {
-    "angle-offset": "Views half a step on",
-    "fewer-views": "A fifth fewer views",
-    "more-views": "A fifth more views",
-    "limited-150": "150° of 180°",
-    "limited-120": "120° of 180°",
-    "detector-1": "Detector off by 1 bin",
-    "detector-2": "Detector off by 2 bins",
-    "other-mask": "Another mask",
-    "fewer-columns": "A third fewer columns",
-    "golden-angle": "Golden-angle lines",
-    "other-task": "As the other task",
-    "rotation-centre": "Axis off the middle",
-}
-SCENARIOS = {
-    "ignorant": ("Ignorant", "the method takes the data for those of A0"),
-    "swapped": ("Handed A1", "a network that was set up for A0 gets A1 with the data"),
-    "told": ("Told", "the method is set up for A1"),
-    "estimated": ("Estimated", "as told, with a parameter found from the data alone"),
-}
-WAYS = {
-    "home": "Home",
-    "ignorant": "Ignorant",
+WAYS = {  # those that matter most are on the left
     "naive": "A1 put in",
     "fitted": "Fitted",
-    "alone": "Fitted to one",
     "reused": "Reused",
     "refitted": "Refitted",
+    "alone": "Fitted to one, gain",
+    "home": "Home",
+    "ignorant": "Ignorant",
     "oracle": "Oracle",
 }
+CIRCULAR = {  # parameters of which the truth is not known apart, and why
+    "rotation-centre": "No independent value of the centre is known: the column that the error is counted from is the "
+    "one that TomoPy's example finds, and the reference image was reconstructed with it. So it is by construction that "
+    "who is told it loses nothing, and part of what the estimate loses may be the reference's own error."
+}
 KINDS = (tables.KIND, gaps.KIND, sampling.KIND)
-EMPTY = {"raw": "", "text": "–", "ends": ""}
 PICTURES = 3  # methods of which pictures are shown, where there are some
-WARM = 10.0  # dB of loss that are the warmest
+SMALL = f"below {tables.LEAST:g} dB"
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
     sections = [section(site, here, board) for board in site.main() if measured(board)]
-    return {"sections": sections, "worse": sampling.WORSE}
+    return {"sections": sections, "worse": sampling.WORSE, "better": tables.BETTER, "least": SMALL}
 
 
 def measured(board: Board) -> bool:
@@ -72,20 +58,34 @@ def measured(board: Board) -> bool:
 
 def section(site: Site, here: str, board: Board) -> dict[str, Any]:
     """All about one task."""
-    found, adapted, rates = tables.rows(board), gaps.adaptations(board), sampling.rates(board)
+    found, adapted, called = tables.rows(board), gaps.adaptations(board), titles(board.task)
+    rates = sampling.rates(board, own_rate(site.card(board)))
+    charts = dict(objectives(board.task, found, called))
     return task_header(site, board) | {
         "href": link(here, "board", site.stem(board)),
-        "maps": [heat for scenario in SCENARIOS if (heat := heat_map(found, scenario))],
-        "parameters": list(parameters(found)),
-        "objectives": list(objectives(board.task, found)),
+        "maps": heat_maps(found, called),
+        "parameters": list(parameters(found, called)),
+        "open": [chart for shift, chart in charts.items() if not known(found)[shift].identified],
+        "folded": [chart for shift, chart in charts.items() if known(found)[shift].identified],
         "pictures": [picture for row in found[:PICTURES] for picture in shown(site, row)],
         "ways": WAYS,
-        "adaptations": [adaptation(each) for each in adapted],
-        "closing": closing(adapted),
+        "adaptations": [adaptation(each, called) for each in adapted],
+        "adapted": counts(each.values.get("naive", {}) for each in adapted),
+        "closing": closing(adapted, called),
+        "remarks": list(remarks(adapted, called)),
         "rates": [rate(each) for each in rates],
+        "rated": counts(values for each in rates for values in each.told.values()),
         "curve": [curve(board.task, rates)] if rates else [],
-        "absent": list(absent(board, found, adapted)),
+        "absent": list(absent(board, found, adapted, rates, called)),
     }
+
+
+def own_rate(card: Mapping[str, Any]) -> float:
+    """The views or the acceleration of a task by its card; NaN where that does not say."""
+    said = card.get("card", {})
+    operator = said.get("operator")
+    views = operator.get("views", math.nan) if isinstance(operator, Mapping) else math.nan
+    return float(said.get("acceleration", views))
 
 
 def shown(site: Site, row: Row) -> Iterator[dict[str, str]]:
@@ -98,123 +98,224 @@ def shown(site: Site, row: Row) -> Iterator[dict[str, str]]:
         )
 
 
-def heat_map(found: Sequence[Row], scenario: str) -> dict[str, Any]:
-    """The losses of a scenario, of each method and shift; empty where it was not measured."""
-    known = [row for row in found if any(name == scenario for _, name in row.values)]
-    shifts = [name for name in TITLES if any((name, scenario) in row.values for row in known)]
+def heat_maps(found: Sequence[Row], called: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A map for each scenario that was measured; the one that is open is of who finds the parameter, where all shifts
+    have one, and else of who is told."""
+    better = tables.better(found)
+    maps = [heat for scenario in SCENARIOS if (heat := heat_map(found, scenario, called, better))]
+    shifts = {heat["name"]: len(heat["shifts"]) for heat in maps}
+    first = "estimated" if shifts.get("estimated", 0) >= shifts.get("told", 1) else "told"
+    return [heat | {"open": heat["name"] == first} for heat in maps]
+
+
+def heat_map(found: Sequence[Row], scenario: str, called: Mapping[str, str], better: Sequence[str]) -> dict[str, Any]:
+    """The losses of a scenario, of each method and shift, the best images first; empty where it was not measured.
+
+    Shifts of ``better`` data are no part of the mean loss.
+    """
+    rows = [row for row in found if any(name == scenario for _, name in row.values)]
+    shifts = [name for name in TITLES if any((name, scenario) in row.values for row in rows)]
     title, meaning = SCENARIOS[scenario]
-    shown = [{"name": name, "title": TITLES[name]} for name in shifts]
-    lines = [line(row, shifts, scenario) for row in known]
-    return {"name": scenario, "title": title, "meaning": meaning, "shifts": shown, "rows": lines} if known else {}
+    worse = [shift for shift in shifts if shift not in better]
+    lines = [line(row, shifts, worse, scenario) for row in rows]
+    heads = [{"name": name, "title": called[name]} for name in shifts]
+    return (
+        {
+            "name": scenario,
+            "title": title,
+            "meaning": meaning,
+            "shifts": heads,
+            "left_out": [called[name] for name in shifts if name in better],
+            "rows": sorted(lines, key=lambda row: -float(row["psnr"]["raw"] or "-inf")),
+            "images": counts(row.values.get((shift, scenario), {}) for row in rows for shift in shifts),
+        }
+        if rows
+        else {}
+    )
 
 
-def line(row: Row, shifts: Sequence[str], scenario: str) -> dict[str, Any]:
-    """A method in a heat map."""
+def line(row: Row, shifts: Sequence[str], worse: Sequence[str], scenario: str) -> dict[str, Any]:
+    """A method in a heat map; its mean loss is over those ``worse`` than the task's own data."""
     method, losses = row.result.method, {shift: row.loss(shift, scenario) for shift in shifts}
     cells = [
         {
             **number(losses[shift].value, signed=True),
-            "ends": "" if math.isnan(row.psnr(shift, scenario)) else fixed(row.psnr(shift, scenario), 2),
-            "warm": round(100 * min(1.0, max(0.0, losses[shift].value / WARM))) if losses[shift].value > 0 else 0,
+            "ends": ends(losses[shift]),
+            "psnr": number(row.psnr(shift, scenario))["text"] if math.isfinite(row.psnr(shift, scenario)) else "",
+            "warm": warmth(losses[shift].value),
             "why": row.missing.get((shift, scenario), ""),
         }
         for shift in shifts
     ]
-    whole = [loss.value for loss in losses.values() if not math.isnan(loss.value)]
-    average = number(math.fsum(whole) / len(whole) if len(whole) == len(shifts) else math.nan, signed=True)
     return {key: method[key] for key in ("name", "title", "family")} | {
         "cells": cells,
-        "mean": average,
+        "psnr": number(average([row.psnr(shift, scenario) for shift in shifts])),
+        "mean": number(average([losses[shift].value for shift in worse]), signed=True),
         "text": " ".join([method["name"], method["title"], method["family"]]),
     }
 
 
-def number(value: float, digits: int = 2, signed: bool = False) -> dict[str, str]:
-    """A value as text and as what it is sorted by."""
-    if math.isnan(value):
-        return EMPTY
-    return {"raw": repr(value), "text": f"{value:{'+' * signed}z.{digits}f}".replace("-", "−"), "ends": ""}
+def average(values: Sequence[float]) -> float:
+    """The mean; NaN where one is missing, or all are."""
+    return math.fsum(values) / len(values) if values else math.nan
 
 
-def parameters(found: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def known(found: Sequence[Row]) -> dict[str, Parameter]:
     """What was found of each parameter; it is the same for all methods, which have no part in it."""
-    for shift in TITLES:
-        for row in [row for row in found if shift in row.parameters][:1]:
-            known = row.parameters[shift]
-            yield {
-                "title": TITLES[shift],
-                "value": fixed(known.value, 3),
-                "error": fixed(known.error, 3),
-                "fall": f"{100 * known.sharpness:.0f} %",
-                "verdict": "identified" if known.identified else "not identified: the misfit does not fall by half",
-                "tone": "good" if known.identified else "bad",
-            }
-
-
-def objectives(task: str, found: Sequence[Row]) -> Iterator[Figure]:
-    """The misfit over the values tried, of each parameter."""
     shown = {shift: row.parameters[shift] for row in reversed(found) for shift in row.parameters}
-    for shift in (name for name in TITLES if name in shown):
-        tried = sorted(shown[shift].tried.items())
-        points = [{"name": TITLES[shift], "x": value, "y": misfit} for value, misfit in tried]
+    return {shift: shown[shift] for shift in TITLES if shift in shown}
+
+
+def parameters(found: Sequence[Row], called: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """What was found of each parameter, and what that brings."""
+    for shift, each in known(found).items():
+        yield {
+            "title": called[shift],
+            "value": fixed(each.value, 3),
+            "error": fixed(each.error, 3),
+            "fall": f"{100 * each.sharpness:.0f} %",
+            "verdict": "identified" if each.identified else f"found, not accepted: {asked(each.asked)}",
+            "tone": "good" if each.identified else "bad",
+            "brings": " ".join(filter(None, [brings(found, shift, each), CIRCULAR.get(shift, "")])),
+            "circular": shift in CIRCULAR,
+            "turned": shift == "angle-offset",
+        }
+
+
+def asked(part: float) -> str:
+    """What the rule asks of the misfit."""
+    return "the misfit falls by too little" if math.isnan(part) else f"a fall of {100 * part:.0f} % is asked"
+
+
+def brings(found: Sequence[Row], shift: str, each: Parameter) -> str:
+    """PSNR of the method that does best when told A1, by what it knows, and why a value was not taken."""
+    rows = [row for row in found if all(math.isfinite(row.psnr(shift, s)) for s in ("ignorant", "told", "estimated"))]
+    if not rows:
+        return ""
+    best = max(rows, key=lambda row: row.psnr(shift, "told"))
+    ignorant, estimated, told = (best.psnr(shift, s) for s in ("ignorant", "estimated", "told"))
+    title = best.result.method["title"]
+    if each.identified:
+        gain = f"{title} has {fixed(estimated, 2)} dB with the value found and {fixed(ignorant, 2)} dB without"
+        return f"{gain}, a gain of {fixed(estimated - ignorant, 2)} dB; told the value it has {fixed(told, 2)} dB."
+    misfits = f"the misfit is least at {fixed(each.value, 3)}, {fixed(min(each.tried.values()), 4)}" * bool(each.tried)
+    if tables.OWN in each.tried:
+        misfits += f", and {fixed(each.tried[tables.OWN], 4)} at {tables.OWN:g}, the value of A0"
+    kept = f"our rule does not accept it, and the value of A0 is kept: {title} has {fixed(estimated, 2)} dB so"
+    cost = f"and {fixed(told, 2)} dB told the value, {fixed(told - estimated, 2)} dB more."
+    return f"The data do tell something: {misfits}. But {kept} {cost}"
+
+
+def objectives(task: str, found: Sequence[Row], called: Mapping[str, str]) -> Iterator[tuple[str, Figure]]:
+    """The misfit over the values tried, of each parameter."""
+    for shift, parameter in known(found).items():
+        tried, title = sorted(parameter.tried.items()), called[shift]
+        points = [{"name": title, "x": value, "y": misfit} for value, misfit in tried]
         x = {"title": "Value tried", "unit": "", "log": False}
         y = {"title": "Misfit", "unit": "", "better": "lower", "log": False}
-        spec = {"kind": "curve", "x": x, "y": y, "series": [{"name": TITLES[shift], "points": points}]}
+        spec = {"kind": "curve", "x": x, "y": y, "series": [{"name": title, "points": points}]}
         table = [[significant(value), fixed(misfit, 4)] for value, misfit in tried]
-        label = f"{TITLES[shift]}: misfit of the data over the values of the parameter"
-        yield Figure(f"{task}-{shift}", label, label, spec, ["Value", "Misfit"], table, 0)
+        label = f"{title}: misfit of the data over the values of the parameter"
+        yield shift, Figure(f"{task}-{shift}", label, label, spec, ["Value", "Misfit"], table, 0)
 
 
-def adaptation(each: Adaptation) -> dict[str, Any]:
+def adaptation(each: Adaptation, called: Mapping[str, str]) -> dict[str, Any]:
     """A row of the table of adaptations."""
     method, cost = each.result.method, each.costs.get("fitted", {})
     title, best = each.classical
-    error = each.costs.get("fitted", each.costs.get("naive", {})).get("parameter_error", math.nan)
-    said = [f"{WAYS[way]}: {note}" for way, note in each.notes.items() if way and not note.startswith("not applicable")]
-    if falls := [f"{WAYS[way].lower()} {before:.3f} to {after:.3f}" for way, (before, after) in each.misled.items()]:
-        said.append(f"worse images of a smaller held-out misfit: {', '.join(falls)}")
     return {key: method[key] for key in ("name", "title", "family")} | {
-        "shift": TITLES[each.shift],
+        "shift": called[each.shift],
         "top": WAYS[each.top],
-        "ways": [number(each.psnr(way)) | {"ends": below(each, way)} for way in WAYS],
+        "ways": [reached(each, way) for way in WAYS],
         "classical": number(best) | {"ends": title},
         "closed": number(100 * each.best, 0),
         "seconds": number(cost.get("seconds", math.nan), 1) | {"ends": took(cost, each.result)},
         "mib": number(cost.get("mib", math.nan), 0),
-        "error": number(error, 3),
-        "remarks": "; ".join(said),
-        "text": " ".join([method["name"], method["title"], method["family"], TITLES[each.shift]]),
+        "error": error(each),
+        "text": " ".join([method["name"], method["title"], method["family"], called[each.shift]]),
     }
 
 
-def closing(adapted: Sequence[Adaptation]) -> str:
-    """Of which gaps half or more is closed, and where a parameter of A1 alone does it, which naive use has as well."""
+def reached(each: Adaptation, way: str) -> dict[str, str]:
+    """PSNR with the share of the gap that is closed; of what is fitted to single images the gain on these alone."""
+    if way == "alone":
+        return number(each.gained(way), signed=True) | {
+            "ends": counts([each.values.get(way, {})]) * (way in each.values)
+        }
+    return number(each.psnr(way)) | {"ends": share(each.closed(way)) if way in gaps.ADAPTED else ""}
+
+
+def error(each: Adaptation) -> dict[str, str]:
+    """Of a parameter; one that was not taken has none to compare."""
+    off = each.parameter.get("parameter_error", math.nan)
+    if each.rejected:
+        return {"raw": "", "text": "rejected", "ends": f"{fixed(off, 3)} off"}
+    return number(off) | ({} if math.isnan(off) else {"text": fixed(off, 3)})
+
+
+def remarks(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """What is to be said of each adaptation."""
+    for each in adapted:
+        notes = {way: parted(note) for way, note in each.notes.items() if way and not note.startswith("not applicable")}
+        said = [f"{WAYS[way].partition(',')[0]}: {'; '.join(parts)}" for way, parts in notes.items() if parts]
+        if each.rejected:
+            said.insert(0, rejection(each))
+        if each.misled:
+            falls = [f"{WAYS[w].partition(',')[0].lower()} {a:.3f} to {b:.3f}" for w, (a, b) in each.misled.items()]
+            said.append(f"worse images of a smaller held-out misfit: {', '.join(falls)}")
+        if said:
+            yield {"title": f"{each.result.method['title']}, {within(called[each.shift])}", "text": "; ".join(said)}
+
+
+def parted(note: str) -> list[str]:
+    """The parts of a note, without that on a parameter."""
+    return [part for part in note.split("; ") if not part.startswith("cannot identify")]
+
+
+def rejection(each: Adaptation) -> str:
+    """Why a parameter that the network found was not taken."""
+    (note,) = [part for part in each.notes.get("naive", "").split("; ") if part.startswith("cannot identify")] or [""]
+    value, off = (fixed(each.parameter[name], 3) for name in ("parameter", "parameter_error"))
+    why = "; ".join(filter(None, [note.rpartition(": ")[2], asked(each.asked)]))
+    return f"the network found {value}, {off} from the truth, and the rule rejected it ({why}): that of A0 was kept"
+
+
+def closing(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> str:
+    """Of which gaps half or more is closed, where a parameter of A1 alone does it, which naive use has as well, and
+    what is known of the others."""
     wide = [each for each in adapted if each.gap >= LEAST_GAP]
     half = [each for each in wide if each.best >= 0.5]
     named = [
-        f"{each.result.method['title']}, {TITLES[each.shift].lower()}"
+        f"{each.result.method['title']}, {within(called[each.shift])}"
         + ", by finding the parameter" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
         for each in half
     ]
     closed = f"{len(half)} {'is' if len(half) == 1 else 'are'} closed by half or more"
     count = f"Of {len(wide)} gaps of at least {LEAST_GAP:g} dB, {closed}"
-    return f"{count}{': ' * bool(half)}{'; '.join(named)}." if wide else ""
-
-
-def below(each: Adaptation, way: str) -> str:
-    """Of a way of adaptation the share that it closes; of one on fewer images what it gains there over naive use."""
-    if way not in gaps.ADAPTED:
+    if not wide:
         return ""
-    images, whole = len(each.values.get(way, {})), len(each.values.get("naive", {}))
-    if not images or images == whole:
-        return share(each.closed(way))
-    gained = number(each.gained(way), signed=True)["text"]
-    return f"{images} image{'s' * (images > 1)}: {gained} dB"
+    return " ".join(filter(None, [f"{count}{': ' * bool(half)}{'; '.join(named)}.", reason(wide)]))
+
+
+def reason(wide: Sequence[Adaptation]) -> str:
+    """What was measured that speaks of why other gaps are not closed by half."""
+    others = [each for each in wide if not each.best >= 0.5]
+    noise = sum(each.at_noise for each in others)
+    fitted = [each.closed("fitted") for each in others if each.explained and not math.isnan(each.closed("fitted"))]
+    rejected = sum(each.rejected for each in others)
+    parts = [
+        f"in {noise} held-out data were explained to within their noise before the first step and asked for no change"
+        * bool(noise),
+        f"in {len(fitted)} fitting explained them better and closed {share(max(fitted))} at most" if fitted else "",
+        f"in {rejected} the parameter was rejected" * bool(rejected),
+    ]
+    said = "; ".join(filter(None, parts))
+    return f"Of the other {len(others)}: {said}." if said else ""
 
 
 def share(value: float) -> str:
     """A share in percent; nothing where it is not known."""
-    return "" if math.isnan(value) else f"{100 * value:.0f} %".replace("-", "−")
+    return f"{100 * value:z.0f} %".replace("-", "−") if math.isfinite(value) else ""
 
 
 def took(cost: Values, result: Result) -> str:
@@ -227,31 +328,45 @@ def rate(each: Rates) -> dict[str, Any]:
     """A row of the table of less and more data."""
     method = each.result.method
     return {key: method[key] for key in ("name", "title", "family")} | {
-        "told": number(each.worst),
-        "swapped": number(each.worst_swapped),
+        "told": fall(each.worst, each.told),
+        "swapped": fall(each.worst_swapped, each.swapped),
         "worse": each.worse,
-        "missing": "; ".join(f"{significant(at)}: {why}" for at, why in each.missing.items()),
         "text": " ".join([method["name"], method["title"], method["family"]]),
     }
 
 
+def fall(value: Interval, images: Mapping[float, Values]) -> dict[str, str]:
+    """A fall with its interval, or where images diverged."""
+    lost = sampling.diverged(images)
+    below = f"at {', '.join(map(significant, lost))}" if lost else ends(value)
+    return number(value.value, signed=True) | {"ends": below}
+
+
 def curve(task: str, found: Sequence[Rates]) -> Figure:
     """The mean PSNR over the rate, of each method that is told."""
-    series, table = [], []
+    series, table, left_out = [], [], 0
     for each in found:
         title = each.result.method["title"]
-        points = [{"name": title, "x": at, "y": value} for at, value in each.psnr.items()]
+        points = [{"name": title, "x": at, "y": value} for at, value in each.psnr.items() if math.isfinite(value)]
         series.append({"name": title, "points": points})
-        table += [[title, significant(p["x"]), fixed(p["y"], 2)] for p in points]
+        left_out += len(each.psnr) - len(points)
+        table += [[title, significant(at), number(value)["text"]] for at, value in each.psnr.items()]
     axis = next((key for each in found for record in each.result.records for key in record["at"]), "views")
     x = {"title": axis.capitalize(), "unit": "", "log": True}
     y = {"title": "PSNR", "unit": "dB", "better": "higher", "log": False}
     spec = {"kind": "curve", "x": x, "y": y, "series": series}
     label = f"PSNR over {axis}, by method that is told of them"
-    return Figure(f"{task}-sampling", label, label, spec, ["Method", axis.capitalize(), "PSNR (dB)"], table)
+    caption = f"{label}." + f" Left out: {left_out} at which an image has {DIVERGED} ({SMALL})." * bool(left_out)
+    return Figure(f"{task}-sampling", label, caption, spec, ["Method", axis.capitalize(), "PSNR (dB)"], table)
 
 
-def absent(board: Board, found: Sequence[Row], adapted: Sequence[Adaptation]) -> Iterator[dict[str, str]]:
+def absent(
+    board: Board,
+    found: Sequence[Row],
+    adapted: Sequence[Adaptation],
+    rates: Sequence[Rates],
+    called: Mapping[str, str],
+) -> Iterator[dict[str, str]]:
     """What was not measured, with the reason."""
     for (_, kind), result in board.cells.items():
         if kind in KINDS and result.status not in ("ok", "partial"):
@@ -259,13 +374,16 @@ def absent(board: Board, found: Sequence[Row], adapted: Sequence[Adaptation]) ->
             yield {"title": title, "status": result.status, "reason": result.reason or ""}
     for row in found:
         for (shift, scenario), why in row.missing.items():
-            title = f"{row.result.method['title']}, {TITLES[shift].lower()}, {scenario}"
+            title = f"{row.result.method['title']}, {within(called[shift])}, {SCENARIOS.get(scenario, (scenario,))[0]}"
             yield {"title": title, "status": "", "reason": why}
     for each in adapted:
         for way, why in each.notes.items():
             if not each.values.get(way) and way != "oracle":
-                parts = each.result.method["title"], TITLES[each.shift].lower(), WAYS.get(way, "adaptation").lower()
+                parts = each.result.method["title"], within(called[each.shift]), WAYS.get(way, "adaptation").lower()
                 yield {"title": ", ".join(parts), "status": "", "reason": why}
+    for rated in rates:
+        for at, why in rated.missing.items():
+            yield {"title": f"{rated.result.method['title']}, at {significant(at)}", "status": "", "reason": why}
 
 
 PAGE = Page("shift", "shift.html", content, section="shift", menu="Operator shift", order=5)
