@@ -27,7 +27,7 @@ from recon_bench.scoring.adaptation import AT_NOISE, DIVERGED, LATE, NO_BETTER, 
 from recon_bench.scoring.answers import Reconstruction
 from recon_bench.scoring.host import host
 from recon_bench.scoring.named import Named, operators
-from recon_bench.site import shift_parts
+from recon_bench.site import adaptation_parts, sampling_parts, shift_parts
 from recon_bench.site.charts import curve_figures
 from recon_bench.site.pages import shift as shift_page
 from recon_bench.site.render import render
@@ -481,10 +481,10 @@ def test_an_error_larger_than_the_data_range_is_no_figure_but_a_divergence():
     found = rates(at(18), at(30, -0.1), at(60, -193.0), *others)
     assert found.worse is True and math.isinf(found.worst_swapped.value) and math.isnan(found.worst_swapped.low)
     assert sampling_tables.diverged(found.swapped) == [30.0, 60.0]
-    shown = shift_page.rate(found)["swapped"]
+    shown = sampling_parts.rate(found)["swapped"]
     assert (shown["text"], shown["ends"]) == ("diverged", "at 30, 60")
     told = dataclasses.replace(found, told=found.swapped)
-    figure = shift_page.curve("toy", [told])
+    figure = sampling_parts.curve("toy", [told])
     assert [point["x"] for point in figure.spec["series"][0]["points"]] == [18.0]
     assert "2 at which an image has diverged" in figure.caption and [row[2] for row in figure.rows][1:] == 2 * [
         "diverged"
@@ -499,9 +499,9 @@ def test_harm_of_more_data_is_told_only_where_there_were_more():
     some = rates(at(18), at(30), at(60), own=30.0)
     fewer = {rate: values for rate, values in some.told.items() if rate <= 30}
     assert some.worse is False and dataclasses.replace(some, told=fewer, swapped={}).worse is None
-    assert shift_page.own_rate({"card": {"operator": {"views": 30}}}) == 30.0
-    assert shift_page.own_rate({"card": {"acceleration": 4, "operator": "Fourier"}}) == 4.0
-    assert math.isnan(shift_page.own_rate({}))
+    assert sampling_parts.own_rate({"card": {"operator": {"views": 30}}}) == 30.0
+    assert sampling_parts.own_rate({"card": {"acceleration": 4, "operator": "Fourier"}}) == 4.0
+    assert math.isnan(sampling_parts.own_rate({}))
 
 
 def test_more_data_that_make_it_worse_are_found():
@@ -564,14 +564,14 @@ def test_a_parameter_that_was_not_used_has_no_error_to_be_ranked_by(folder):
     each = adapted(folder, identified=0.0)
     note = "cannot identify the shift of the detector: the misfit falls by 49 % from the ends of its range"
     each = dataclasses.replace(each, notes={**each.notes, "naive": note})
-    shown = shift_page.adaptation(each, shift_page.TITLES)["error"]
+    shown = adaptation_parts.adaptation(each, shift_page.TITLES)["error"]
     assert shown["raw"] == "" and shown["text"] == "rejected" and shown["ends"].endswith(" off")
-    (remark,) = shift_page.remarks([each], shift_page.TITLES)
+    (remark,) = adaptation_parts.remarks([each], shift_page.TITLES)
     assert (
         "rule rejected it (the misfit falls by 49 % from the ends of its range; a fall of 50 % is asked)"
         in remark["text"]
     )
-    used = shift_page.adaptation(adapted(folder), shift_page.TITLES)["error"]
+    used = adaptation_parts.adaptation(adapted(folder), shift_page.TITLES)["error"]
     assert float(used["raw"]) < 0.25 and used["text"] != "rejected"
 
 
@@ -582,7 +582,7 @@ def test_what_is_fitted_to_few_images_is_compared_on_these_alone(folder):
     )
     first = next(iter(each.values["naive"]))
     few = dataclasses.replace(each, values={**each.values, "alone": {first: each.values["naive"][first] + 2}})
-    cells = [shift_page.reached(one, "alone") for one in (each, few)]
+    cells = [adaptation_parts.reached(one, "alone") for one in (each, few)]
     assert [cell["text"] for cell in cells] == ["+1.00", "+2.00"] and cells[1]["ends"] == "1 image"
 
 
@@ -592,10 +592,13 @@ def test_why_gaps_stay_open_is_told_from_what_was_measured(folder):
     open_gap = dict.fromkeys(("fitted", "reused", "refitted", "ignorant"), naive)
     each = dataclasses.replace(each, values={**each.values, **open_gap, "home": {s: v + 2 for s, v in naive.items()}})
     done = dataclasses.replace(each, costs={**each.costs, "fitted": {"steps": 0.0, "mib": 0.0, "held": 0.02}})
-    assert "in 1 held-out data were explained to within their noise" in shift_page.reason([done])
+    assert "in 1 held-out data were explained to within their noise" in adaptation_parts.reason([done])
     better = {**each.costs, "fitted": {"steps": 9.0, "mib": 1.0, "held": 0.01, "identified": 1.0, "parameter": 2.0}}
     fitted = dataclasses.replace(each, costs=better, traces={"fitted": {0: 0.04, 5: 0.01}})
-    assert shift_page.reason([fitted]) == "Of the other 1: in 1 fitting explained them better and closed 0 % at most."
+    assert (
+        adaptation_parts.reason([fitted])
+        == "Of the other 1: in 1 fitting explained them better and closed 0 % at most."
+    )
 
 
 def test_tables_and_the_board_tell_the_same_share_of_a_gap(records, folder):

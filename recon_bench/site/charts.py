@@ -14,14 +14,22 @@ from recon_bench.site.addresses import link
 from recon_bench.site.model import records
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import RANKING_METRIC, Board, pareto
-from recon_bench.tables.columns import Column
+from recon_bench.tables.columns import REFERENCES, Column
 from recon_bench.tables.shift import LEAST
+from recon_bench.tables.transfer import TV
 
 COST = "seconds"
 LOGARITHMIC = ("loss",)  # metrics that fall over orders of magnitude
 TRAINED = (("validation", "Validation PSNR", "dB", 2), ("loss", "Training loss", "", 6))
 # The order gives each family its colour and symbol, the same on every page.
 FAMILIES = ("direct", "spectral", "iterative", "variational", "post-processing", "unrolled", "equilibrium", "outside")
+
+
+LEADERS = 3
+BEGINS_WITH = (
+    "Drawn at first are the three with the best images, total variation and FBP (MRI: zero-filling); the legend brings "
+    "the others."
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,15 @@ class Figure:
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     text_columns: int = 1
+
+
+def leading(methods: Sequence[tuple[Mapping[str, Any], float]]) -> list[str]:
+    """Titles of the methods that a chart of many begins with, given each with its PSNR, as BEGINS_WITH says."""
+    best = [method for method, _ in sorted(methods, key=lambda pair: -pair[1])]
+    variation = [method for method in best if method["name"].startswith(TV)]
+    plain = [method for method in best if method["name"] in REFERENCES]
+    chosen = [method for method in best if method not in variation][:LEADERS] + variation[:1] + plain[:1]
+    return list(dict.fromkeys(str(method["title"]) for method in chosen))
 
 
 def speed_accuracy(board: Board, here: str) -> Figure | None:

@@ -1,4 +1,4 @@
-"""Operator shift for a reader: names of shifts and scenarios, decibels with their intervals, and how warm a loss is."""
+"""Operator shift for a reader: names of shifts and scenarios, how warm a loss is, and the map of a method."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recon_bench import registry
+from recon_bench.site.cells import EMPTY, ends, number, signed
 from recon_bench.tables import adaptation, shift
 from recon_bench.tables.board import Board
-from recon_bench.tables.statistics import Interval
 
 TITLES = {
     "angle-offset": "Views half a step on",
@@ -32,9 +32,7 @@ SCENARIOS = {
     "estimated": ("Estimated", "as told, with a parameter found from the data alone"),
 }
 COLUMNS = {"home": "Home", "ignorant": "Ignorant", "told": "Told", "estimated": "Estimated"}  # on a method's page
-DIVERGED = "diverged"
 WARM = 10.0  # dB of loss that are the warmest
-EMPTY = {"raw": "", "text": "–", "ends": ""}
 
 
 def titles(task: str) -> dict[str, str]:
@@ -47,27 +45,6 @@ def titles(task: str) -> dict[str, str]:
 def within(title: str) -> str:
     """A title in the middle of a sentence."""
     return title[:1].lower() + title[1:]
-
-
-def number(value: float, digits: int = 2, signed: bool = False) -> dict[str, str]:
-    """A value as text and as what it is sorted by; an infinite one is of an image that diverged."""
-    if math.isnan(value):
-        return EMPTY
-    if math.isinf(value):
-        return {"raw": "Infinity" if value > 0 else "-Infinity", "text": DIVERGED, "ends": ""}
-    return {"raw": repr(value), "text": decimal(value, digits, signed), "ends": ""}
-
-
-def decimal(value: float, digits: int = 2, signed: bool = False) -> str:
-    """With a real minus sign, and a plus in front of what is ``signed`` and not below zero."""
-    return f"{value:{'+' * signed}z.{digits}f}".replace("-", "−")
-
-
-def ends(value: Interval) -> str:
-    """The interval of a difference in dB; nothing without one."""
-    if math.isnan(value.low):
-        return ""
-    return f"[{decimal(value.low)}, {decimal(value.high)}]"
 
 
 def warmth(loss: float) -> int:
@@ -100,7 +77,7 @@ def of_method(board: Board, name: str) -> dict[str, Any]:
 
 def _psnr(row: shift.Row, of: str, scenario: str) -> dict[str, Any]:
     loss, missing = row.loss(of, scenario), row.missing.get((of, scenario), "")
-    said = f"{decimal(loss.value, signed=True)} dB lost {ends(loss)}".strip() if math.isfinite(loss.value) else missing
+    said = f"{signed(loss.value)} dB lost {ends(loss)}".strip() if math.isfinite(loss.value) else missing
     return number(row.psnr(of, scenario)) | {"title": said * (scenario != "home"), "warm": warmth(loss.value)}
 
 
@@ -112,7 +89,7 @@ def _adapted(adapted: Mapping[str, adaptation.Adaptation], of: str) -> list[dict
     known = {way: psnr for way in each.whole if not math.isnan(psnr := each.psnr(way))}
     way = max(known, key=lambda way: known[way], default="")
     loss = each.psnr("home") - known.get(way, math.nan)
-    said = f"{way}, {decimal(loss, signed=True)} dB lost" if math.isfinite(loss) else ""
+    said = f"{way}, {signed(loss)} dB lost" if math.isfinite(loss) else ""
     return [number(known.get(way, math.nan)) | {"title": said, "warm": warmth(loss)}]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from recon_bench.results import Result
 from recon_bench.rules import BROKEN, LATE, UNUSED
 from recon_bench.tables.columns import bootstrap
-from recon_bench.tables.statistics import Interval, interval
+from recon_bench.tables.statistics import Interval, alone, interval
 
 KIND = "robustness"
 MARGIN = 0.05  # of what the error grows by
@@ -188,8 +188,3 @@ def facts(found: Row) -> dict[str, Interval]:
         "attained": alone(found.attained),
         "images": alone(len(found.images.get(0.0, {}))),
     }
-
-
-def alone(value: float) -> Interval:
-    """A value without an interval."""
-    return Interval(value, math.nan, math.nan)

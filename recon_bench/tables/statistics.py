@@ -26,6 +26,11 @@ class Interval(NamedTuple):
     high: float
 
 
+def alone(value: float) -> Interval:
+    """A value without an interval."""
+    return Interval(value, np.nan, np.nan)
+
+
 def interval(
     values: Array,
     statistic: Literal["mean", "median"] = "mean",

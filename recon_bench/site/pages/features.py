@@ -11,10 +11,11 @@ import numpy as np
 from recon_bench.measurements.small_features import LEVELS, LINES, MEASUREMENT, PROTOCOL, SHOWN, Scale, scale
 from recon_bench.results import Result
 from recon_bench.site.addresses import link
+from recon_bench.site.cells import cell, digits, named
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import places, task_header
-from recon_bench.site.text import fixed, significant
+from recon_bench.site.text import significant
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import NEAREST, demerit, scalars, summary
 from recon_bench.tables.statistics import Interval
@@ -63,7 +64,7 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
 
 def leaders(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
     """The headline of the LEADERS of a board among the methods that have it, and of the best total variation."""
-    known = {each.method["name"]: cell(values[HEADLINE], 2) for each, values in found if HEADLINE in values}
+    known = {each.method["name"]: cell(values[HEADLINE], digits(2)) for each, values in found if HEADLINE in values}
     titles = {name: title for name, title in zip(board.frame["method"], board.frame["title"]) if name in known}
     variation = [name for name in titles if name.startswith(TV)]
     shown = dict.fromkeys([*(name for name in titles if name not in variation)][:LEADERS] + variation[:1])
@@ -105,19 +106,12 @@ def row(result: Result, values: Mapping[str, Interval], unit: float) -> dict[str
     """A row of the table; one percent of the data range is ``unit`` of the unit that contrasts are shown in."""
     method, reason = result.method, result.reason or ""
     scaled = {INVENTED: Interval(*(unit * end for end in values[INVENTED]))} if INVENTED in values else {}
-    return {key: method[key] for key in ("name", "title", "family")} | {
-        "cells": {name: cell(value, 1 if name == INVENTED else 2) for name, value in {**values, **scaled}.items()},
+    written = {**values, **scaled}.items()
+    return named(method, reason) | {
+        "cells": {name: cell(value, digits(1 if name == INVENTED else 2)) for name, value in written},
         "status": result.status,
         "reason": reason,
-        "text": " ".join([method["name"], method["title"], method["family"], reason]),
     }
-
-
-def cell(value: Interval, digits: int) -> dict[str, str]:
-    """A value with the ends of its interval, where there are some."""
-    low, high = (fixed(end, digits) for end in value[1:])
-    ends = "" if math.isnan(value.low) else f"[{low}, {high}]"
-    return {"raw": repr(value.value), "text": fixed(value.value, digits), "ends": ends}
 
 
 def absent(board: Board) -> Iterator[dict[str, str]]:

@@ -8,22 +8,20 @@ from typing import Any
 
 from recon_bench.data import corruptions as data
 from recon_bench.results import Result
-from recon_bench.site.charts import Figure
+from recon_bench.site.cells import Write, cell, digits, named, number
+from recon_bench.site.charts import BEGINS_WITH, Figure, leading
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import places, task_header
-from recon_bench.site.text import fixed, significant
+from recon_bench.site.text import significant
 from recon_bench.tables import claims, corruptions
 from recon_bench.tables import robustness as tables
 from recon_bench.tables.board import Board
-from recon_bench.tables.columns import REFERENCES
 from recon_bench.tables.corruptions import Heat
 from recon_bench.tables.robustness import KIND, Row
 from recon_bench.tables.statistics import Interval
-from recon_bench.tables.transfer import TV
 
 TONES = {claims.HOLDS: "good", claims.FAILS: "bad", claims.MIXED: "warn", claims.OPEN: ""}
-LEADERS = 3  # methods that curves begin with, those with the best images without a perturbation
 COLUMNS = (  # of the table of perturbations, with unit, which is better, and digits
     ("psnr", "PSNR before", "dB", "higher", 2),
     ("attacked_psnr", "PSNR under attack", "dB", "higher", 2),
@@ -78,18 +76,18 @@ def of_board(board: Board) -> list[Result]:
 
 def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]:
     """All about one task; methods in the order of their error under attack."""
-    pages, known = site.methods(), tables.rows(found)
+    known = tables.rows(found)
     measured = [row for row in known if row.images.get(row.reported)]
     curves = [row for row in known if any(values for level, values in row.images.items() if level)]
     header, heat = task_header(site, board)["task"], corruptions.heat(found)
     return header | {
         "level": f"{100 * measured[0].reported:g}" if measured else "",
         "charts": [make(header["name"], curves) for make in (figure, psnr_figure)] if curves else [],
-        "rows": [shown(row, pages) for row in measured],
+        "rows": [shown(row) for row in measured],
         "claims": [judgement(claim) for claim in claims.claims(known)],
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
         "severities": sorted({severity for each in heat for severity in each.by_severity}),
-        "heat": [warmth(each, pages) for each in heat],
+        "heat": [warmth(each) for each in heat],
         "strips": [strip(site, row) for row in measured if row.result.images],
         "absent": [*absent(known), *corruptions_absent(found)],
     }
@@ -104,13 +102,12 @@ def judgement(claim: claims.Claim) -> dict[str, Any]:
 def figure(task: str, measured: Sequence[Row]) -> Figure:
     """The mean relative error over the size of the perturbation."""
     caption = (
-        "The worst found at each size, means over the same images; bars are 95 % bootstrap intervals. The three that "
-        "lead without a perturbation, total variation and the method that the others are compared with are drawn at "
-        "first; the legend brings the others. At the size of the table below queries and surrogates were tried beside "
-        "the gradient, at the other sizes not. The error with random noise of the same size is in the table."
+        "The worst found at each size, means over the same images; bars are 95 % bootstrap intervals. "
+        f"{BEGINS_WITH} At the size of the table below queries and surrogates were tried beside the gradient, at the "
+        "other sizes not. The error with random noise of the same size is in the table."
     )
     table = [
-        [*line, _number(row.mean("random", level).value, 4)]
+        [*line, number(row.mean("random", level).value, digits(4))["text"]]
         for row in measured
         for level, line in zip(row.images, _lines(row, "error", 4))
     ]
@@ -122,7 +119,7 @@ def figure(task: str, measured: Sequence[Row]) -> Figure:
 
 def psnr_figure(task: str, measured: Sequence[Row]) -> Figure:
     """The mean PSNR over the size of the perturbation."""
-    caption = "The PSNR of the same images; bars are 95 % bootstrap intervals."
+    caption = f"The PSNR of the same images; bars are 95 % bootstrap intervals. {BEGINS_WITH}"
     table = [line for row in measured for line in _lines(row, "psnr", 2)]
     spec = _curve(measured, "psnr", {"title": "PSNR", "unit": "dB", "better": "higher", "log": False})
     heads = ["Method", "Size (%)", "PSNR under attack (dB)", "Interval"]
@@ -139,56 +136,40 @@ def _curve(measured: Sequence[Row], metric: str, y: dict[str, Any]) -> dict[str,
             points.append({"name": title, "x": 100 * level, "y": found.value} | ends)
         series.append({"name": title, "points": points})
     x = {"title": "Size of the perturbation", "unit": "% of |y|", "log": False}
-    return {"kind": "curve", "x": x, "y": y, "series": series, "first": first(measured)}
+    first = leading([(row.result.method, row.mean("psnr", 0.0).value) for row in measured])
+    return {"kind": "curve", "x": x, "y": y, "series": series, "first": first}
 
 
-def first(measured: Sequence[Row]) -> list[str]:
-    """Titles of the methods that curves begin with: the LEADERS, the best TV, and a REFERENCE."""
-    best = sorted(measured, key=lambda row: -row.mean("psnr", 0.0).value)
-    leading = [row for row in best if not row.name.startswith(TV)][:LEADERS]
-    variation = [row for row in best if row.name.startswith(TV)][:1]
-    plain = [row for row in best if row.name in REFERENCES][:1]
-    return list(dict.fromkeys(str(row.result.method["title"]) for row in (*leading, *variation, *plain)))
-
-
-def _lines(row: Row, metric: str, digits: int) -> list[list[str]]:
-    """A line of the table below a chart for each level."""
+def _lines(row: Row, metric: str, count: int) -> list[list[str]]:
+    """A line of the table below a chart for each level, with ``count`` digits."""
+    write = digits(count)
     means = {level: row.mean(metric, level) for level in row.images}
     return [
-        [row.result.method["title"], significant(100 * level), _number(found.value, digits), _between(found, digits)]
+        [
+            row.result.method["title"],
+            significant(100 * level),
+            number(found.value, write)["text"],
+            _between(found, write),
+        ]
         for level, found in means.items()
     ]
 
 
-def shown(row: Row, pages: Any) -> dict[str, Any]:
+def shown(row: Row) -> dict[str, Any]:
     """A row of the table, as text and as what it is sorted by."""
-    cells = {name: cell(value, DIGITS[name]) for name, value in tables.facts(row).items()}
-    return named(row.result, pages) | {"cells": cells, "flags": ", ".join(row.flags)}
+    cells = {name: cell(value, digits(DIGITS[name])) for name, value in tables.facts(row).items()}
+    return named(row.result.method, *row.flags) | {"cells": cells, "flags": ", ".join(row.flags)}
 
 
-def named(result: Result, pages: Any) -> dict[str, str]:
-    """A method as a row begins and is found with it; ``method`` is empty where it has no page."""
-    name, title, family = (str(result.method[key]) for key in ("name", "title", "family"))
-    text = " ".join([name, title, family])
-    return {"method": name if name in pages else "", "title": title, "family": family, "text": text}
-
-
-def cell(value: Interval, digits: int) -> dict[str, str]:
-    """A value with the ends of its interval, where there are some."""
-    raw = "" if math.isnan(value.value) else repr(value.value)
-    ends = "" if math.isnan(value.low) else f"[{fixed(value.low, digits)}, {fixed(value.high, digits)}]"
-    return {"raw": raw, "text": _number(value.value, digits), "ends": ends}
-
-
-def warmth(each: Heat, pages: Any) -> dict[str, Any]:
+def warmth(each: Heat) -> dict[str, Any]:
     """A row of the heat map: ratios by kind and by severity, each with how warm its cell is, from 0 (half of FBP's)
     to 100."""
     shown: dict[str | int, float] = dict(each.ratios) | dict(each.by_severity)
     cells = {
-        place: {"warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))} | cell(tables.alone(ratio), 2)
+        place: {"warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))} | number(ratio, digits(2))
         for place, ratio in shown.items()
     }
-    return named(each.result, pages) | {"cells": cells, "all": cell(tables.alone(each.of_reference), 2)}
+    return named(each.result.method) | {"cells": cells, "all": number(each.of_reference, digits(2))}
 
 
 def strip(site: Site, row: Row) -> dict[str, Any]:
@@ -215,12 +196,8 @@ def corruptions_absent(found: Sequence[Result]) -> Iterator[dict[str, str]]:
             yield {"title": title, "status": result.status, "reason": result.reason or ""}
 
 
-def _number(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else fixed(value, digits)
-
-
-def _between(found: Interval, digits: int) -> str:
-    return "–" if math.isnan(found.low) else f"{fixed(found.low, digits)} to {fixed(found.high, digits)}"
+def _between(found: Interval, write: Write) -> str:
+    return "–" if math.isnan(found.low) else f"{write(found.low)} to {write(found.high)}"
 
 
 PAGE = Page("robustness", "robustness.html", content, section="robustness", menu="Robustness", order=5)

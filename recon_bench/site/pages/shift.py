@@ -6,35 +6,24 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recon_bench.results import Result
-from recon_bench.rules import LEAST_GAP
+from recon_bench.site.adaptation_parts import WAYS, adaptation, asked, closing, remarks
 from recon_bench.site.addresses import link
+from recon_bench.site.cells import ends, named, number, signed
 from recon_bench.site.charts import Figure
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
-from recon_bench.site.shift_parts import DIVERGED, SCENARIOS, TITLES, counts, ends, number, titles, warmth, within
+from recon_bench.site.sampling_parts import curve, own_rate, rate
+from recon_bench.site.shift_parts import SCENARIOS, TITLES, counts, titles, warmth, within
 from recon_bench.site.task_parts import task_header
-from recon_bench.site.text import duration, fixed, significant
+from recon_bench.site.text import fixed, significant
 from recon_bench.tables import adaptation as gaps
 from recon_bench.tables import sampling
 from recon_bench.tables import shift as tables
 from recon_bench.tables.adaptation import Adaptation
 from recon_bench.tables.board import Board
 from recon_bench.tables.sampling import Rates
-from recon_bench.tables.selection import where
-from recon_bench.tables.shift import Parameter, Row, Values
-from recon_bench.tables.statistics import Interval
+from recon_bench.tables.shift import Parameter, Row
 
-WAYS = {  # those that matter most are on the left
-    "naive": "A1 put in",
-    "fitted": "Fitted",
-    "reused": "Reused",
-    "refitted": "Refitted",
-    "alone": "Fitted to one, gain",
-    "home": "Home",
-    "ignorant": "Ignorant",
-    "oracle": "Oracle",
-}
 CIRCULAR = {  # parameters of which the truth is not known apart, and why
     "rotation-centre": "No independent value of the centre is known: the column that the error is counted from is the "
     "one that TomoPy's example finds, and the reference image was reconstructed with it. So it is by construction that "
@@ -78,14 +67,6 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "curve": [curve(board.task, rates)] if rates else [],
         "absent": list(absent(board, found, adapted, rates, called)),
     }
-
-
-def own_rate(card: Mapping[str, Any]) -> float:
-    """The views or the acceleration of a task by its card; NaN where that does not say."""
-    said = card.get("card", {})
-    operator = said.get("operator")
-    views = operator.get("views", math.nan) if isinstance(operator, Mapping) else math.nan
-    return float(said.get("acceleration", views))
 
 
 def shown(site: Site, row: Row) -> Iterator[dict[str, str]]:
@@ -136,10 +117,10 @@ def heat_map(found: Sequence[Row], scenario: str, called: Mapping[str, str], bet
 
 def line(row: Row, shifts: Sequence[str], worse: Sequence[str], scenario: str) -> dict[str, Any]:
     """A method in a heat map; its mean loss is over those ``worse`` than the task's own data."""
-    method, losses = row.result.method, {shift: row.loss(shift, scenario) for shift in shifts}
+    losses = {shift: row.loss(shift, scenario) for shift in shifts}
     cells = [
         {
-            **number(losses[shift].value, signed=True),
+            **number(losses[shift].value, signed),
             "ends": ends(losses[shift]),
             "psnr": number(row.psnr(shift, scenario))["text"] if math.isfinite(row.psnr(shift, scenario)) else "",
             "warm": warmth(losses[shift].value),
@@ -147,11 +128,10 @@ def line(row: Row, shifts: Sequence[str], worse: Sequence[str], scenario: str) -
         }
         for shift in shifts
     ]
-    return {key: method[key] for key in ("name", "title", "family")} | {
+    return named(row.result.method) | {
         "cells": cells,
         "psnr": number(average([row.psnr(shift, scenario) for shift in shifts])),
-        "mean": number(average([losses[shift].value for shift in worse]), signed=True),
-        "text": " ".join([method["name"], method["title"], method["family"]]),
+        "mean": number(average([losses[shift].value for shift in worse]), signed),
     }
 
 
@@ -180,11 +160,6 @@ def parameters(found: Sequence[Row], called: Mapping[str, str]) -> Iterator[dict
             "circular": shift in CIRCULAR,
             "turned": shift == "angle-offset",
         }
-
-
-def asked(part: float) -> str:
-    """What the rule asks of the misfit."""
-    return "the misfit falls by too little" if math.isnan(part) else f"a fall of {100 * part:.0f} % is asked"
 
 
 def brings(found: Sequence[Row], shift: str, each: Parameter) -> str:
@@ -217,147 +192,6 @@ def objectives(task: str, found: Sequence[Row], called: Mapping[str, str]) -> It
         table = [[significant(value), fixed(misfit, 4)] for value, misfit in tried]
         label = f"{title}: misfit of the data over the values of the parameter"
         yield shift, Figure(f"{task}-{shift}", label, label, spec, ["Value", "Misfit"], table, 0)
-
-
-def adaptation(each: Adaptation, called: Mapping[str, str]) -> dict[str, Any]:
-    """A row of the table of adaptations."""
-    method, cost = each.result.method, each.costs.get("fitted", {})
-    title, best = each.classical
-    return {key: method[key] for key in ("name", "title", "family")} | {
-        "shift": called[each.shift],
-        "top": WAYS[each.top],
-        "ways": [reached(each, way) for way in WAYS],
-        "classical": number(best) | {"ends": title},
-        "closed": number(100 * each.best, 0),
-        "seconds": number(cost.get("seconds", math.nan), 1) | {"ends": took(cost, each.result)},
-        "mib": number(cost.get("mib", math.nan), 0),
-        "error": error(each),
-        "text": " ".join([method["name"], method["title"], method["family"], called[each.shift]]),
-    }
-
-
-def reached(each: Adaptation, way: str) -> dict[str, str]:
-    """PSNR with the share of the gap that is closed; of what is fitted to single images the gain on these alone."""
-    if way == "alone":
-        return number(each.gained(way), signed=True) | {
-            "ends": counts([each.values.get(way, {})]) * (way in each.values)
-        }
-    return number(each.psnr(way)) | {"ends": share(each.closed(way)) if way in gaps.ADAPTED else ""}
-
-
-def error(each: Adaptation) -> dict[str, str]:
-    """Of a parameter; one that was not taken has none to compare."""
-    off = each.parameter.get("parameter_error", math.nan)
-    if each.rejected:
-        return {"raw": "", "text": "rejected", "ends": f"{fixed(off, 3)} off"}
-    return number(off) | ({} if math.isnan(off) else {"text": fixed(off, 3)})
-
-
-def remarks(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """What is to be said of each adaptation."""
-    for each in adapted:
-        notes = {way: parted(note) for way, note in each.notes.items() if way and not note.startswith("not applicable")}
-        said = [f"{WAYS[way].partition(',')[0]}: {'; '.join(parts)}" for way, parts in notes.items() if parts]
-        if each.rejected:
-            said.insert(0, rejection(each))
-        if each.misled:
-            falls = [f"{WAYS[w].partition(',')[0].lower()} {a:.3f} to {b:.3f}" for w, (a, b) in each.misled.items()]
-            said.append(f"worse images of a smaller held-out misfit: {', '.join(falls)}")
-        if said:
-            yield {"title": f"{each.result.method['title']}, {within(called[each.shift])}", "text": "; ".join(said)}
-
-
-def parted(note: str) -> list[str]:
-    """The parts of a note, without that on a parameter."""
-    return [part for part in note.split("; ") if not part.startswith("cannot identify")]
-
-
-def rejection(each: Adaptation) -> str:
-    """Why a parameter that the network found was not taken."""
-    (note,) = [part for part in each.notes.get("naive", "").split("; ") if part.startswith("cannot identify")] or [""]
-    value, off = (fixed(each.parameter[name], 3) for name in ("parameter", "parameter_error"))
-    why = "; ".join(filter(None, [note.rpartition(": ")[2], asked(each.asked)]))
-    return f"the network found {value}, {off} from the truth, and the rule rejected it ({why}): that of A0 was kept"
-
-
-def closing(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> str:
-    """Of which gaps half or more is closed, where a parameter of A1 alone does it, which naive use has as well, and
-    what is known of the others."""
-    wide = [each for each in adapted if each.gap >= LEAST_GAP]
-    half = [each for each in wide if each.best >= 0.5]
-    named = [
-        f"{each.result.method['title']}, {within(called[each.shift])}"
-        + ", by finding the parameter" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
-        for each in half
-    ]
-    closed = f"{len(half)} {'is' if len(half) == 1 else 'are'} closed by half or more"
-    count = f"Of {len(wide)} gaps of at least {LEAST_GAP:g} dB, {closed}"
-    if not wide:
-        return ""
-    return " ".join(filter(None, [f"{count}{': ' * bool(half)}{'; '.join(named)}.", reason(wide)]))
-
-
-def reason(wide: Sequence[Adaptation]) -> str:
-    """What was measured that speaks of why other gaps are not closed by half."""
-    others = [each for each in wide if not each.best >= 0.5]
-    noise = sum(each.at_noise for each in others)
-    fitted = [each.closed("fitted") for each in others if each.explained and not math.isnan(each.closed("fitted"))]
-    rejected = sum(each.rejected for each in others)
-    parts = [
-        f"in {noise} held-out data were explained to within their noise before the first step and asked for no change"
-        * bool(noise),
-        f"in {len(fitted)} fitting explained them better and closed {share(max(fitted))} at most" if fitted else "",
-        f"in {rejected} the parameter was rejected" * bool(rejected),
-    ]
-    said = "; ".join(filter(None, parts))
-    return f"Of the other {len(others)}: {said}." if said else ""
-
-
-def share(value: float) -> str:
-    """A share in percent; nothing where it is not known."""
-    return f"{100 * value:z.0f} %".replace("-", "−") if math.isfinite(value) else ""
-
-
-def took(cost: Values, result: Result) -> str:
-    """Steps and time of an adaptation, and where."""
-    known = {"steps", "seconds"} <= cost.keys()
-    return f"{cost['steps']:.0f} steps, {duration(cost['seconds'])} on {where(result)}" if known else ""
-
-
-def rate(each: Rates) -> dict[str, Any]:
-    """A row of the table of less and more data."""
-    method = each.result.method
-    return {key: method[key] for key in ("name", "title", "family")} | {
-        "told": fall(each.worst, each.told),
-        "swapped": fall(each.worst_swapped, each.swapped),
-        "worse": each.worse,
-        "text": " ".join([method["name"], method["title"], method["family"]]),
-    }
-
-
-def fall(value: Interval, images: Mapping[float, Values]) -> dict[str, str]:
-    """A fall with its interval, or where images diverged."""
-    lost = sampling.diverged(images)
-    below = f"at {', '.join(map(significant, lost))}" if lost else ends(value)
-    return number(value.value, signed=True) | {"ends": below}
-
-
-def curve(task: str, found: Sequence[Rates]) -> Figure:
-    """The mean PSNR over the rate, of each method that is told."""
-    series, table, left_out = [], [], 0
-    for each in found:
-        title = each.result.method["title"]
-        points = [{"name": title, "x": at, "y": value} for at, value in each.psnr.items() if math.isfinite(value)]
-        series.append({"name": title, "points": points})
-        left_out += len(each.psnr) - len(points)
-        table += [[title, significant(at), number(value)["text"]] for at, value in each.psnr.items()]
-    axis = next((key for each in found for record in each.result.records for key in record["at"]), "views")
-    x = {"title": axis.capitalize(), "unit": "", "log": True}
-    y = {"title": "PSNR", "unit": "dB", "better": "higher", "log": False}
-    spec = {"kind": "curve", "x": x, "y": y, "series": series}
-    label = f"PSNR over {axis}, by method that is told of them"
-    caption = f"{label}." + f" Left out: {left_out} at which an image has {DIVERGED} ({SMALL})." * bool(left_out)
-    return Figure(f"{task}-sampling", label, caption, spec, ["Method", axis.capitalize(), "PSNR (dB)"], table)
 
 
 def absent(

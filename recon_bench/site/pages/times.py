@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recon_bench.site.addresses import link
+from recon_bench.site.cells import EMPTY, cell, named
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import task_header
 from recon_bench.site.text import significant
 from recon_bench.tables.board import Board
-from recon_bench.tables.statistics import Interval
 from recon_bench.tables.times import Machine, machines
-
-NOTHING = {"raw": "", "text": "–", "ends": ""}
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -38,24 +36,16 @@ def section(site: Site, here: str, board: Board, timed: Sequence[Machine]) -> di
 
 def row(method: Mapping[str, Any], timed: Sequence[Machine]) -> dict[str, Any]:
     """A row of the table; a method that was not timed somewhere has its reason there."""
-    shown = {key: method[key] for key in ("name", "title", "family")}
-    cells = [part for machine in timed for part in cells_of(machine, method["name"])]
-    return shown | {"cells": cells, "text": " ".join(shown.values())}
+    return named(method) | {"cells": [part for machine in timed for part in cells_of(machine, method["name"])]}
 
 
 def cells_of(machine: Machine, name: str) -> list[dict[str, str]]:
     """Seconds, and how many times those of FBP."""
     if name not in machine.values:
         status = machine.results[name].status.replace("-", " ") if name in machine.results else "–"
-        return [NOTHING | {"text": status}, NOTHING]
+        return [EMPTY | {"text": status}, EMPTY]
     found = machine.values[name]
-    return [cell(found[metric]) if metric in found else NOTHING for metric in ("seconds", "times_fbp")]
-
-
-def cell(value: Interval) -> dict[str, str]:
-    """A value with the ends of its interval, where there are some."""
-    text, low, high = (significant(end) if math.isfinite(end) else "" for end in value)
-    return {"raw": repr(value.value), "text": text, "ends": f"[{low}, {high}]" if low else ""}
+    return [cell(found[metric], significant) if metric in found else EMPTY for metric in ("seconds", "times_fbp")]
 
 
 def _seconds(machine: Machine, name: str) -> float:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recon_bench.data import foreign
 from recon_bench.site.addresses import link
+from recon_bench.site.cells import EMPTY, cell, digits, named, number, signed
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import places, task_header
 from recon_bench.tables import transfer
 from recon_bench.tables.board import Board
-from recon_bench.tables.statistics import Interval
 from recon_bench.tables.transfer import Part, Row
 
 PICTURE = "foreign"  # the name that the measurement gives its picture, and that of the truth on the card
@@ -21,7 +20,6 @@ LEADERS = 3  # networks that are shown, those that lead on the task's own images
 SCANS = (*foreign.CT, *foreign.MRI)
 TITLES = {scan.name: scan.title for scan in SCANS} | {name: title for name, title, _ in foreign.PHANTOMS}
 ORDER = {name: place for place, name in enumerate(TITLES)}
-EMPTY = {"raw": "", "text": "–", "ends": ""}
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -59,22 +57,20 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
 
 def shown(row: Row, groups: Sequence[str]) -> dict[str, Any]:
     """A row of the table, as text and as what it is sorted by."""
-    method = row.result.method
-    reason = row.result.reason or ""
-    return {key: method[key] for key in ("name", "title", "family")} | {
-        "behind": behind(row),
+    reason, mark = row.result.reason or "", behind(row)
+    return named(row.result.method, mark, reason) | {
+        "behind": mark,
         "total": cell(row.total.psnr),
-        "gain": cell(row.total.gain, signed=True),
+        "gain": cell(row.total.gain, signed),
         "people": cell(row.people.psnr),
-        "people_gain": cell(row.people.gain, signed=True),
-        "ssim": cell(row.ssim, digits=3),
-        "home_gain": cell(alone(row.home_gain), signed=True),
-        "kept": cell(alone(row.people.gain.value - row.home_gain), signed=True),
-        "drop": cell(alone(row.drop)),
+        "people_gain": cell(row.people.gain, signed),
+        "ssim": cell(row.ssim, digits(3)),
+        "home_gain": number(row.home_gain, signed),
+        "kept": number(row.people.gain.value - row.home_gain, signed),
+        "drop": number(row.drop),
         "groups": [group(row.groups.get(name)) for name in groups],
         "status": row.result.status,
         "reason": reason,
-        "text": " ".join([method["name"], method["title"], method["family"], behind(row), reason]),
     }
 
 
@@ -85,31 +81,9 @@ def behind(row: Row) -> str:
     return "behind TV with phantoms" if row.behind else ""
 
 
-def alone(value: float) -> Interval:
-    """A value without an interval."""
-    return Interval(value, math.nan, math.nan)
-
-
-def cell(value: Interval, signed: bool = False, digits: int = 2) -> dict[str, str]:
-    """A value, with the ends of its interval where there are some."""
-    if math.isnan(value.value):
-        return EMPTY
-    first, low, high = (decibels(each, signed, digits) for each in value)
-    ends = "" if math.isnan(value.low) else f"[{low}, {high}]"
-    return {"raw": repr(value.value), "text": first, "ends": ends}
-
-
 def group(part: Part | None) -> dict[str, str]:
     """The PSNR of a group of scans, and below it the gain."""
-    if part is None:
-        return EMPTY
-    gain = "" if math.isnan(part.gain.value) else decibels(part.gain.value, signed=True)
-    return cell(alone(part.psnr.value)) | {"ends": gain}
-
-
-def decibels(value: float, signed: bool = False, digits: int = 2) -> str:
-    """Always as many digits, with a plus in front of what is ``signed`` and not below zero."""
-    return f"{value:{'+' * signed}z.{digits}f}".replace("-", "−")
+    return number(part.psnr.value) | {"ends": number(part.gain.value, signed)["text"].strip("–")} if part else EMPTY
 
 
 def pictures(site: Site, board: Board, found: Sequence[Row], against: str) -> Iterator[dict[str, str]]:
