@@ -295,6 +295,47 @@ def test_the_command_says_what_a_file_does(tmp_path, capsys):
     assert "expected a norm of at most 0.08" in capsys.readouterr().err
 
 
+CT = "ct-ellipses-30"
+
+
+def attack(folder, capsys, *more, **arrays):
+    """What the command says of these perturbations for FBP: its exit status, output and errors."""
+    np.savez(folder / "mine.npz", **arrays)
+    words = ["attack", "fbp", "--task", CT, "--perturbation", str(folder / "mine.npz"), *more]
+    status = main([*words, "--results", str(folder / "results")])
+    return status, *capsys.readouterr()
+
+
+def test_a_file_is_compared_with_what_was_found_at_each_level(tmp_path, capsys):
+    sample = registry.task(CT).observe("test", 3)
+    nothing = np.zeros(sample.data.shape, np.float32)
+    some = (0.05 * sample.data * torch.where(torch.arange(183) % 2 == 0, 1.0, -1.0)).numpy()
+    status, said, _ = attack(tmp_path, capsys, **{"test-0003": nothing})
+    assert status == 1 and "no level" in said and "makes nothing worse than the data without it" in said
+    status, said, _ = attack(tmp_path, capsys, **{"test-0003": some})
+    assert status == 0 and "0.5 %, 1 %, 2 %, 3 %, 5 %, 8 %" in said and "To have it count" in said
+    for strong, levels, expected in ((0.05, "0.5 %, 1 %, 2 %, 3 %", 0), (0.0, "no level", 1)):
+        found = [
+            record("test-0003", {"error": 9.0 if level >= strong else 0.0}, {"image": 3.0, "level": level})
+            for level in PROTOCOL.levels
+        ]
+        made = result("fbp", found, protocol=PROTOCOL)
+        task = {**made.task, "hash": registry.task(CT).hash}
+        path = write(dataclasses.replace(made, task=task), tmp_path / "results")
+        status, said, _ = attack(tmp_path, capsys, **{"test-0003": some})
+        assert status == expected and levels in said and "9.0" in said
+        path.unlink()
+    assert "makes nothing worse than what was found before" in said
+
+
+def test_a_file_without_a_perturbation_that_could_count_is_refused(tmp_path, capsys):
+    status, _, error = attack(tmp_path, capsys)
+    assert status == 2 and "mine.npz: expected an array for each test image it is about, found none" in error
+    late = registry.task(CT).observe("test", 30)
+    status, _, error = attack(tmp_path, capsys, **{"test-0030": 0.01 * late.data.numpy()})
+    assert status == 2 and "expected images that robustness attacks, test-0000 to test-0009, found test-0030" in error
+
+
 def test_an_interrupted_run_repeats_no_record_and_points_are_images():
     records, _ = measured(registry.method("fbp"))
     again, _ = measured(registry.method("fbp"), done=records[:3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from recon_bench.cli import options, printing
 from recon_bench.cli.command import Command
 from recon_bench.results import RANKING_KIND, Result, started
+from recon_bench.rules import FULL
 
 if TYPE_CHECKING:
-    from recon_bench.measurement import Cell
+    from torch import Tensor
+
+    from recon_bench.run.recount import Effects
+    from recon_bench.task import Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,57 +30,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one row for each image of the file; raises ValueError where it is not what it should be."""
+    """Print one row for each image of the file; 1 where it makes nothing worse. ValueError where it is not what it
+    should be."""
     from recon_bench import registry
+    from recon_bench.run import recount
     from recon_bench.run.apart import apart
     from recon_bench.scoring import submitted
 
     task, method = registry.task(arguments.task), registry.method(arguments.method)
     given = submitted.read(arguments.perturbation, task)
+    _check_images(given, arguments.perturbation, recount.images(task))
     known = options.results_in(arguments.results) if arguments.results.is_dir() else []
     own = [r for r in known if (r.task["hash"], r.method["name"]) == (task.hash, method.name)]
     ranked = [result for result in own if result.kind == RANKING_KIND]
     settings = max(ranked, key=started).method["settings"] if ranked else {}
     asked = registry.absolute(arguments.task), registry.absolute(arguments.method)
-    rows = apart(*asked, settings, partial(effects, given=given, own=own))
+    ask = partial(recount.effects, given={name: [e] for name, e in given.items()})
+    rows = list(_rows(task, given, apart(*asked, settings, ask), found_before(own)))
     printing.print_rows(rows if arguments.json else [_formatted(row) for row in rows], arguments.json)
+    useful = any(row["worse at"] for row in rows)
     if not arguments.json:
-        print(f"To have it count, put the file into attacks/{task.name}/{method.name} and measure robustness again.")
-    return 0
+        print(_verdict(useful, bool(found_before(own)), f"attacks/{task.name}/{method.name}"))
+    return 0 if useful else 1
 
 
-def effects(cell: Cell, given: Mapping[str, Any], own: Sequence[Result]) -> list[dict[str, Any]]:
-    """Errors with and without each perturbation, and the worst found so far."""
+def _check_images(given: Mapping[str, Any], path: Path, count: int) -> None:
+    for name in given:
+        if int(name.removeprefix("test-")) >= count:
+            last = f"test-{count - 1:04d}"
+            raise ValueError(f"{path}: expected images that robustness attacks, test-0000 to {last}, found {name}")
+
+
+def _rows(
+    task: Task, given: Mapping[str, Tensor], effects: Effects, before: Mapping[tuple[str, float], float]
+) -> Iterator[dict[str, Any]]:
+    """Errors without and with each perturbation, the worst found so far in a ball that holds it, and levels at which it
+    is worse than that, or, where nothing was found, than none."""
     import torch
 
-    from recon_bench.scoring import targets
+    from recon_bench.scoring.submitted import ROUNDING
 
-    target, rows = targets.build(cell, cell.rules.seeds, unrolled=1), list[dict[str, Any]]()
-    for name, e in given.items():
-        sample = cell.task.observe("test", int(name.removeprefix("test-")))
-        size = float(torch.linalg.vector_norm(e) / torch.linalg.vector_norm(sample.data))
-        clean, attacked = (targets.score(target, sample, y).error for y in (sample.data, sample.data + e))
-        row = {"image": name, "size": size, "error": clean, "with it": attacked}
-        rows.append(row | {"found before": found_before(own, name, size)})
-    return rows
+    for name, at in effects.items():
+        y = task.observe("test", int(name.removeprefix("test-"))).data
+        size, clean = (
+            float(torch.linalg.vector_norm(given[name]) / torch.linalg.vector_norm(y)),
+            at[0.0].values["error"],
+        )
+        levels = [level for level in at if level]
+        level = next(level for level in levels if level >= size * (1 - ROUNDING))
+        row = {"image": name, "size": size, "error": clean, "with it": at[level].by}
+        row["found before"] = before.get((name, level))
+        yield row | {"worse at": [each for each in levels if at[each].worse_than(before.get((name, each), clean))]}
 
 
-def found_before(own: Sequence[Result], name: str, size: float) -> float | None:
-    """The error that the newest attack found within this size or the next larger level; None without one."""
+def found_before(own: Sequence[Result]) -> dict[tuple[str, float], float]:
+    """The errors that the newest attack found, by image and level; empty without one."""
     from recon_bench.tables.robustness import KIND
 
-    attacked = [result for result in own if result.kind == KIND]
+    attacked = [result for result in own if result.kind == KIND and result.rules["hash"] == FULL.hash]
     records = max(attacked, key=started).records if attacked else []
-    levels = {
-        r["at"]["level"]: r["values"]["error"]
-        for r in records
-        if r["sample"] == name and "level" in r["at"] and r["values"]
-    }
-    return next((error for level, error in sorted(levels.items()) if level >= size * (1 - 1e-5)), None)
+    found = [record for record in records if "level" in record["at"] and record["values"]]
+    return {(record["sample"], record["at"]["level"]): record["values"]["error"] for record in found}
+
+
+def _verdict(useful: bool, attacked: bool, folder: str) -> str:
+    if useful:
+        return f"To have it count, put the file into {folder} and measure robustness again."
+    return f"It makes nothing worse than {'what was found before' if attacked else 'the data without it'}: no use."
 
 
 def _formatted(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: f"{value:.4f}" if isinstance(value, float) else value or "–" for name, value in row.items()}
+    shown = {name: f"{value:.4f}" if isinstance(value, float) else value or "–" for name, value in row.items()}
+    return shown | {"worse at": ", ".join(f"{100 * level:g} %" for level in row["worse at"]) or "no level"}
 
 
 COMMAND = Command("say what a file of perturbations does to a method", add_arguments, run)

@@ -54,6 +54,8 @@ def read(path: Path, task: Task) -> dict[str, Tensor]:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise PerturbationError(f"{path}: expected arrays as numpy.savez writes them ({error})") from error
+    if not arrays:
+        raise PerturbationError(f"{path}: expected an array for each test image it is about, found none")
     if unknown := sorted(arrays.keys() - known.keys()):
         raise PerturbationError(f"{path}: expected names of test images such as test-0000, found {unknown[0]!r}")
     return {name: _checked(array, task.observe("test", known[name]), path) for name, array in arrays.items()}
