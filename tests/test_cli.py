@@ -225,6 +225,7 @@ def test_show_a_measurement(ask):
         (["show", "ct-elipses-30"], f"did you mean '{TASK}'"),
         (["show", "fpb"], "did you mean 'fbp'"),
         (["show", "nowhere.py"], "nowhere.py"),
+        (["reconstruct", "fbp", "--data", "none.npy", "--geometry", "none.toml"], "none.toml: expected a file, but"),
         (["run", "--set", "weight=3"], "METHOD.SETTING=VALUE"),
         (["run", "--set", "fbp.filter"], "METHOD.SETTING=VALUE"),
         (["run", "--shard", "²/3"], "expected I/N"),
