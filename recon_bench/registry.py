@@ -35,7 +35,10 @@ Header = TypeVar("Header", Method, Method | Broken)
 
 
 class BrokenFile(UnknownName):
-    """A file that was to hold a method and does not; the text names it and says why. ``name``: the method's, if any."""
+    """A file that was to hold a method, a task or a measurement and does not; the text names it and says why.
+
+    ``name``: the method's, if any.
+    """
 
     def __init__(self, text: str, name: str = "") -> None:
         super().__init__(text)
@@ -96,7 +99,7 @@ def task(name: str) -> Task:
     """
     if not is_path(name):
         return _get(tasks(), name, "task")
-    return _one(name, "task", _by_name(load_file(Path(split(name)[0]), "TASKS").TASKS), tasks())
+    return _one(name, "task", _by_name(_run(Path(split(name)[0]), "TASKS").TASKS), tasks())
 
 
 def measurement(name: str) -> Measurement:
@@ -106,10 +109,20 @@ def measurement(name: str) -> Measurement:
     """
     if not is_path(name):
         return _get(measurements(), name, "measurement")
-    found = load_file(Path(name), "MEASUREMENT").MEASUREMENT
+    found = _run(Path(name), "MEASUREMENT").MEASUREMENT
     if found.name in measurements():
         raise UnknownName(f"{name}: the name {found.name!r} is taken: choose another")
     return found
+
+
+def _run(path: Path, exported: str) -> ModuleType:
+    """As of :func:`load_file`; BrokenFile with what the import raised."""
+    try:
+        return load_file(path, exported)
+    except UnknownName:
+        raise
+    except (Exception, SystemExit) as error:  # a file may do anything
+        raise BrokenFile(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def method(name: str) -> Method:

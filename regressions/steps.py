@@ -23,6 +23,8 @@ from asv.config import Config
 from asv.machine import Machine
 from asv.results import iter_results_for_machine, iter_results_for_machine_and_hash
 
+from recon_bench.cli import options
+
 ROOT = Path(__file__).resolve().parent.parent
 ASSUMED = {"seconds": 1.1, "bytes": 1.05}  # by unit; whatever else is computed, and the same in every run
 SAME = 1 + 1e-6
@@ -132,7 +134,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m regressions.steps", description=__doc__)
     parser.add_argument("base", nargs="?", help="default: the last release that was measured, else the last commit")
     parser.add_argument("head", nargs="?", default="HEAD", help="default: HEAD")
-    parser.add_argument("--noise", type=int, metavar="N", help="make N runs of the current commit to know the noise")
+    parser.add_argument(
+        "--noise", type=options.whole(1), metavar="N", help="make N runs of the current commit to know the noise"
+    )
     arguments = parser.parse_args(words)
     os.chdir(ROOT)
     conf = Config.load("asv.conf.json")

@@ -239,9 +239,18 @@ def test_a_file_that_is_not_a_perturbation_is_refused(tmp_path, arrays, said):
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    np.savez(tmp_path / "objects.npz", **{"test-0000": np.array([None])})
+    with (tmp_path / "single.npz").open("wb") as single:
+        np.save(single, np.zeros(3))
     (tmp_path / "mine.npz").write_text("no arrays")
-    with pytest.raises(PerturbationError, match="as numpy"):
-        submitted.read(tmp_path / "mine.npz", TOY)
+    np.savez(tmp_path / "none.npz")
+    for name in ("mine", "objects", "single", "folder", "missing", "none"):
+        with pytest.raises(PerturbationError) as caught:
+            submitted.read(tmp_path / f"{name}.npz", TOY)
+        said = str(caught.value)
+        assert f"{name}.npz: expected " in said and "Write it by numpy.savez" in said
+        assert not any(word in said for word in ("pickle", "context manager", "Errno", "zip"))
 
 
 def test_perturbations_are_found_by_task_method_and_image(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import torch
 
 from recon_bench import cli
 from recon_bench.cli.command import commands
-from recon_bench.cli.main import main
+from recon_bench.cli.main import main, parser
 from recon_bench.results import write
 from recon_bench.storage import REPOSITORY
 from recon_bench.tables.published import COLUMNS
@@ -225,10 +225,10 @@ def test_show_a_measurement(ask):
         (["show", "ct-elipses-30"], f"did you mean '{TASK}'"),
         (["show", "fpb"], "did you mean 'fbp'"),
         (["show", "nowhere.py"], "nowhere.py"),
-        (["run", "--memory", "0"], "expected a --memory above 0, in GiB, got 0"),
+        (["reconstruct", "fbp", "--data", "none.npy", "--geometry", "none.toml"], "none.toml: expected a file, but"),
         (["run", "--set", "weight=3"], "METHOD.SETTING=VALUE"),
         (["run", "--set", "fbp.filter"], "METHOD.SETTING=VALUE"),
-        (["run", "--jobs", "0"], "at least 1"),
+        (["run", "--shard", "²/3"], "expected I/N"),
         (["run", "--device", "nowhere"], "--device nowhere cannot be used"),
         pytest.param(["run", "--device", "cuda"], "--device cuda cannot be used", marks=NO_CUDA),
         (["run", "--tasks", "ct-elipses-30"], TASK),
@@ -254,6 +254,40 @@ def test_wrong_usage_exits_with_2(words):
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
+
+
+WHOLE, NONE = "a whole number of at least 1", "a whole number of at least 0"
+NUMBERS = [
+    *[(["run", "--budget"], "a finite number of seconds, above 0", text) for text in ("nan", "-5", "0", "inf", "abc")],
+    *[(["run", "--memory"], "a finite number of GiB, above 0", text) for text in ("0", "nan", "inf", "8G")],
+    *[(["run", "--jobs"], WHOLE, text) for text in ("0", "-1", "two", "1.5", "9" * 400, "9" * 5000)],
+    *[(["run", "--threads"], WHOLE, text) for text in ("0", "3000000000")],
+    (["confirm", "--jobs"], WHOLE, "0"),
+    (["train", "unet", "--task", TASK, "--threads"], WHOLE, "0"),
+    (["train", "unet", "--task", TASK, "--minutes"], "a finite number of minutes, at least 0", "nan"),
+    *[
+        (["train", "unet", "--task", TASK, f"--{name}"], NONE, text)
+        for name, text in (("steps", "-1"), ("images", "1e3"), ("seed", str(2**65)))
+    ],
+    *[(["reproduce", "result.json", f"--{name}"], NONE, "-1") for name in ("images", "threads")],
+    (["reconstruct", "fbp", "--data", "y", "--geometry", "g", "--window", "0"], "a finite number", "inf"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected", "text"), NUMBERS)
+def test_a_number_that_cannot_be_used_is_refused_with_what_was_expected(words, expected, text, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words, text])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2 and last.startswith(f"recon-bench {words[0]}: error: argument --")
+    assert f"expected {expected}" in last and last.endswith(f"got {text!r}")
+
+
+def test_numbers_that_an_option_takes_come_as_such():
+    words = parser().parse_args(["run", "--budget", "90", "--memory", "0.5", "--jobs", "2"])
+    assert (words.budget, words.memory, words.jobs, words.threads) == (90.0, 0.5, 2, None)
+    words = parser().parse_args(f"train unet --task {TASK} --minutes 0 --steps 0".split())
+    assert (words.minutes, words.steps, words.seed) == (0.0, 0, 0)
 
 
 def test_run_says_what_it_would_do(ask, tmp_path, capsys):

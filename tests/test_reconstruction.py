@@ -216,6 +216,23 @@ def test_what_is_wrong_with_a_measurement_is_one_clear_line(files, capsys, data,
     assert said in errors and len(errors.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["y.npy", "g.toml", "angles.npy", "angles.txt"])
+@pytest.mark.parametrize("content", [None, b"\xff\xfe of another kind"])
+def test_a_file_that_is_missing_or_of_another_kind_is_named_with_what_was_expected(
+    files, tmp_path, capsys, name, content
+):
+    told = PARALLEL.split("angles")[0] + f'angles = "{name if name.startswith("angles") else "angles.txt"}"\n'
+    words = files(np.zeros((3, BINS), "f4"), told)
+    np.savetxt(tmp_path / "angles.txt", [0.0, 60.0, 120.0])
+    (tmp_path / name).unlink(missing_ok=True)
+    if content:
+        (tmp_path / name).write_bytes(content)
+    assert main(["reconstruct", "cgls", *words]) == 2
+    errors = capsys.readouterr().err
+    assert f"{name}: expected " in errors and "docs/own-data.md has an example" in errors
+    assert not any(leak in errors for leak in ("Errno", "pickle", "codec"))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

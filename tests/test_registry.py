@@ -39,6 +39,15 @@ def test_an_error_in_a_file_is_not_swallowed(tmp_path):
         registry.imported(str(broken))
 
 
+@pytest.mark.parametrize("ask", [registry.task, registry.measurement])
+@pytest.mark.parametrize("content", [b"TASKS = (", b"\xff\x00", b"import sys; sys.exit(3)"])
+def test_a_file_that_cannot_be_imported_is_named(tmp_path, ask, content):
+    file = tmp_path / "own.py"
+    file.write_bytes(content)
+    with pytest.raises(registry.BrokenFile, match=r"own\.py: cannot be imported: (SyntaxError|SystemExit)"):
+        ask(str(file))
+
+
 def test_a_name_that_is_taken_is_refused(tmp_path):
     impostor = tmp_path / "impostor.py"
     impostor.write_text(Path(ONE).read_text().replace('name="one"', 'name="fbp"'))

@@ -410,6 +410,18 @@ def test_a_budget_leaves_out_what_would_take_longer(tmp_path, capsys):
     assert "Left to `make run-all`" in capsys.readouterr().out
 
 
+def test_what_is_to_be_measured_again_is_counted_as_such_within_a_budget_and_without(tmp_path, capsys):
+    run(tmp_path)
+    for budget, counts in ((None, "1 cells to run"), (1e-3, "0 cells to run")):
+        for force in (False, True):
+            capsys.readouterr()
+            runner.run([TASK], [ONE], ["accuracy"], RULES, tmp_path, budget=budget, force=force, dry_run=True)
+            said = capsys.readouterr().out
+            assert (counts if force else "0 cells to run") in said and f"{int(not force)} already done" in said
+            assert f"{int(force and budget is not None)} left for later" in said
+            assert "measured with other code" not in said
+
+
 def test_a_method_that_is_edited_while_it_is_measured_gives_no_result(tmp_path):
     method = tmp_path / "edited.py"
     edit = "Path(__file__).write_text(Path(__file__).read_text() + 'CHANGED = 1\\nprint(CHANGED)\\n')"

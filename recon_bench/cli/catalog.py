@@ -72,7 +72,7 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
 def _is_task_file(name: str) -> bool:
     """Whether ``name`` is a file that exports tasks, which is read and not run: it may be one of methods."""
     path = Path(registry.split(name)[0])
-    return registry.is_path(name) and path.is_file() and "\nTASKS" in path.read_text(encoding="utf-8")
+    return registry.is_path(name) and path.is_file() and "\nTASKS" in path.read_text(encoding="utf-8", errors="replace")
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

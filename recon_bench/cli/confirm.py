@@ -15,18 +15,15 @@ def add_arguments(confirm: argparse.ArgumentParser) -> None:
     confirm.add_argument("--measurements", nargs="+", metavar="NAME", help="names or files; default: all")
     confirm.add_argument("--tasks", nargs="+", metavar="NAME", help="names or files; default: all")
     confirm.add_argument("--methods", nargs="+", metavar="NAME", help="names or files; default: all")
-    confirm.add_argument("--jobs", type=int, help="processes at a time; default: the cores")
+    confirm.add_argument("--jobs", type=options.whole(1), metavar="N", help="processes at a time; default: the cores")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and note what agrees; 1 where something is to be measured again."""
     from recon_bench.processes import cores
-
-    jobs = cores() if arguments.jobs is None else arguments.jobs
-    if jobs < 1:
-        raise ValueError(f"expected at least 1 job, got {jobs}")
     from recon_bench.run.confirm import confirm
 
+    jobs = arguments.jobs or cores()
     command = shlex.join(["recon-bench", *arguments.argv])
     tasks, methods, kinds = (getattr(arguments, name) or () for name in ("tasks", "methods", "measurements"))
     return 1 if confirm(options.folder(arguments.results), tasks, methods, kinds, jobs, command) else 0

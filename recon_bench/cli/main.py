@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # as in `recon-bench board ... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        print(f"recon-bench: {error}", file=sys.stderr)
+        print(f"recon-bench: {_said(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
@@ -37,6 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+
+
+def _said(error: Exception) -> str:
+    """The text of an error; of the system's, the file and what is the matter with it, without numbers."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,9 @@ from recon_bench.rules import RULES
 from recon_bench.storage import REPOSITORY
 
 COMMITTED = REPOSITORY / "results"
+LARGEST = 2**31  # threads and seeds are counted in what holds less
 T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +48,33 @@ def check_executor(arguments: argparse.Namespace) -> None:
     """ValueError for options of a cluster that is not used."""
     if arguments.slurm and arguments.executor != "slurm":
         raise ValueError("--slurm has options of a cluster: add --executor slurm, or leave it out")
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """The ``type`` of an option that takes whole numbers of at least so much."""
+    return _number(int, f"a whole number of at least {least} and below {LARGEST}", lambda n: least <= n < LARGEST)
+
+
+def amount(unit: str, nothing: bool = False) -> Callable[[str], float]:
+    """The ``type`` of an option that takes a finite number of a ``unit`` above 0, or 0 as well if ``nothing`` may be
+    asked for."""
+    expected = f"a finite number of {unit}, {'at least' if nothing else 'above'} 0"
+    return _number(float, expected, lambda n: n > 0 or (nothing and n == 0))
+
+
+def finite(text: str) -> float:
+    """The ``type`` of an option that takes finite numbers."""
+    return _number(float, "a finite number", math.isfinite)(text)
+
+
+def _number(kind: Callable[[str], Number], expected: str, fits: Callable[[Number], bool]) -> Callable[[str], Number]:
+    def parse(text: str) -> Number:
+        with contextlib.suppress(ValueError, OverflowError):  # the latter of whole numbers beyond any float
+            if math.isfinite(number := kind(text)) and fits(number):
+                return number
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+
+    return parse
 
 
 def check_device(name: str) -> None:

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--geometry", required=True, type=Path, metavar="G.toml", help="see docs/own-data.md")
     parser.add_argument("--out", type=Path, metavar="X.npy", help="where the images go, as an array")
     parser.add_argument("--picture", type=Path, metavar="X.png", help="where a grey picture of them goes")
-    parser.add_argument("--window", nargs=2, type=float, metavar=("LOW", "HIGH"), help="black and white of the picture")
+    window = "black and white of the picture"
+    parser.add_argument("--window", nargs=2, type=options.finite, metavar=("LOW", "HIGH"), help=window)
     parser.add_argument("--choose", choices=CHOICES, default="auto", help="how settings are chosen; default: auto")
     setting = "a setting of the method, as in iterations=50; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", help=setting)

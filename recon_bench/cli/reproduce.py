@@ -6,6 +6,7 @@ import argparse
 import shlex
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
@@ -17,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("result", type=Path, metavar="RESULT", help="a result file, results/TASK/METHOD/KIND-….json")
     parser.add_argument("--method", default="", metavar="FILE", help="the method; default: by its name")
-    parser.add_argument("--images", type=int, default=0, metavar="N", help="only the first N test images")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="default: as recorded")
+    count: dict[str, Any] = {"type": options.whole(0), "default": 0, "metavar": "N"}
+    parser.add_argument("--images", **count, help="only the first N test images; default: all")
+    parser.add_argument("--threads", **count, help="default: as recorded")
     note = "note in its results folder that it holds, which its row then says"
     parser.add_argument("--note", action="store_true", help=note)
 
@@ -28,8 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.results import marks, parse, to_result
     from recon_bench.submission.reproduce import entry, reproduce
 
-    if min(arguments.images, arguments.threads) < 0 or (arguments.note and arguments.images):
-        raise ValueError("expected images and threads of at least 0, and --note of all images")
+    if arguments.note and arguments.images:
+        raise ValueError("--note is about all images: leave --images out")
     path = arguments.result.absolute()
     root, command = path.parents[2], shlex.join(["recon-bench", *arguments.argv])
     (result,) = [each for each in options.results_in(root) if each.path == path] or [to_result(parse(path), path)]

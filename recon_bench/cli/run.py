@@ -22,26 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measurements", nargs="+", metavar="NAME", help="names or files; default: all")
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
     threads = "CPU threads of each process; default: the cores shared by the jobs, on Slurm 1 or cpus-per-task"
-    parser.add_argument("--threads", type=int, help=threads)
+    parser.add_argument("--threads", type=options.whole(1), metavar="N", help=threads)
     memory = "memory of the method in a cell; default: what is free"
-    parser.add_argument("--memory", type=float, metavar="GIB", help=memory)
+    parser.add_argument("--memory", type=options.amount("GiB"), metavar="GIB", help=memory)
     jobs = "processes at a time; timings are taken alone. Default: 1, on Slurm as many as there is room for"
-    parser.add_argument("--jobs", type=int, help=jobs)
+    parser.add_argument("--jobs", type=options.whole(1), metavar="N", help=jobs)
     options.add_executor(parser, "[METHOD.]OPTION=VALUE")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts; see recon-bench merge")
     setting = "a setting of a method, as in landweber.iterations=50; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="METHOD.SETTING=VALUE", help=setting)
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="leave out what does not fit in this time")
+    budget = "leave out what does not fit in this time, by what results of before took"
+    parser.add_argument("--budget", type=options.amount("seconds"), metavar="SECONDS", help=budget)
     parser.add_argument("--force", action="store_true", help="measure again what is done")
     parser.add_argument("--dry-run", action="store_true", help="say what would be measured, and stop")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure; what fails is a row of its board and no error. Raises ValueError for unknown names and settings."""
-    if any(count is not None and count < 1 for count in (arguments.threads, arguments.jobs)):
-        raise ValueError(f"expected at least 1 thread and 1 job, got {arguments.threads} and {arguments.jobs}")
-    if arguments.memory is not None and not arguments.memory > 0:
-        raise ValueError(f"expected a --memory above 0, in GiB, got {arguments.memory:g}")
     options.check_executor(arguments)
     asked = {
         "tasks": arguments.tasks or [],
@@ -95,7 +92,7 @@ def _slurm(arguments: argparse.Namespace, asked: Mapping[str, Any]) -> int:
 def _shard(text: str) -> tuple[int, int]:
     """`"2/3"` as `(2, 3)`."""
     number, _, count = text.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ValueError(f"--shard: expected I/N with I from 1 to N, as in 2/3, got {text!r}")
     return int(number), int(count)
 

@@ -15,14 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("method", help="a name or a Python file")
     parser.add_argument("--task", required=True, metavar="NAME", help="a name or a Python file")
-    parser.add_argument("--steps", type=int, default=0, help="the budget; default: the recipe's, or --minutes alone")
-    parser.add_argument(
-        "--minutes", type=float, default=0.0, help="the budget, or with --steps the end of this session"
-    )
+    count: dict[str, Any] = {"type": options.whole(0), "default": 0, "metavar": "N"}
+    parser.add_argument("--steps", **count, help="the budget; default: the recipe's, or --minutes alone")
+    minutes = "the budget, or with --steps the end of this session"
+    parser.add_argument("--minutes", type=options.amount("minutes", nothing=True), default=0.0, help=minutes)
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: the cores, on Slurm 1 or cpus-per-task")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument("--images", type=int, default=0, help="only the first so many of the training split")
+    threads = "CPU threads; default: the cores, on Slurm 1 or cpus-per-task"
+    parser.add_argument("--threads", type=options.whole(1), metavar="N", help=threads)
+    parser.add_argument("--seed", **count, help="default: 0")
+    parser.add_argument("--images", **count, help="only the first N of the training split; default: all")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
     parser.add_argument(
         "--replace", action="store_true", help="keep the new weights even where the old ones are better"
@@ -36,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and keep weights and card; 130 where it was interrupted. ValueError says in one line what is wrong."""
-    _check(arguments)
     options.check_executor(arguments)
     if arguments.executor == "slurm":
         return _slurm(arguments)
@@ -81,13 +81,6 @@ def _slurm(arguments: argparse.Namespace) -> int:
     words += ["--threads", chosen["cpus-per-task"]]
     words += [word for name in ("set", "recipe") for pair in getattr(arguments, name) for word in (f"--{name}", pair)]
     return cluster.train(words + ["--replace"] * arguments.replace, chosen, arguments.resume)
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    """ValueError for numbers out of range."""
-    least = min(arguments.steps, arguments.minutes, arguments.images, arguments.seed)
-    if least < 0 or (arguments.threads is not None and arguments.threads < 1):
-        raise ValueError("expected steps, minutes, images and seed of at least 0 and threads of at least 1")
 
 
 def _what(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -73,7 +73,23 @@ def reading(path: str | Path, expected: str, advice: str) -> Iterator[None]:
         raise
     except Exception as error:  # h5py, pydicom, nibabel, gzip and xml raise a dozen types for one damaged file
         cure = next((cure for kind, cure in _CURES if isinstance(error, kind)), advice)
-        raise DataError(f"{path}: expected {expected}, but {type(error).__name__}: {error}. {cure}") from error
+        text = isinstance(error, UnicodeDecodeError)
+        said = "it is no text in UTF-8" if text else f"{type(error).__name__}: {error}".rstrip(".")
+        raise DataError(f"{path}: expected {expected}, but {said}. {cure}") from error
+
+
+def stored(path: Path, expected: str, advice: str) -> np.ndarray | dict[str, np.ndarray]:
+    """The array that numpy.save wrote, or those that numpy.savez did, by name. DataError for anything else; NumPy's own
+    words are about code that loads a file."""
+    path = existing(path, "file", advice)
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen types for a file of another kind
+        raise DataError(f"{path}: expected {expected}, but it is of another kind, or damaged. {advice}") from error
 
 
 _CURES = (

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_bench.core import Noise, Operator
+from recon_bench.data.reading import reading, stored
 from recon_bench.names import hint
 from recon_bench.operators import FanBeam, FanTransform, FunctionOperator, MaskedFourier, ParallelBeam, RayTransform
 from recon_bench.reconstruction import lengths
@@ -27,6 +28,7 @@ RAYS = ("pixels", "pixel", "angles", "spacing", "shift", "axis")
 KEYS = {"parallel-beam": RAYS, "fan-beam": (*RAYS, "source", "detector"), "fourier": ("columns", "mask", "coils")}
 COMMON = ("kind", "noise", "data_range")
 NOISES = ("gaussian", "complex-gaussian", "poisson")
+ADVICE = "docs/own-data.md has an example of each file."
 NUMBERS = ("spacing", "axis", "shift", "pixels", "pixel", "source", "detector", "data_range")
 
 
@@ -66,22 +68,17 @@ def read(data: Path, geometry: Path, device: torch.device) -> Scan:
 
 
 def _table(path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "a TOML file of how the data were measured", ADVICE):
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a TOML file of how the data were measured ({error})") from error
     if found.get("kind") not in KEYS:
         raise DataError(f"{path}: expected kind = {' | '.join(map(repr, KEYS))}, got {found.get('kind')!r}")
     return found
 
 
 def _array(path: Path) -> NDArray[Any]:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: expected an array as numpy.save writes it ({error})") from error
+    values = stored(path, "an array as numpy.save writes it", ADVICE)
     if not isinstance(values, np.ndarray) or values.ndim not in (2, 3):
-        came = values.shape if isinstance(values, np.ndarray) else f"several arrays, {', '.join(values.files)}"
+        came = values.shape if isinstance(values, np.ndarray) else f"arrays by name, {', '.join(values) or 'none'}"
         raise DataError(f"{path}: expected one array of two dimensions, or of three with slices first, got {came}")
     return finite(values, str(path))
 
@@ -176,10 +173,13 @@ def _fourier(
 
 
 def _load(path: Path) -> NDArray[Any]:
-    try:
-        return np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected an array as numpy.save or numpy.savetxt writes it ({error})") from error
+    if path.suffix == ".npy":
+        found = stored(path, "an array as numpy.save writes it", ADVICE)
+        if isinstance(found, np.ndarray):
+            return found
+        raise DataError(f"{path}: expected one array, got arrays by name, {', '.join(found) or 'none'}")
+    with reading(path, "numbers as numpy.savetxt writes them, or a .npy file", ADVICE):
+        return np.loadtxt(path)
 
 
 def _noise(told: Mapping[str, Any], path: Path) -> Noise | None:

@@ -73,11 +73,10 @@ def run(
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED, others)[0] if elsewhere else []
     timed = newest(shipped or known)  # the same at every run: a second one within the budget has nothing left to do
-    chosen, later = within(wanted, timed, budget)
-    todo = chosen if force else undone(chosen, known, shipped)
-    later = undone(later, known, shipped)
+    todo, later = (cells if force else undone(cells, known, shipped) for cells in within(wanted, timed, budget))
     announce.forecast(wanted, todo, later, timed, jobs)
-    announce.spared(todo, known, results_folder)
+    if not force:
+        announce.spared(todo, known, results_folder)
     if dry_run:
         for cell in todo:
             print(f"  {cell}")

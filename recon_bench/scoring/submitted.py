@@ -8,8 +8,6 @@ check`` finds those that cannot be used, of which a result says so.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +16,14 @@ from torch import Tensor
 
 from recon_bench import storage
 from recon_bench.core import Sample
+from recon_bench.data import reading
 from recon_bench.rules import UNUSED
-from recon_bench.task import Task
+from recon_bench.task import DataError, Task
 
 LARGEST = 0.08  # relative to |y|
 ROUNDING = 1e-5
+EXPECTED = "arrays as numpy.savez writes them, by names of test images such as test-0000"
+ADVICE = "Write it by numpy.savez(path, **{'test-0000': array, ...}); CONTRIBUTING.md says what goes in."
 
 
 class PerturbationError(ValueError):
@@ -36,7 +37,7 @@ def perturbations(task: Task, method: str, name: str) -> tuple[list[Tensor], lis
     for path in files(task.name, method):
         try:
             found += [each for each in [read(path, task).get(name)] if each is not None]
-        except (PerturbationError, OSError) as error:
+        except PerturbationError as error:
             problems.append(f"{UNUSED}{str(error).replace(f'{path.parent}/', '')}")
     return found, problems
 
@@ -47,13 +48,16 @@ def files(task: str = "*", method: str = "*") -> list[Path]:
 
 
 def read(path: Path, task: Task) -> dict[str, Tensor]:
-    """The perturbations of a file by test image; PerturbationError, or OSError where it cannot be read."""
+    """The perturbations of a file by test image; PerturbationError where it cannot be used."""
     known = {f"test-{index:04d}": index for index in range(task.sizes["test"])}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise PerturbationError(f"{path}: expected arrays as numpy.savez writes them ({error})") from error
+        arrays = reading.stored(path, EXPECTED, ADVICE)
+    except DataError as error:
+        raise PerturbationError(str(error)) from error
+    if not isinstance(arrays, dict):
+        raise PerturbationError(f"{path}: expected {EXPECTED}, but it holds a single array without a name. {ADVICE}")
+    if not arrays:
+        raise PerturbationError(f"{path}: expected an array for each test image it is about, found none. {ADVICE}")
     if unknown := sorted(arrays.keys() - known.keys()):
         raise PerturbationError(f"{path}: expected names of test images such as test-0000, found {unknown[0]!r}")
     return {name: _checked(array, task.observe("test", known[name]), path) for name, array in arrays.items()}

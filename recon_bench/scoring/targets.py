@@ -89,6 +89,11 @@ def build(cell: Cell, seeds: Sequence[int], unrolled: int, starts: int = 1) -> T
     return Target(cell, hosts, {"gradient": gradients, **others})
 
 
+def plain(cell: Cell, seeds: Sequence[int]) -> Target:
+    """As :func:`build`, for who scores data and attacks nothing."""
+    return Target(cell, _hosts(cell, cell.settings, seeds), {})
+
+
 def _hosts(cell: Cell, settings: Any, seeds: Sequence[int]) -> list[Host]:
     """One, or one for each seed of a method that draws random numbers; the seed of a network is that of its weights."""
     drawn = cell.method.network is None and hasattr(settings, "seed")

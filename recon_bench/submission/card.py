@@ -28,7 +28,10 @@ def write_blank(method: Method) -> Path:
 def read(method: Method) -> Json:
     """The card of a method; empty where it has none. ValueError where it cannot be read."""
     file = path(method)
-    return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{file}: expected a card as TOML ({error}); docs/submitting.md has an example") from error
 
 
 def problems(file: Path, method: Method) -> tuple[Json, list[str]]:

@@ -110,8 +110,11 @@ def read(file: Path) -> dict[str, Any]:
     """A checkpoint; TrainingError where it cannot be read."""
     try:
         kept = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{file}: cannot be read ({error}); delete it to start again") from error
+    except OSError as error:
+        raise TrainingError(f"{file}: cannot be read ({error.strerror or error})") from error
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        why = "expected a checkpoint of a training, but it is of another kind, or damaged"
+        raise TrainingError(f"{file}: cannot be read: {why}; delete it to start again") from error
     if "optimiser" in kept:  # from when there was only Adam
         kept["optimisers"] = [kept.pop("optimiser")]
     return kept | {"recipe": dataclasses.asdict(Recipe(**kept["recipe"]))}
