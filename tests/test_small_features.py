@@ -17,6 +17,7 @@ from recon_bench.operators import MaskedFourier
 from recon_bench.results import load, write
 from recon_bench.results.check import check
 from recon_bench.rules import FULL, QUICK
+from recon_bench.run.limits import least_deviations
 from recon_bench.scoring import inserts
 from recon_bench.site.pages.features import over_spread
 from recon_bench.site.render import render
@@ -155,6 +156,18 @@ def test_a_change_is_measured_with_the_noise_of_the_image_itself():
     group = task.foreign[0]
     changed = task.observe_foreign(group, 0, lambda truth: Truth(truth.image * 2))
     assert torch.allclose(changed.data, 2 * task.observe_foreign(group, 0).data, atol=1e-5)
+
+
+def test_what_noise_leaves_open_is_that_of_a_mean_over_the_disc_where_all_is_measured():
+    found = least_deviations(TASK)
+    for size, contrast in ((4, 0.05), (16, 0.05)):
+        expected = []
+        for index in range(3):
+            clean = torch.from_numpy(fourier(draw("test", index), np.random.default_rng(0), level=0))
+            pixels = int(inserts.disc("", size).shape.sum())
+            expected.append(0.01 * float(clean.abs().mean()) / (contrast * pixels**0.5))
+        assert found[f"recovered_low_{size}"] == pytest.approx(np.mean(expected), rel=1e-6)
+    assert least_deviations(dataclasses.replace(TASK, noise=Noise("none"))) == {}
 
 
 def test_data_that_come_with_images_do_not_apply():

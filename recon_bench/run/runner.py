@@ -23,6 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recon_bench import registry, results
+from recon_bench.measurements import small_features
 from recon_bench.results import DiskFull, Result, ResultError
 from recon_bench.rules import Rules
 from recon_bench.run import announce, outcome, provenance, task_cards, worker
@@ -122,9 +123,10 @@ def alone(root: Path) -> Iterator[None]:
 def _with_cards(todo: Sequence[Planned], root: Path) -> list[Planned]:
     """The cells whose tasks have, or now get, a card; a task that cannot be read is left out with the reason."""
     broken: dict[str, str] = {}
+    limited = {cell.task.name for cell in todo if cell.kind.name == small_features.MEASUREMENT.name}
     for task in {cell.task.name: cell.task for cell in todo}.values():
         try:
-            task_cards.write(task, root)
+            task_cards.write(task, root, limits=task.name in limited)
         except (ValueError, ResultError, OSError) as error:  # damaged data, or a card that cannot be written
             if isinstance(error, DiskFull) or (isinstance(error, OSError) and full(error)):
                 raise

@@ -10,6 +10,7 @@ from typing import Any
 
 from recon_bench import results
 from recon_bench.results import ResultError
+from recon_bench.run.limits import least_deviations
 from recon_bench.scoring import pictures
 from recon_bench.scoring.pictures import Pixels
 from recon_bench.task import Task
@@ -34,9 +35,9 @@ def card(task: Task) -> dict[str, Any]:
     }
 
 
-def write(task: Task, root: Path) -> Path:
+def write(task: Task, root: Path, limits: bool = False) -> Path:
     """Write the card with its pictures, or bring the one that is there up to date: what does not define the task, and
-    pictures that it lacks; its path.
+    pictures that it lacks; its path. With ``limits`` it tells what noise leaves open of small features.
 
     The pictures: the first test image and its data, the truth of each image whose reconstructions are shown, and the
     first of another origin.
@@ -48,7 +49,9 @@ def write(task: Task, root: Path) -> Path:
         return path
     wanted = {name: picture for name, picture in _pictures(task).items() if name not in known["images"]}
     told = {name: fresh[name] for name in TOLD}
-    if path.exists() and not wanted and all(known[name] == text for name, text in told.items()):
+    if limits:
+        told["least_deviations"] = known.get("least_deviations") or least_deviations(task)
+    if path.exists() and not wanted and all(known.get(name) == value for name, value in told.items()):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     images = {name: _saved(picture, path.with_name(f"{path.stem}-{name}.webp")) for name, picture in wanted.items()}

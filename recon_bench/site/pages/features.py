@@ -15,7 +15,7 @@ from recon_bench.site.cells import cell, digits, named
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import places, task_header
-from recon_bench.site.text import significant
+from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import NEAREST, demerit, scalars, summary
 from recon_bench.tables.statistics import Interval
@@ -52,11 +52,12 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
     return task_header(site, board) | {
         "href": link(here, "board", site.stem(board)),
         "columns": list(columns(told, differs)),
-        "headline": HEADLINE,
         "disc": disc(told),
         "range": "" if not in_percent else "of the data range",
         "images": max((len(scalars(cell, INVENTED)) for cell in measured), default=0),
         "leaders": leaders(board, found),
+        "limits": {name: f"±{fixed(least, 2)}" for name, least in card.get("least_deviations", {}).items()},
+        "headline": HEADLINE,
         "rows": [row(cell, values, 1 if in_percent else told.units * data_range / 100) for cell, values in found],
         "absent": list(absent(board)),
     }
