@@ -1,10 +1,8 @@
-"""`recon-bench attack`: what a file of perturbations does to a method, beside what our own attack found, and have it
-count."""
+"""`recon-bench attack`: what a file of perturbations does to a method, beside what our own attack found."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from recon_bench.cli import options, printing
 from recon_bench.cli.command import Command
 from recon_bench.results import RANKING_KIND, Result, started
+from recon_bench.rules import FULL
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from recon_bench.core import Method
-    from recon_bench.run.effects import Effects
+    from recon_bench.run.recount import Effects
     from recon_bench.task import Task
 
 
@@ -28,61 +26,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
     parser.add_argument("method", metavar="METHOD", help="a name or a Python file")
     parser.add_argument("--task", required=True, metavar="NAME", help="a name or a Python file")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--perturbation", type=Path, metavar="FILE.npz", help="an array for each image")
-    count = "have the files in attacks/TASK/METHOD count in the newest result of robustness, without a new attack"
-    what.add_argument("--count", action="store_true", help=count)
+    parser.add_argument("--perturbation", required=True, type=Path, metavar="FILE.npz", help="an array for each image")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one row for each image of the file, or write a result in which files count; 1 where they make nothing
-    worse. ValueError where one is not what it should be."""
+    """Print one row for each image of the file; 1 where it makes nothing worse. ValueError where it is not what it
+    should be."""
     from recon_bench import registry
-
-    task, method = registry.task(arguments.task), registry.method(arguments.method)
-    known = options.results_in(arguments.results) if arguments.results.is_dir() else []
-    return (_count if arguments.count else _tell)(arguments, task, method, known)
-
-
-def _count(arguments: argparse.Namespace, task: Task, method: Method, known: Sequence[Result]) -> int:
     from recon_bench.run import recount
-
-    before = recount.newest(task, method.name, known)
-    if before is None or before.status not in ("ok", "partial"):
-        raise ValueError(
-            f"no sound result of robustness of {method.name} on {task.name} in {arguments.results}: measure it, and "
-            "what is submitted counts"
-        )
-    options.check_device(before.provenance["device"])
-    command = shlex.join(["recon-bench", *arguments.argv])
-    path = recount.count(before, arguments.task, arguments.method, arguments.results, command)
-    if arguments.json:
-        printing.print_json({"result": str(path) if path else None})
-    else:
-        print(f"It counts: {path}" if path else "Nothing submitted is worse than what was found: the result stays.")
-    return 0 if path else 1
-
-
-def _tell(arguments: argparse.Namespace, task: Task, method: Method, known: Sequence[Result]) -> int:
-    from recon_bench import registry
-    from recon_bench.run import effects, recount
     from recon_bench.run.apart import apart
     from recon_bench.scoring import submitted
 
+    task, method = registry.task(arguments.task), registry.method(arguments.method)
     given = submitted.read(arguments.perturbation, task)
-    _check_images(given, arguments.perturbation, effects.images(task))
-    attacked = recount.newest(task, method.name, known)
-    kinds = (RANKING_KIND, task.hash, method.name)
-    ranked = [result for result in known if (result.kind, result.task["hash"], result.method["name"]) == kinds]
-    measured = attacked or max(ranked, key=started, default=None)
+    _check_images(given, arguments.perturbation, recount.images(task))
+    known = options.results_in(arguments.results) if arguments.results.is_dir() else []
+    own = [r for r in known if (r.task["hash"], r.method["name"]) == (task.hash, method.name)]
+    ranked = [result for result in own if result.kind == RANKING_KIND]
+    settings = max(ranked, key=started).method["settings"] if ranked else {}
     asked = registry.absolute(arguments.task), registry.absolute(arguments.method)
-    ask = partial(effects.effects, given={name: [e] for name, e in given.items()})
-    found, _ = apart(*asked, measured.method["settings"] if measured else {}, ask)
-    rows = list(_rows(task, given, found, _errors(attacked)))
+    ask = partial(recount.effects, given={name: [e] for name, e in given.items()})
+    rows = list(_rows(task, given, apart(*asked, settings, ask), found_before(own)))
     printing.print_rows(rows if arguments.json else [_formatted(row) for row in rows], arguments.json)
     useful = any(row["worse at"] for row in rows)
     if not arguments.json:
-        print(_verdict(useful, attacked, task.name, method.name, arguments))
+        print(_verdict(useful, bool(found_before(own)), f"attacks/{task.name}/{method.name}"))
     return 0 if useful else 1
 
 
@@ -115,19 +83,20 @@ def _rows(
         yield row | {"worse at": [each for each in levels if at[each].worse_than(before.get((name, each), clean))]}
 
 
-def _errors(attacked: Result | None) -> dict[tuple[str, float], float]:
-    """The errors that an attack found, by image and level."""
-    found = [r for r in attacked.records if "level" in r["at"] and r["values"]] if attacked else []
+def found_before(own: Sequence[Result]) -> dict[tuple[str, float], float]:
+    """The errors that the newest attack found, by image and level; empty without one."""
+    from recon_bench.tables.robustness import KIND
+
+    attacked = [result for result in own if result.kind == KIND and result.rules["hash"] == FULL.hash]
+    records = max(attacked, key=started).records if attacked else []
+    found = [record for record in records if "level" in record["at"] and record["values"]]
     return {(record["sample"], record["at"]["level"]): record["values"]["error"] for record in found}
 
 
-def _verdict(useful: bool, attacked: Result | None, task: str, method: str, arguments: argparse.Namespace) -> str:
-    if not useful:
-        return f"It makes nothing worse than {'what was found before' if attacked else 'the data without it'}: no use."
-    place = f"To have it count, put the file into attacks/{task}/{method}"
-    if attacked is None:
-        return f"{place} before robustness is measured."
-    return f"{place}; then: recon-bench attack {arguments.method} --task {arguments.task} --count"
+def _verdict(useful: bool, attacked: bool, folder: str) -> str:
+    if useful:
+        return f"To have it count, put the file into {folder} and measure robustness again."
+    return f"It makes nothing worse than {'what was found before' if attacked else 'the data without it'}: no use."
 
 
 def _formatted(row: dict[str, Any]) -> dict[str, Any]:

@@ -133,16 +133,16 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
             continue
         if level == rules.reported:
             values |= _local(target, sample, level, deadline) | {"exact": targets.exact(target, sample, level)}
-            yield Record(name, summary(values, clean.error, level), {}, seed, note=note)
+            yield Record(name, summary(values, clean, level), {}, seed, note=note)
             if index == 0:
-                strip(target, sample, clean, worst, level, save)
+                _strip(target, sample, clean, worst, level, save)
         yield Record(name, quality.finite(values), place, seed, note=attempts[level].note)
 
 
-def summary(values: Mapping[str, float], clean: float, level: float) -> dict[str, float]:
-    """What stands on the board, by what was found at a level and the error of the data as they are."""
+def summary(values: Mapping[str, float], clean: Score, level: float) -> dict[str, float]:
+    """What stands on the board."""
     found = {"attacked": values["error"], "attacked_psnr": values["psnr"]}
-    found["amplification"] = (values["error"] - clean) / level
+    found["amplification"] = (values["error"] - clean.error) / level
     found["over_random"] = values["error"] / max(values["random"], 1e-30)
     return quality.finite(found)
 
@@ -255,7 +255,7 @@ def _deadline(target: Target) -> Deadline:
     return Deadline(60 * min(PROTOCOL.minutes, 0.75 * target.cell.rules.cell_minutes))
 
 
-def strip(
+def _strip(
     target: Target, sample: Sample, clean: Score, worst: tuple[Score, Tensor], level: float, save: SavePicture
 ) -> None:
     """Pictures before and after, and the perturbation in a window that depends on the data alone."""

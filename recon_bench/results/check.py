@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import statistics
@@ -79,7 +78,6 @@ def _inconsistencies(result: Result, root: Path, cards: Cards) -> Iterator[str]:
     if result.status == "ok" and card is not None and result.kind == RANKING_KIND:
         yield from _wrong_count(result, card)
     yield from _wrong_rules(result)
-    yield from _better(result)
     yield from _wrong_choice(result)
     yield from _odd_records(result)
 
@@ -96,25 +94,6 @@ def _wrong_rules(result: Result) -> Iterator[str]:
     found = digest(fields)
     if found != result.rules["hash"]:
         yield f"the rules say that their hash is {result.rules['hash']}; their fields give {found}"
-
-
-def _better(result: Result) -> Iterator[str]:
-    """A result with what was submitted since may have no error that is smaller than in the one that it continues."""
-    name = result.provenance.get("continues")
-    path = result.path.parent / f"{name}.json" if name and result.path else None
-    if path is None or not path.is_file():
-        return
-    with contextlib.suppress(ResultError):  # which is said of that file
-        errors, found = (
-            {_key(record): record["values"].get("error", 0.0) for record in records}
-            for records in (parse(path)["records"], result.records)
-        )
-        if errors.keys() != found.keys() or any(found[key] < error for key, error in errors.items()):
-            yield f"continues {name} with other records, or with an error that is smaller than there"
-
-
-def _key(record: Mapping[str, Any]) -> str:
-    return json.dumps([record["sample"], record["at"], record["seed"]], sort_keys=True)
 
 
 def _wrong_choice(result: Result) -> Iterator[str]:
@@ -136,7 +115,7 @@ def _odd_records(result: Result) -> Iterator[str]:
     seen: set[str] = set()
     for number, record in enumerate(result.records):
         place = f"record {number} ({record['sample']!r})"
-        key = _key(record)
+        key = json.dumps([record["sample"], record["at"], record["seed"]], sort_keys=True)
         if key in seen:
             yield f"{place} repeats the sample, place and seed of an earlier one"
         seen.add(key)

@@ -6,7 +6,7 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,21 +27,13 @@ class ApartError(ValueError):
     """A method that could not be asked; the text is its reason."""
 
 
-def apart(
-    task: str,
-    method: str,
-    settings: Mapping[str, Any],
-    ask: Callable[[Cell], T],
-    memory: int = 0,
-    device: str = "cpu",
-    threads: int = 0,
-) -> T:
+def apart(task: str, method: str, settings: dict[str, Any], ask: Callable[[Cell], T], memory: int = 0) -> T:
     """What ``ask(cell)`` gives, a function that can be pickled, of a method with these settings on a task.
 
-    Under the full rules, with ``memory`` bytes, 0 for what is free, and ``threads``, 0 for those of this process.
-    ApartError where it raises anything or the process ends.
+    On the CPU, under the full rules, with ``memory`` bytes, 0 for what is free. ApartError where it raises anything or
+    the process ends.
     """
-    job = Job(task, method, "", settings, FULL, device, threads or torch.get_num_threads(), Path(), {}, memory=memory)
+    job = Job(task, method, "", settings, FULL, "cpu", torch.get_num_threads(), Path(), {}, memory=memory)
     context = processes.server()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(job, ask, theirs))

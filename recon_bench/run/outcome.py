@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from recon_bench.run.planned import Planned
 from recon_bench.run.worker import CHANGED
 from recon_bench.scoring import tuner
 from recon_bench.storage import REPOSITORY, digest
+
+LINE = 20_000  # characters of a command that are kept
 
 
 @dataclass
@@ -184,8 +187,21 @@ def _training(cell: Planned) -> dict[str, Any]:
 
 
 def _provenance(item: Running, command: str) -> dict[str, Any]:
-    setup, seconds = item.cell.setup, sum(part.spent for part in item.parts)
-    return provenance.of_run(item.started, seconds, setup.device, setup.threads, setup.rules.seeds, command)
+    setup = item.cell.setup
+    commit, clean = provenance.commit()
+    return {
+        "started": item.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seconds": round(sum(part.spent for part in item.parts), 3),
+        "machine": provenance.machine(setup.device),
+        "device": setup.device,
+        "threads": setup.threads,
+        "python": sys.version.split()[0],
+        "packages": provenance.packages(),
+        "commit": commit,
+        "clean": clean,
+        "seeds": list(setup.rules.seeds),
+        "command": journal.legible(command, LINE),
+    }
 
 
 def _ended(item: Running, part: Part, exit_status: int | None, late: bool) -> str:

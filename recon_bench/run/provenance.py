@@ -7,9 +7,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
-from collections.abc import Sequence
-from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,10 +14,8 @@ from typing import Any
 import torch
 
 from recon_bench.processes import cores
-from recon_bench.run import journal
 from recon_bench.storage import REPOSITORY, digest
 
-LINE = 20_000  # characters of a command that are kept
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "PyWavelets", "safetensors", "astra-toolbox", "recon-bench")
 
 
@@ -73,26 +68,6 @@ def commit() -> tuple[str | None, bool | None]:
         return None, None
     changes = _git("status", "--porcelain", "--untracked-files=all", "--", "recon_bench", "baselines", WEIGHTS)
     return head, changes == ""
-
-
-def of_run(
-    started: datetime, seconds: float, device: str, threads: int, seeds: Sequence[int], command: str
-) -> dict[str, Any]:
-    """What a result says of the run that made it: when, in what time, where, and with which code."""
-    head, clean = commit()
-    return {
-        "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "seconds": round(seconds, 3),
-        "machine": machine(device),
-        "device": device,
-        "threads": threads,
-        "python": sys.version.split()[0],
-        "packages": packages(),
-        "commit": head,
-        "clean": clean,
-        "seeds": list(seeds),
-        "command": journal.legible(command, LINE),
-    }
 
 
 WEIGHTS = ":!baselines/weights"  # a result has their hashes
