@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,10 @@ from recon_bench.rules import FULL
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from recon_bench.run.recount import Effects
+    from recon_bench.run.effects import Effects
     from recon_bench.task import Task
+
+SAME = 1e-4  # relative: by so little an error differs between machines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,19 +36,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Print one row for each image of the file; 1 where it makes nothing worse. ValueError where it is not what it
     should be."""
     from recon_bench import registry
-    from recon_bench.run import recount
+    from recon_bench.run import effects
     from recon_bench.run.apart import apart
     from recon_bench.scoring import submitted
 
     task, method = registry.task(arguments.task), registry.method(arguments.method)
     given = submitted.read(arguments.perturbation, task)
-    _check_images(given, arguments.perturbation, recount.images(task))
+    _check_images(given, arguments.perturbation, effects.images(task))
     known = options.results_in(arguments.results) if arguments.results.is_dir() else []
     own = [r for r in known if (r.task["hash"], r.method["name"]) == (task.hash, method.name)]
     ranked = [result for result in own if result.kind == RANKING_KIND]
     settings = max(ranked, key=started).method["settings"] if ranked else {}
     asked = registry.absolute(arguments.task), registry.absolute(arguments.method)
-    ask = partial(recount.effects, given={name: [e] for name, e in given.items()})
+    ask = partial(effects.effects, given=given)
     rows = list(_rows(task, given, apart(*asked, settings, ask), found_before(own)))
     printing.print_rows(rows if arguments.json else [_formatted(row) for row in rows], arguments.json)
     useful = any(row["worse at"] for row in rows)
@@ -62,25 +65,26 @@ def _check_images(given: Mapping[str, Any], path: Path, count: int) -> None:
 
 
 def _rows(
-    task: Task, given: Mapping[str, Tensor], effects: Effects, before: Mapping[tuple[str, float], float]
+    task: Task, given: Mapping[str, Tensor], found: Effects, before: Mapping[tuple[str, float], float]
 ) -> Iterator[dict[str, Any]]:
     """Errors without and with each perturbation, the worst found so far in a ball that holds it, and levels at which it
-    is worse than that, or, where nothing was found, than none."""
+    is worse than that, or, where nothing was found, than none, or has no reconstruction."""
     import torch
 
     from recon_bench.scoring.submitted import ROUNDING
 
-    for name, at in effects.items():
+    for name, errors in found.items():
         y = task.observe("test", int(name.removeprefix("test-"))).data
-        size, clean = (
-            float(torch.linalg.vector_norm(given[name]) / torch.linalg.vector_norm(y)),
-            at[0.0].values["error"],
-        )
-        levels = [level for level in at if level]
-        level = next(level for level in levels if level >= size * (1 - ROUNDING))
-        row = {"image": name, "size": size, "error": clean, "with it": at[level].by}
-        row["found before"] = before.get((name, level))
-        yield row | {"worse at": [each for each in levels if at[each].worse_than(before.get((name, each), clean))]}
+        size = float(torch.linalg.vector_norm(given[name]) / torch.linalg.vector_norm(y))
+        level = next(level for level in errors if level >= size * (1 - ROUNDING))
+        known = {each: before.get((name, each), errors[0.0]) for each in errors}
+        worse = [each for each, error in errors.items() if each and not error <= known[each] * (1 + SAME)]
+        row = {"image": name, "size": size, "error": errors[0.0], "with it": _number(errors[level])}
+        yield row | {"found before": before.get((name, level)), "worse at": worse}
+
+
+def _number(error: float) -> float | str:
+    return "no reconstruction" if math.isnan(error) else error
 
 
 def found_before(own: Sequence[Result]) -> dict[tuple[str, float], float]:
