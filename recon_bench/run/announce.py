@@ -37,7 +37,7 @@ def left_over(later: Sequence[Planned]) -> None:
     """Say which cells did not fit the budget."""
     if not later:
         return
-    print(f"\nLeft to `make run-all` because they would take longer ({len(later)} cells):")
+    print(f"\nLeft for later, as they would take longer ({len(later)} cells; the same without --budget does them):")
     methods: dict[str, list[str]] = {}
     for cell in later:
         methods.setdefault(cell.task.name, []).append(f"{cell.method.name} ({cell.kind.name})")

@@ -15,7 +15,7 @@ from recon_bench.scoring import pictures
 from recon_bench.scoring.pictures import Pixels
 from recon_bench.task import Task
 
-TOLD = ("title", "description", "display", "error_display")  # of a card: they define nothing
+TOLD = ("title", "description")  # of a card: they define nothing, and no picture
 Picture = tuple[Callable[[], Pixels], str, bool]  # how it is made, its caption, whether it is kept without loss
 
 

@@ -45,6 +45,13 @@ class Figure:
     text_columns: int = 1
 
 
+def beginning(series: Sequence[dict[str, Any]], methods: Sequence[tuple[Mapping[str, Any], float]]) -> dict[str, Any]:
+    """The ``series`` of a chart of many methods, with those that it begins with in front, so that these have colours of
+    their own; ``methods`` have their PSNR, NaN where there is none."""
+    first = leading([pair for pair in methods if not math.isnan(pair[1])])
+    return {"first": first, "series": sorted(series, key=lambda each: each["name"] not in first)}
+
+
 def leading(methods: Sequence[tuple[Mapping[str, Any], float]]) -> list[str]:
     """Titles of the methods that a chart of many begins with, given each with its PSNR, as BEGINS_WITH says."""
     best = [method for method, _ in sorted(methods, key=lambda pair: -pair[1])]

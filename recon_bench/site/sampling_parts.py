@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recon_bench.site.cells import DIVERGED, ends, named, number, signed
-from recon_bench.site.charts import Figure, leading
+from recon_bench.site.charts import BEGINS_WITH, Figure, beginning
 from recon_bench.site.text import significant
 from recon_bench.tables import sampling
 from recon_bench.tables.sampling import Rates
@@ -51,10 +51,10 @@ def curve(task: str, found: Sequence[Rates]) -> Figure:
     axis = next((key for each in found for record in each.result.records for key in record["at"]), "views")
     x = {"title": axis.capitalize(), "unit": "", "log": True}
     y = {"title": "PSNR", "unit": "dB", "better": "higher", "log": False}
-    first = leading([(each.result.method, math.fsum(each.psnr.values()) / max(1, len(each.psnr))) for each in found])
-    spec = {"kind": "curve", "x": x, "y": y, "series": series, "first": first}
+    own = [(each.result.method, each.psnr.get(each.own, math.nan)) for each in found]
+    spec = {"kind": "curve", "x": x, "y": y} | beginning(series, own)
     label = f"PSNR over {axis}, by method that is told of them"
-    caption = f"{label}." + f" Left out: {left_out} at which an image has {DIVERGED} (below {LEAST:g} dB)." * bool(
-        left_out
-    )
+    caption = f"{label}. {BEGINS_WITH}"
+    if left_out:
+        caption += f" Left out: {left_out} at which an image has {DIVERGED} (below {LEAST:g} dB)."
     return Figure(f"{task}-sampling", label, caption, spec, ["Method", axis.capitalize(), "PSNR (dB)"], table)

@@ -46,18 +46,22 @@ TEXTS = (
 
 @dataclass(frozen=True)
 class Claim:
-    """A published claim, whether it holds, the numbers that say so, and the verdict under each ``other`` choice."""
+    """A published claim, whether it holds, the numbers that say so, and the verdict under each ``other`` choice.
+
+    ``lower``: whether the attack on TV itself was still growing.
+    """
 
     text: str
     source: str
     verdict: str
     reason: str
     others: tuple[tuple[str, str], ...] = ()
+    lower: bool = False
 
     @property
     def firm(self) -> bool:
-        """Whether no other choice gives another verdict."""
-        return all(verdict in (self.verdict, OPEN) for _, verdict in self.others)
+        """Whether no other choice gives another verdict, and TV itself was attacked to the end."""
+        return not self.lower and all(verdict in (self.verdict, OPEN) for _, verdict in self.others)
 
 
 def claims(found: Sequence[Row]) -> list[Claim]:
@@ -66,14 +70,14 @@ def claims(found: Sequence[Row]) -> list[Claim]:
     networks = [r for r in found if r.family in NETWORKS and r.counts and not r.name.endswith(CONTRASTS)]
     variation.sort(key=lambda r: -r.mean("psnr", 0.0).value)
     best = variation[0] if variation else None
-    judged = _judged(best, networks)
-    others = [(f"beside {_title(tv)}", _judged(tv, networks)) for tv in variation[1:]]
+    judged, lower = _judged(best, networks), best is not None and GROWING in best.flags
+    others = [(_beside(tv), _judged(tv, networks)) for tv in variation[1:]]
     if best and (growing := [r for r in networks if GROWING in r.flags]):
         under = f"the {len(growing)} under an attack that was still growing"
         others.append((f"without {under}", _judged(best, [r for r in networks if r not in growing])))
         others.append((f"if {under} were fragile", _judged(best, networks, growing)))
     return [
-        Claim(*text, *judged[i], others=tuple((said, verdicts[i][0]) for said, verdicts in others))
+        Claim(*text, *judged[i], tuple((said, verdicts[i][0]) for said, verdicts in others), lower)
         for i, text in enumerate(TEXTS)
     ]
 
@@ -93,12 +97,16 @@ def _judged(tv: Row | None, counted: Sequence[Row], fragile_too: Sequence[Row] =
     of = f"of {len(networks)} networks"
     about = f"{len(near)} {of} have at most {ABOUT:g} times the error of {title}{_named(near)}"
     more = f"{len(fragile)} {of}, {len(both)} of {len(model)} model-based ones, amplify more than {title}"
-    so = f"{len(hidden)} {of} do so{_named(hidden)}; {title} does {'' if _consistent_but_bad(tv) else 'not '}so itself"
+    so = f"{len(hidden)} {of} do so{_named(hidden)}. {title} does {'' if _consistent_but_bad(tv) else 'not '}so itself"
     return [
         (_most(len(near), len(networks)), about),
         (_both(_share(fragile, networks), _share(both, model)), more + _named(fragile)),
         (HOLDS if _share(hidden, networks) > HALF else FAILS, so),
     ]
+
+
+def _beside(tv: Row) -> str:
+    return f"beside {_title(tv)}" + f", of which {GROWING}" * (GROWING in tv.flags)
 
 
 def _title(row: Row) -> str:

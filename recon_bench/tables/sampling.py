@@ -102,7 +102,8 @@ def row(result: Result, own: float = math.nan) -> Rates:
         for name, of in (("told", told), ("swapped", swapped)):
             if not math.isnan(found[name]):
                 of.setdefault(rate, {})[record["sample"]] = found[name]
-        if (record["error"] or why) and -math.inf not in found.values():
+        unsaid = record["error"] and found["told"] != -math.inf, why and found["swapped"] != -math.inf
+        if any(unsaid):
             missing[rate] = record["error"] or before + why
 
     def ordered(values: Mapping[float, Values]) -> dict[float, Values]:

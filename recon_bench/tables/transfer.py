@@ -133,11 +133,13 @@ def _row(board: Board, cell: Result, against: Result | None) -> Row:
             members.setdefault(_group(sample), (metric, []))[1].append(sample)
     name, home = cell.method["name"], _mean(board, cell.method["name"])
     total = _part(cell, mine[SHIPPED], theirs[SHIPPED])
-    common = {sample: psnr for sample, psnr in theirs[SHIPPED].items() if sample in mine[SHIPPED]}
+    both = set(mine[SHIPPED]) & set(theirs[SHIPPED])
+    paired = (_by_person({sample: of[SHIPPED][sample] for sample in sorted(both)}) for of in (mine, theirs))
+    people = np.array([*_by_person(mine[SHIPPED]).values()])
     return Row(
         result=cell,
         total=total,
-        people=_part(cell, _by_person(mine[SHIPPED]), _by_person(common)),
+        people=Part(interval(people, **bootstrap(cell)), _part(cell, *paired).gain, len(people)),
         ssim=interval(np.array([*_by_person(scalars(cell, SHIPPED_SSIM)).values()]), **bootstrap(cell)),
         groups={
             group: _part(cell, {sample: mine[metric][sample] for sample in samples}, theirs[metric])

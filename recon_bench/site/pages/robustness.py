@@ -9,7 +9,7 @@ from typing import Any
 from recon_bench.data import corruptions as data
 from recon_bench.results import Result
 from recon_bench.site.cells import Write, cell, digits, named, number
-from recon_bench.site.charts import BEGINS_WITH, Figure, leading
+from recon_bench.site.charts import BEGINS_WITH, Figure, beginning
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import places, task_header
@@ -95,7 +95,8 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
 
 def judgement(claim: claims.Claim) -> dict[str, Any]:
     """A verdict, and what it would be under other choices where that is another."""
-    others = [f"{said}: {verdict}" for said, verdict in claim.others if verdict not in (claim.verdict, claims.OPEN)]
+    others = ["the attack on total variation itself was still growing"] * claim.lower
+    others += [f"{said}: {verdict}" for said, verdict in claim.others if verdict not in (claim.verdict, claims.OPEN)]
     return vars(claim) | {"tone": TONES[claim.verdict], "others": "; ".join(others)}
 
 
@@ -136,8 +137,8 @@ def _curve(measured: Sequence[Row], metric: str, y: dict[str, Any]) -> dict[str,
             points.append({"name": title, "x": 100 * level, "y": found.value} | ends)
         series.append({"name": title, "points": points})
     x = {"title": "Size of the perturbation", "unit": "% of |y|", "log": False}
-    first = leading([(row.result.method, row.mean("psnr", 0.0).value) for row in measured])
-    return {"kind": "curve", "x": x, "y": y, "series": series, "first": first}
+    clean = [(row.result.method, row.mean("psnr", 0.0).value) for row in measured]
+    return {"kind": "curve", "x": x, "y": y} | beginning(series, clean)
 
 
 def _lines(row: Row, metric: str, count: int) -> list[list[str]]:
