@@ -36,7 +36,8 @@ def magnitude(scan: Array, rng: np.random.Generator) -> Array:
 def attenuation(scan: Array, rng: np.random.Generator, pixel_mm: float) -> Array:
     """Attenuations relative to water (size, size), 0 to 3: ``scan`` of that size changed, or none of it.
 
-    Either has faint structures in its soft tissue: ellipses with axes of 4 to 40 mm that differ by 5 to 150 HU.
+    Either has up to forty faint structures in its soft tissue: ellipses with axes of 4 to 40 mm that differ by 10 to
+    150 HU.
     """
     size = scan.shape[0]
     if rng.random() < SCANS:
@@ -50,7 +51,7 @@ def attenuation(scan: Array, rng: np.random.Generator, pixel_mm: float) -> Array
         image = np.where(cavities > 0.5, rng.uniform(0, 0.3), image) * inside
     image = np.clip(image, 0, 3)
     half = pixel_mm * size / 2
-    faint = scattered(size, rng, most=10, radii=(2 / half, 20 / half), contrast=(0.005, 0.15))
+    faint = scattered(size, rng, most=40, radii=(2 / half, 20 / half), contrast=(0.01, 0.15))
     return np.where((image > SOFT[0]) & (image < SOFT[1]), image + faint, image)
 
 
