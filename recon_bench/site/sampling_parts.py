@@ -44,7 +44,9 @@ def curve(task: str, found: Sequence[Rates]) -> Figure:
     series, table, left_out = [], [], 0
     for each in found:
         title = each.result.method["title"]
-        points = [{"name": title, "x": at, "y": value} for at, value in each.psnr.items() if math.isfinite(value)]
+        images = max(map(len, each.told.values()), default=0)
+        whole = {at for at, values in each.told.items() if len(values) == images and math.isfinite(each.psnr[at])}
+        points = [{"name": title, "x": at, "y": value} for at, value in each.psnr.items() if at in whole]
         series.append({"name": title, "points": points})
         left_out += len(each.psnr) - len(points)
         table += [[title, significant(at), number(value)["text"]] for at, value in each.psnr.items()]
@@ -56,5 +58,5 @@ def curve(task: str, found: Sequence[Rates]) -> Figure:
     label = f"PSNR over {axis}, by method that is told of them"
     caption = f"{label}. {BEGINS_WITH}"
     if left_out:
-        caption += f" Left out: {left_out} at which an image has {DIVERGED} (below {LEAST:g} dB)."
+        caption += f" Left out: {left_out} at which an image has {DIVERGED} (below {LEAST:g} dB) or failed."
     return Figure(f"{task}-sampling", label, caption, spec, ["Method", axis.capitalize(), "PSNR (dB)"], table)
