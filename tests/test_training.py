@@ -463,7 +463,6 @@ def test_the_command_trains_and_shows(home, capsys, monkeypatch):
         (["unet", "--task", "ct-ellipses-30", "--recipe", "rate"], "NAME=VALUE"),
         (["unet", "--task", "ct-ellipses-30", "--recipe", "precision=half"], "float32"),
         (["unet", "--task", "ct-ellipses-30", "--recipe", "validate=0"], "at least 1"),
-        (["unet", "--task", "ct-ellipses-30", "--steps", "-1"], "at least 0"),
         (["unet", "--task", "ct-ellipses-30", "--set", "seed=3"], "--seed"),
         (["unet", "--task", "ct-ellipses-30", "--device", "abacus"], "--device abacus cannot be used"),
         (["unet", "--task", "mri-brain-4x", "--images", "1000"], "at most the 87 images"),
