@@ -49,11 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     settings = max(ranked, key=started).method["settings"] if ranked else {}
     asked = registry.absolute(arguments.task), registry.absolute(arguments.method)
     ask = partial(effects.effects, given=given)
-    rows = list(_rows(task, given, apart(*asked, settings, ask), found_before(own)))
+    before = found_before(own)
+    rows = list(_rows(task, given, apart(*asked, settings, ask), before))
     printing.print_rows(rows if arguments.json else [_formatted(row) for row in rows], arguments.json)
     useful = any(row["worse at"] for row in rows)
     if not arguments.json:
-        print(_verdict(useful, bool(found_before(own)), f"attacks/{task.name}/{method.name}"))
+        print(_verdict(useful, bool(before), f"attacks/{task.name}/{method.name}"))
     return 0 if useful else 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recon_bench import registry
@@ -93,7 +93,7 @@ def _adapted(adapted: Mapping[str, adaptation.Adaptation], of: str) -> list[dict
     return [number(known.get(way, math.nan)) | {"title": said, "warm": warmth(loss)}]
 
 
-def counts(groups: Sequence[Mapping[str, float]] | Any) -> str:
+def counts(groups: Iterable[Mapping[str, float]]) -> str:
     """``10 images``, or from how many to how many."""
     sizes = sorted({len(group) for group in groups if group})
     if not sizes:

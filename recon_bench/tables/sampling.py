@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from recon_bench.results import Result
@@ -52,12 +53,12 @@ class Rates:
         """The mean by rate of who is told, minus infinity where an image has diverged."""
         return {rate: mean(values) for rate, values in self.told.items()}
 
-    @property
+    @cached_property
     def worst(self) -> Interval:
         """The largest fall of the mean PSNR from a rate to one with more data, when told, as :func:`falls` has it."""
         return falls(self.told, **bootstrap(self.result))
 
-    @property
+    @cached_property
     def worst_swapped(self) -> Interval:
         """The same when the operator alone is handed over."""
         return falls(self.swapped, **bootstrap(self.result))

@@ -12,6 +12,7 @@ from recon_bench.measurements.small_features import LEVELS, LINES, MEASUREMENT, 
 from recon_bench.results import Result
 from recon_bench.site.addresses import link
 from recon_bench.site.cells import cell, digits, named
+from recon_bench.site.charts import LEADERS
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import places, task_header
@@ -24,7 +25,6 @@ from recon_bench.tables.transfer import TV
 KIND = MEASUREMENT.name
 HEADLINE, INVENTED = SHOWN
 OVER_SPREAD = "over_spread"
-LEADERS = 3  # methods that are named beside total variation
 POISSON = "poisson"  # a disc changes this noise, any other is nearly the same in both images and cancels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -83,7 +84,9 @@ def behind(row: Row) -> str:
 
 def group(part: Part | None) -> dict[str, str]:
     """The PSNR of a group of scans, and below it the gain."""
-    return number(part.psnr.value) | {"ends": number(part.gain.value, signed)["text"].strip("–")} if part else EMPTY
+    if part is None:
+        return EMPTY
+    return number(part.psnr.value) | {"ends": "" if math.isnan(part.gain.value) else signed(part.gain.value)}
 
 
 def pictures(site: Site, board: Board, found: Sequence[Row], against: str) -> Iterator[dict[str, str]]:
