@@ -8,8 +8,9 @@ with ``forward(y, A) -> x``: data ``(batch, *range_shape)`` and the operator to 
 exports ``METHODS = (learned.method(name, ..., network, Settings(), recipe),)``. The rest is here and in training:
 
 - Units. Data arrive divided by the task's data range, so that images lie in about [0, 1]; results are multiplied back.
-- Settings: a frozen dataclass with at least ``seed: int = 0`` (which training) and ``weights: str = ""`` (the name of
-  weights to take instead of the task's own, such as "ct-ellipses-30/unet"). ``depth`` counts applications of the pair.
+- Settings: a frozen dataclass with at least ``seed: int = 0`` (which training) and ``weights: str = ""`` (what to take
+  instead of the method's own for the task: the name of weights, such as "ct-ellipses-30/unet", or of the method that
+  has them, "unet"). ``depth`` counts applications of the pair. A method without a ``recipe`` is not trained itself.
 - Channels. Convolutions work on ``(batch, channels, rows, columns)``, complex numbers as two channels: `to_channels`,
   `from_channels`. :class:`Scaled` is the operator on channels, of norm one, in full precision under autocast.
 - A post-processing network has ``prepare(y, A) -> start`` without parameters and ``refine(start) -> x``, both
@@ -37,7 +38,7 @@ from recon_bench.solvers import operator_norm
 Network = Callable[[Problem, Any], nn.Module]
 
 
-def method(name: str, network: Network, settings: Any, recipe: Recipe, **facts: Any) -> Method:
+def method(name: str, network: Network, settings: Any, recipe: Recipe | None, **facts: Any) -> Method:
     """A learned :class:`Method`; ``facts`` are its title, family, summary, reference and depth."""
     ready = partial(build, name, network, settings)
     return Method(name=name, build=ready, network=network, settings=settings, recipe=recipe, **facts)

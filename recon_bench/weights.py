@@ -213,18 +213,24 @@ def variant(settings: Any, default: Any) -> str:
 def taken(method: str, task: str, settings: Any, default: Any, architecture: str | None = None) -> str | None:
     """The name of the weights that a learned method takes for a task, None where there are none.
 
-    Those that ``settings.weights`` names; else those of these very settings; else those of the ``default`` ones where
-    they are of this ``architecture``, or of any where that is not known. ``settings.seed`` says of which training.
+    Those that ``settings.weights`` names (:func:`named`); else those of these very settings; else those of the
+    ``default`` ones where they are of this ``architecture``, or of any where that is not known. ``settings.seed`` says
+    of which training.
     """
     seed, known = settings.seed, registry()
     if settings.weights:
-        name = settings.weights + f"-seed{seed}" * bool(seed)
+        name = named(settings.weights, task) + f"-seed{seed}" * bool(seed)
         return name if name in known else None
     exact, plain = (full_name(method, task, seed, part) for part in (variant(settings, default), ""))
     if exact in known:
         return exact
     fits = plain in known and architecture in (None, known[plain]["architecture"])
     return plain if fits else None
+
+
+def named(asked: str, task: str) -> str:
+    """The full name of weights asked for by it, or by that of a method for those that it has for the ``task``."""
+    return asked if "/" in asked or not asked else full_name(asked, task)
 
 
 def own(method: Method, task: str, seeds: Sequence[int] = (0,), settings: Any = None) -> list[str]:

@@ -23,6 +23,7 @@ SMALL = {
     "learned-gradient": {"depth": 2, "width": 8},
     "learned-primal": {"depth": 2, "width": 8},
     "learned-primal-dual": {"depth": 2, "width": 8},
+    "learned-primal-dual-corrected": {"depth": 2, "width": 8},
     "learned-pdhg": {"depth": 2, "width": 8},
     "unrolled-gradient": {"depth": 2, "width": 8},
     "unrolled-gradient-tied": {"depth": 2, "width": 8},
@@ -31,9 +32,10 @@ SMALL = {
     "unrolled-ista-tied": {"depth": 2, "filters": 20},
     "modl": {"depth": 9, "inner": 2, "width": 16},
 }
-DUAL = ("learned-primal-dual", "learned-pdhg")  # they convolve data, which must be views
+DUAL = ("learned-primal-dual", "learned-primal-dual-corrected", "learned-pdhg")  # they convolve data: views
 POST = ("unet", "resnet")  # post-processing networks are fed what is prepared
-FROM_ZERO = ("learned-primal", *DUAL)  # the others start from a quick reconstruction, which takes an adjoint
+BESIDE = {"learned-primal": 0, "learned-primal-dual": 0, "learned-pdhg": 0, "learned-primal-dual-corrected": 1}
+QUICK = 0.5  # the others start from a quick reconstruction, which takes an adjoint
 every = pytest.mark.parametrize("name", SMALL)
 both = pytest.mark.parametrize("problem", [PROBLEM, FOURIER], ids=["ct", "mri"])
 PAIRS = [(name, problem) for problem in (PROBLEM, FOURIER) for name in SMALL if problem is PROBLEM or name not in DUAL]
@@ -123,7 +125,7 @@ def test_networks_with_equal_steps_have_one_size_at_any_depth(name, settings):
 def test_depth_counts_applications_of_the_pair(name, problem, depth):
     counting = Counting(problem.operator)
     made(name, problem, depth=depth)(examples(problem)[1], counting)
-    assert counting.pairs == depth + (0 if name in FROM_ZERO else 0.5)
+    assert counting.pairs == depth + BESIDE.get(name, QUICK)
 
 
 @pytest.mark.parametrize(("depth", "inner", "blocks"), [(2, 1, 1), (20, 4, 4), (23, 4, 4), (18, 2, 6)])
@@ -161,7 +163,7 @@ def test_one_step_of_training_lowers_the_loss_and_gradients_reach_every_paramete
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, parameter_name
 
 
-@every
+@pytest.mark.parametrize("name", [name for name in SMALL if registry.method(name).recipe])
 def test_training_improves_and_its_weights_are_found(name, tmp_path, monkeypatch):
     monkeypatch.setenv("RECON_BENCH_WEIGHTS", str(tmp_path / "weights"))
     method = method_of(name, **SMALL[name])
@@ -318,6 +320,15 @@ def test_the_gain_of_learned_primal_stays_with_its_weights():
     _, y = examples(PROBLEM)
     torch.testing.assert_close(other(y, PROBLEM.operator), trained(y, PROBLEM.operator))
     assert (made("learned-primal")(y, PROBLEM.operator) - trained(y, PROBLEM.operator)).abs().max() > 1e-3
+
+
+def test_what_learned_primal_dual_leaves_in_the_data_is_added_back_at_low_frequencies():
+    _, y = examples(PROBLEM)
+    A, network, corrected = PROBLEM.operator, made("learned-primal-dual"), made("learned-primal-dual-corrected")
+    corrected.load_state_dict(network.state_dict())
+    x = network(y, A)
+    expected = x + fbp.build(PROBLEM, fbp.Settings("hann", 0.35))(y - A(x), A)
+    torch.testing.assert_close(corrected(y, A), expected)
 
 
 @pytest.mark.parametrize("name", DUAL)

@@ -384,9 +384,10 @@ def test_a_damaged_checkpoint_is_named(home):
         assert "weights_only" not in str(caught.value)
 
 
-def test_a_method_without_a_network_is_not_trained(home):
-    with pytest.raises(train.TrainingError, match="fbp has nothing to train"):
-        go(home, registry.method("fbp"))
+@pytest.mark.parametrize("name", ["fbp", "learned-primal-dual-corrected"])
+def test_a_method_without_a_network_or_with_that_of_another_is_not_trained(home, name):
+    with pytest.raises(train.TrainingError, match=f"{name} has nothing to train"):
+        go(home, registry.method(name))
 
 
 def test_batches_depend_on_seed_and_number_alone():

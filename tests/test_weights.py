@@ -53,6 +53,20 @@ def test_without_weights_the_row_says_how_to_train():
         weights.load_named("toy/unet")
 
 
+def test_weights_of_another_method_for_the_task_are_asked_for_by_its_name():
+    keep(PRIMAL_DUAL)
+    keep(PRIMAL_DUAL, seed=1)
+    method = dataclasses.replace(PRIMAL_DUAL, name="mine")
+    borrowed = dataclasses.replace(method.settings, weights="learned-primal-dual")
+    assert weights.own(method, "toy") == []
+    assert weights.own(method, "toy", seeds=(0, 1), settings=borrowed) == [
+        "toy/learned-primal-dual",
+        "toy/learned-primal-dual-seed1",
+    ]
+    assert weights.own(method, "elsewhere", settings=borrowed) == []
+    assert torch.equal(reconstruct(PRIMAL_DUAL, weights="learned-primal-dual"), reconstruct(PRIMAL_DUAL))
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

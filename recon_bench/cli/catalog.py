@@ -137,7 +137,8 @@ def _training(method: Method) -> dict[str, Any]:
     """Of a learned method: its recipe, the layers of its live network with their parameters, its weights by task."""
     if method.network is None:
         return {}
-    kept = [name for name, facts in weights.registry().items() if facts["method"] == method.name]
+    owner = getattr(method.settings, "weights", "") or method.name
+    kept = [name for name, facts in weights.registry().items() if facts["method"] == owner]
     registered = method.name in registry.methods()  # a network in a file is not built here
     layers = _layers(method) if registered else {}
     return {

@@ -76,5 +76,5 @@ def tuned(method: Method, results: Sequence[Result]) -> Mapping[str, Mapping[str
 
 def trained(method: Method, settings: Any) -> list[str]:
     """The tasks that a learned method has weights for."""
-    tasks = {facts["task"] for facts in weights.registry().values() if facts["method"] == method.name}
+    tasks = {facts["task"] for facts in weights.registry().values()}
     return [task for task in sorted(tasks) if weights.taken(method.name, task, settings, method.settings)]

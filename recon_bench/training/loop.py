@@ -63,8 +63,9 @@ def train(
     weights. Raises :class:`TrainingError`, ValueError, NotApplicable; KeyboardInterrupt with the name, once it is kept.
     """
     if method.network is None or method.recipe is None:
-        raise TrainingError(f"{method.name} has nothing to train: expected a method with a network")
+        raise TrainingError(f"{method.name} has nothing to train: expected a method with a network and a recipe")
     settings = settings or method.settings
+    settings = dataclasses.replace(settings, weights=weights.named(settings.weights, task.name))
     variant = "-".join(filter(None, [weights.variant(settings, method.settings), f"images{images}" * bool(images)]))
     name = weights.full_name(method.name, task.name, settings.seed, variant)
     file = (folder or weights.folder() / ".training") / f"{name}.pt"
