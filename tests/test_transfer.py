@@ -274,6 +274,9 @@ def test_gains_are_differences_of_two_results_to_the_tv_that_is_best_at_home(tre
     unknown = dataclasses.replace(better, groups={"lodopab": dataclasses.replace(clear, gain=Interval(*3 * [np.nan]))})
     assert transfer.contrasts([contrast, named]) == [named, contrast] and transfer.contrasts([contrast]) == []
     assert transfer.kept([contrast, partial, unknown]) == transfer.Kept(networks=1, everywhere=1, clearly=1, left_out=1)
+    lent = {**better.result.method, "weights": {"ct-head-50/unet": "0"}}
+    borrowed = dataclasses.replace(better, result=dataclasses.replace(better.result, method=lent))
+    assert transfer.kept([borrowed, unknown]) == transfer.Kept(networks=1, everywhere=1, clearly=1, left_out=1)
 
 
 def test_phantoms_are_no_people(tree, tmp_path):

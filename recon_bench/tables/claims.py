@@ -13,9 +13,10 @@ The rules, written before TV was attacked and any two methods were compared:
   do so, else not.
 
 Networks and TV that ran out of time, failed on an image or have masked gradients are not counted, nor are networks with
-fewer than two images in common with TV, nor those that are there to show what their training lacks. An attack that was
-still growing is a lower bound that favours the network, and TV has variants: a verdict stands with what it would be
-beside each other variant, without such networks, and if these were fragile; it is firm where that changes nothing.
+fewer than two images in common with TV, nor those that are there to show what their training lacks or have the weights
+of another. An attack that was still growing is a lower bound that favours the network, and TV has variants: a verdict
+stands with what it would be beside each other variant, without such networks, and if these were fragile; it is firm
+where that changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.robustness import GROWING, Row
 from recon_bench.tables.statistics import difference
-from recon_bench.tables.transfer import CONTRASTS, TV
+from recon_bench.tables.transfer import TV, counts
 
 ABOUT, MOST, HALF, BAD, CONSISTENT = 1.25, 0.75, 0.5, 1.5, 0.5
 MODEL_BASED = ("unrolled", "equilibrium")
@@ -67,7 +68,7 @@ class Claim:
 def claims(found: Sequence[Row]) -> list[Claim]:
     """The verdicts on a task, from the rows of its methods."""
     variation = [r for r in found if r.name.startswith(TV) and r.counts]
-    networks = [r for r in found if r.family in NETWORKS and r.counts and not r.name.endswith(CONTRASTS)]
+    networks = [r for r in found if r.family in NETWORKS and r.counts and counts(r.result.method)]
     variation.sort(key=lambda r: -r.mean("psnr", 0.0).value)
     best = variation[0] if variation else None
     judged, lower = _judged(best, networks), best is not None and GROWING in best.flags

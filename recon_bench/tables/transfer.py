@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,13 +94,21 @@ class Kept:
 
 def kept(found: Iterable[Row]) -> Kept:
     """How far the networks of these rows carry over; rows that are not whole or have no gains are left out, and so are
-    CONTRASTS."""
+    those that :func:`counts` leaves out."""
     whole = [row for row in found if row.result.status == "ok" and not math.isnan(row.total.gain.value)]
     trained = [row for row in whole if row.result.method.get("weights")]
-    networks = [row for row in trained if not row.result.method["name"].endswith(CONTRASTS)]
+    networks = [row for row in trained if counts(row.result.method)]
     everywhere = [row for row in networks if not any(part.gain.value < 0 for part in row.groups.values())]
     clearly = sum(row.total.gain.value >= CLEAR for row in networks)
     return Kept(len(networks), len(everywhere), clearly, len(trained) - len(networks))
+
+
+def counts(method: Mapping[str, Any]) -> bool:
+    """Whether a method of a result counts where networks are counted: CONTRASTS and those with the weights of another
+    do not."""
+    name = str(method["name"])
+    own = all(weights.partition("/")[2].startswith(name) for weights in method.get("weights", ()))
+    return own and not name.endswith(CONTRASTS)
 
 
 def contrasts(found: Iterable[Row]) -> list[Row]:
