@@ -8,7 +8,7 @@ Data Analysis, 1977); Osher et al. 2005 (doi:10.1137/040605412) repeat it.
 
 Nothing is trained: f has the weights of ``learned_primal_dual.py`` for the task. The cut-off is the least, of steps of
 0.05, with which a disc of 60 HU and 11 mm in validation slices of ct-head-143 and of ct-head-50 keeps 70 % of its
-contrast; by mean squared error no correction would be best.
+contrast; by mean squared error no correction would be best there.
 """
 
 from __future__ import annotations
