@@ -591,8 +591,14 @@ def test_why_gaps_stay_open_is_told_from_what_was_measured(folder):
     naive = each.values["naive"]
     open_gap = dict.fromkeys(("fitted", "reused", "refitted", "ignorant"), naive)
     each = dataclasses.replace(each, values={**each.values, **open_gap, "home": {s: v + 2 for s, v in naive.items()}})
-    done = dataclasses.replace(each, costs={**each.costs, "fitted": {"steps": 0.0, "mib": 0.0, "held": 0.02}})
+    done = dataclasses.replace(each, costs={"fitted": {"steps": 0.0, "mib": 0.0, "held": 0.02}})
     assert "in 1 held-out data were explained to within their noise" in adaptation_parts.reason([done])
+    stuck = dataclasses.replace(each, costs={"fitted": {"steps": 5.0, "mib": 1.0, "held": 0.04}})
+    assert (
+        adaptation_parts.reason([each, done, done, stuck])
+        == "Of the other 4: in 1 the parameter was rejected; in 2 held-out data were explained to within their noise "
+        "before the first step, which ends a fit; in 1 no step of a fit explained them better."
+    )
     better = {**each.costs, "fitted": {"steps": 9.0, "mib": 1.0, "held": 0.01, "identified": 1.0, "parameter": 2.0}}
     fitted = dataclasses.replace(each, costs=better, traces={"fitted": {0: 0.04, 5: 0.01}})
     assert (

@@ -25,6 +25,7 @@ from recon_bench.rules import FULL, QUICK
 from recon_bench.site.pages import index as front
 from recon_bench.site.pages import transfer as page
 from recon_bench.site.render import render
+from recon_bench.site.task_parts import unmeasured
 from recon_bench.tables import transfer
 from recon_bench.tables.board import board
 from recon_bench.tables.statistics import Interval
@@ -320,13 +321,26 @@ def test_the_page_marks_networks_behind_tv_and_shows_scans_and_reasons(tree, tmp
     marked = [part.split("</tr>")[0] for part in text.split('class="behind"')[1:]]
     assert len(marked) == 1 and 'method/cgls.html"' in marked[0] and ">behind TV<" in marked[0]
     assert "−1.67" in marked[0] and "gains are over Tv isotropic" in text
-    assert "Of 1 network, 0 are at or above Tv isotropic in the mean of every group of images below" in text
+    assert "Of 1 network measured, 0 are at or above Tv isotropic in the mean of every group of images below" in text
     assert "and 0 are at least 1 dB above it" in text
     assert "lost & gone" in text and "LoDoPaB-CT is to be had from Zenodo" in text
     assert "Head of another person" in text and text.count("head-a-00, 30 dB") >= 2
     for scan in foreign.CT + foreign.MRI:
         assert scan.source in text and scan.licence in text
     assert 'href="transfer.html"' in (out / "index.html").read_text()
+
+
+def test_the_page_names_ranked_methods_that_are_not_measured_yet(tree, tmp_path):
+    root = tmp_path / "results"
+    shutil.copytree(tree, root)
+    write(make_cell(TASK_NAME, 2, "landweber", "accuracy"), root)
+    found = board(load(root)[0], TASK_NAME)
+    ranked = int(found.frame["rank"].notna().sum())
+    left = unmeasured(found, "transfer")
+    assert left == {"titles": ["Landweber"], "ranked": ranked, "of": "ranked methods"}
+    assert unmeasured(found, "transfer", trained=True) == {"titles": [], "ranked": 0, "of": "trained methods"}
+    text = (render(root, tmp_path / "site").parent / "transfer.html").read_text()
+    assert f"not measured yet: 1 of {ranked} ranked methods</summary><p>Landweber.</p>" in text
 
 
 def test_the_front_page_says_what_a_leader_keeps_or_that_it_was_not_measured(tree):

@@ -110,16 +110,20 @@ def closing(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> str:
 
 
 def reason(wide: Sequence[Adaptation]) -> str:
-    """What was measured that speaks of why other gaps are not closed by half."""
+    """What was measured that speaks of why other gaps are not closed by half: of each gap one thing."""
     others = [each for each in wide if not each.best >= 0.5]
-    noise = sum(each.at_noise for each in others)
-    fitted = [each.closed("fitted") for each in others if each.explained and not math.isnan(each.closed("fitted"))]
-    rejected = sum(each.rejected for each in others)
+    rejected = [each for each in others if each.rejected]
+    noise = [each for each in others if each.at_noise and not each.rejected]
+    rest = [each for each in others if not each.rejected and not each.at_noise]
+    fitted = [each for each in rest if each.explained and not math.isnan(each.closed("fitted"))]
+    most = max((each.closed("fitted") for each in fitted), default=math.nan)
+    left = len(rest) - len(fitted)
     parts = [
-        f"in {noise} held-out data were explained to within their noise before the first step and asked for no change"
+        f"in {len(rejected)} the parameter was rejected" * bool(rejected),
+        f"in {len(noise)} held-out data were explained to within their noise before the first step, which ends a fit"
         * bool(noise),
-        f"in {len(fitted)} fitting explained them better and closed {share(max(fitted))} at most" if fitted else "",
-        f"in {rejected} the parameter was rejected" * bool(rejected),
+        f"in {len(fitted)} fitting explained them better and closed {share(most)} at most" * bool(fitted),
+        f"in {left} no step of a fit explained them better" * bool(left),
     ]
     said = "; ".join(filter(None, parts))
     return f"Of the other {len(others)}: {said}." if said else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from recon_bench.results import RANKING_KIND
 from recon_bench.site.model import Site
 from recon_bench.site.text import fixed
 from recon_bench.tables.board import RANKING_METRIC, Board
@@ -31,6 +32,19 @@ def leader(board: Board) -> dict[str, Any]:
     methods = list(zip(first["method"], first["title"]))
     value = f"{column.title} {fixed(best[RANKING_METRIC], column.digits)} {column.unit}"
     return {"methods": methods[:3], "more": max(0, len(methods) - 3), "value": value}
+
+
+def unmeasured(board: Board, kind: str, *, trained: bool = False) -> dict[str, Any]:
+    """Titles of the ranked methods, or of those ``trained`` alone, that have no result of a kind, and how many of them
+    there are with and without one."""
+    frame = board.frame[board.frame["rank"].notna()]
+    ranked = {
+        name: title
+        for name, title in zip(frame["method"], frame["title"])
+        if not trained or board.cells[name, RANKING_KIND].method.get("weights")
+    }
+    titles = [title for name, title in ranked.items() if (name, kind) not in board.cells]
+    return {"titles": titles, "ranked": len(ranked), "of": "trained methods" if trained else "ranked methods"}
 
 
 def card_pictures(site: Site, board: Board) -> list[dict[str, str]]:

@@ -181,6 +181,7 @@ def facts(found: Row) -> dict[str, Interval]:
         "misfit_before": alone(clean("misfit").value),
         "misfit_after": alone(attacked("misfit").value),
         "joint": alone(found.joint.value),
+        "local_before": alone(attacked("local_clean").value),
         "local": alone(attacked("local").value),
         "reached": alone(attacked("reached").value),
         "gain": alone(attacked("gain").value),

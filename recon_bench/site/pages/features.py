@@ -15,7 +15,7 @@ from recon_bench.site.cells import cell, digits, named
 from recon_bench.site.charts import LEADERS
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
-from recon_bench.site.task_parts import places, task_header
+from recon_bench.site.task_parts import places, task_header, unmeasured
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import NEAREST, demerit, scalars, summary
@@ -24,6 +24,7 @@ from recon_bench.tables.transfer import TV
 
 KIND = MEASUREMENT.name
 HEADLINE, INVENTED = SHOWN
+RECOVERED = 0.7  # the goal for one of the methods that lead
 OVER_SPREAD = "over_spread"
 POISSON = "poisson"  # a disc changes this noise, any other is nearly the same in both images and cancels
 
@@ -56,20 +57,39 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "range": "" if not in_percent else "of the data range",
         "images": max((len(scalars(cell, INVENTED)) for cell in measured), default=0),
         "leaders": leaders(board, found),
+        "kept": kept(board, found),
+        "enough": f"{RECOVERED:g} to {2 - RECOVERED:g}",
+        "differs": differs,
         "limits": {name: f"±{fixed(least, 2)}" for name, least in card.get("least_deviations", {}).items()},
         "headline": HEADLINE,
         "rows": [row(cell, values, 1 if in_percent else told.units * data_range / 100) for cell, values in found],
         "absent": list(absent(board)),
+        "unmeasured": unmeasured(board, KIND),
     }
 
 
 def leaders(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
-    """The headline of the LEADERS of a board among the methods that have it, and of the best total variation."""
-    known = {each.method["name"]: cell(values[HEADLINE], digits(2)) for each, values in found if HEADLINE in values}
-    titles = {name: title for name, title in zip(board.frame["method"], board.frame["title"]) if name in known}
+    """The headline of the LEADERS of a board and of the best total variation, which may not be measured."""
+    known, titles = headlines(found), dict(zip(board.frame["method"], board.frame["title"]))
     variation = [name for name in titles if name.startswith(TV)]
     shown = dict.fromkeys([*(name for name in titles if name not in variation)][:LEADERS] + variation[:1])
-    return "; ".join(f"{titles[name]} {known[name]['text']} {known[name]['ends']}".rstrip() for name in shown)
+    return "; ".join(f"{titles[name]} {known.get(name, 'not measured')}" for name in shown) if known else ""
+
+
+def kept(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
+    """The first of a board that recovers RECOVERED of the headline and exaggerates it by no more than that leaves out,
+    with its place; empty where none does."""
+    whole = [(each, values) for each, values in found if HEADLINE in values]
+    enough = [pair for pair in whole if demerit(pair[1][HEADLINE].value, NEAREST) <= 1 - RECOVERED]
+    written = headlines(enough)
+    ranks = zip(board.frame["method"], board.frame["title"], board.frame["rank"])
+    return next((f"{title}, {written[name]}, place {rank}" for name, title, rank in ranks if name in written), "")
+
+
+def headlines(found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> dict[str, str]:
+    """The headline with its interval, by the name of the method."""
+    known = {each.method["name"]: cell(values[HEADLINE], digits(2)) for each, values in found if HEADLINE in values}
+    return {name: f"{shown['text']} {shown['ends']}".rstrip() for name, shown in known.items()}
 
 
 def over_spread(result: Result) -> dict[str, Interval]:

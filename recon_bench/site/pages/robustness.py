@@ -12,7 +12,7 @@ from recon_bench.site.cells import Write, cell, digits, named, number
 from recon_bench.site.charts import BEGINS_WITH, Figure, beginning
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
-from recon_bench.site.task_parts import places, task_header
+from recon_bench.site.task_parts import places, task_header, unmeasured
 from recon_bench.site.text import significant
 from recon_bench.tables import claims, corruptions
 from recon_bench.tables import robustness as tables
@@ -31,7 +31,8 @@ COLUMNS = (  # of the table of perturbations, with unit, which is better, and di
     ("misfit_before", "Misfit before", "", "lower", 4),
     ("misfit_after", "Misfit after", "", "lower", 4),
     ("joint", "One for all", "", "lower", 3),
-    ("local", "Region", "", "lower", 3),
+    ("local_before", "Region before", "", "lower", 3),
+    ("local", "Region under attack", "", "lower", 3),
     ("reached", "Size reached", "", "higher", 4),
     ("gain", "Gain", "", "lower", 4),
     ("steps", "Steps", "", "higher", 0),
@@ -45,7 +46,7 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
     found = {board.task: (board, results) for board in site.main() if (results := of_board(board))}
     parts = [section(site, board, results) for board, results in found.values()]
-    judged = [part for part in parts if any(claim["verdict"] != claims.OPEN for claim in part["claims"])]
+    judged = [part for part in parts if part["rows"]]
     rules = {"margin": tables.MARGIN, "about": claims.ABOUT, "bad": claims.BAD, "consistent": claims.CONSISTENT}
     columns = [dict(zip(("name", "title", "unit", "better"), column)) for column in COLUMNS]
     told = {name: f"{value:g}" for name, value in rules.items()} | {"growth": f"{100 * tables.GROWTH:g}"}
@@ -53,6 +54,7 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
         "sections": parts,
         "places": places("robustness", (board for board, _ in found.values()), site),
         "judged": judged,
+        "open": claims.OPEN,
         "claims": [{"text": text, "source": source} for text, source in claims.TEXTS],
         "columns": columns,
         "rules": told,
@@ -90,6 +92,10 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
         "heat": [warmth(each) for each in heat],
         "strips": [strip(site, row) for row in measured if row.result.images],
         "absent": [*absent(known), *corruptions_absent(found)],
+        "unmeasured": [
+            (unmeasured(board, KIND), "Attacks"),
+            (unmeasured(board, corruptions.KIND), "Corrupted data"),
+        ],
     }
 
 

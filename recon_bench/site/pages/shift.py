@@ -14,7 +14,7 @@ from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.sampling_parts import curve, own_rate, rate
 from recon_bench.site.shift_parts import SCENARIOS, TITLES, counts, titles, warmth, within
-from recon_bench.site.task_parts import task_header
+from recon_bench.site.task_parts import task_header, unmeasured
 from recon_bench.site.text import fixed, significant
 from recon_bench.tables import adaptation as gaps
 from recon_bench.tables import sampling
@@ -66,6 +66,11 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "rated": counts(values for each in rates for values in each.told.values()),
         "curve": [curve(board.task, rates)] if rates else [],
         "absent": list(absent(board, found, adapted, rates, called)),
+        "unmeasured": [
+            (unmeasured(board, tables.KIND), "Another operator"),
+            (unmeasured(board, gaps.KIND, trained=True), "Adaptation"),
+            (unmeasured(board, sampling.KIND), "Less and more data"),
+        ],
     }
 
 

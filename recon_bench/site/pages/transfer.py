@@ -11,7 +11,7 @@ from recon_bench.site.addresses import link
 from recon_bench.site.cells import EMPTY, cell, digits, named, number, signed
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
-from recon_bench.site.task_parts import places, task_header
+from recon_bench.site.task_parts import places, task_header, unmeasured
 from recon_bench.tables import transfer
 from recon_bench.tables.board import Board
 from recon_bench.tables.transfer import Part, Row
@@ -27,7 +27,12 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
     """A section for each task that has such results, in the order of the front page."""
     boards = [board for board in site.main() if measured(board)]
     parts = [section(site, here, board) for board in boards]
-    return {"sections": parts, "places": [*places("transfer", boards, site), ("scans", "whose scans")], "scans": SCANS}
+    return {
+        "sections": parts,
+        "places": [*places("transfer", boards, site), ("scans", "whose scans")],
+        "scans": SCANS,
+        "least": f"{transfer.CLEAR:g}",
+    }
 
 
 def measured(board: Board) -> bool:
@@ -48,11 +53,11 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "people": max((row.people.count for row in found), default=0),
         "mixed": any(name in transfer.PHANTOMS for name in groups),
         "kept": transfer.kept(found),
-        "least": f"{transfer.CLEAR:g}",
         "rows": [shown(row, groups) for row in found],
         "contrasts": [shown(row, ()) for row in transfer.contrasts(found)],
         "pictures": list(pictures(site, board, found, against)),
         "absent": list(absent(board)),
+        "unmeasured": unmeasured(board, transfer.KIND),
     }
 
 
