@@ -298,6 +298,23 @@ def test_the_command_says_what_a_file_does(tmp_path, capsys):
 CT = "ct-ellipses-30"
 
 
+def test_check_finds_a_submitted_file_that_no_result_counts_yet(tmp_path, capsys):
+    root, folder = tmp_path / "results", storage.ATTACKS / CT / "fbp"
+    folder.mkdir(parents=True)
+    np.savez(folder / "mine.npz", **{"test-0003": np.zeros_like(registry.task(CT).observe("test", 3).data)})
+    place = {"image": 3.0, "level": 0.02}
+    ask = ["check", "--results", str(root)]
+    write(result("fbp", [record("test-0003", {"error": 0.4}, place)]), root)
+    assert main(ask) == 1
+    said = capsys.readouterr().out
+    assert "mine.npz: the newest result of robustness does not count it yet (test-0003)" in said
+    assert f"recon-bench run --tasks {CT} --methods fbp --measurements robustness --force" in said
+    counted = result("fbp", [record("test-0003", {"error": 0.4, "by_submitted": 0.1}, place)])
+    write(dataclasses.replace(counted, provenance={**counted.provenance, "started": "2027-01-01T00:00:00Z"}), root)
+    main(ask)
+    assert "mine.npz" not in capsys.readouterr().out
+
+
 def attack(folder, capsys, *more, method="fbp", **arrays):
     """What the command says of these perturbations for a method: its exit status, output and errors."""
     np.savez(folder / "mine.npz", **arrays)

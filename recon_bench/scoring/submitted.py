@@ -23,7 +23,7 @@ from recon_bench.task import DataError, Task
 LARGEST = 0.08  # relative to |y|
 ROUNDING = 1e-5
 EXPECTED = "arrays as numpy.savez writes them, by names of test images such as test-0000"
-ADVICE = "Write it by numpy.savez(path, **{'test-0000': array, ...}); CONTRIBUTING.md says what goes in."
+ADVICE = "Write it by numpy.savez(path, **{'test-0000': array, ...}); docs/submitting.md says what goes in."
 
 
 class PerturbationError(ValueError):
