@@ -21,7 +21,7 @@ ELSEWHERE = {  # pages with a section for each task: what they are about, and th
     "features": ("small features", {"small-features"}),
     "memory": ("memory against depth", {"memory"}),
 }
-OTHERS = "; what other pages are about, as under attack or of other people, are means and intervals over what these pages say"
+OTHERS = "; what is under attack, of other people or the like has means over what the pages of that say"
 VOUCHED = (
     " Self-reported rows were measured by who submitted them, reproduced ones held when somebody else ran them again; "
     "all others were measured by this project."
@@ -40,8 +40,8 @@ def content(site: Site, here: str, board: Board) -> dict[str, Any]:
         "quick": board.rules["name"] != "full",
         "rules": board.rules,
         "remarks": board.notes,
-        "caption": f"{over(board)}; times are medians of repeats{OTHERS * bool(elsewhere(board, here))}. Ranked by PSNR; “=” marks methods that share a rank "
-        "because their paired difference is not significant."
+        "caption": f"{over(board)}; times are medians of repeats{OTHERS * bool(elsewhere(board, here))}. "
+        "Ranked by PSNR; “=” marks methods that share a rank because their paired difference is not significant."
         + VOUCHED
         * bool({*board.frame["mark"]} - {"", REFERENCE}),
         "versions": f"Task version {board.version} ({board.hash}), {board.rules['name']} rules version "
