@@ -8,9 +8,13 @@ import pytest
 import torch
 
 from recon_bench import registry, storage
+from recon_bench.measurement import Cell
+from recon_bench.measurements.iterations import with_weights
+from recon_bench.measurements.robustness import PROTOCOL
 from recon_bench.operators import Identity, RayTransform
 from recon_bench.operators.sampled import SampledFourier
-from recon_bench.scoring import attack, probes, submitted
+from recon_bench.rules import QUICK
+from recon_bench.scoring import attack, probes, submitted, targets
 from recon_bench.scoring.attack import Budget, Objective
 from recon_bench.scoring.clock import Deadline
 from recon_bench.scoring.host import Host
@@ -112,6 +116,19 @@ def test_the_attack_is_as_strong_as_noise_and_as_a_plain_ascent_of_as_many_steps
     radius = 0.05 * float(y.norm())
     assert float(found.errors.max()) > float(ask(attack.noise(y, 50, radius, 1))[0].max())
     assert float(found.errors.max()) > 0.99 * plain_ascent(ask, y, radius, 30)
+
+
+@pytest.mark.parametrize("name", ["unet", "learned-primal-dual"])
+def test_a_trained_network_is_attacked_as_strongly_as_by_a_plain_ascent_of_as_many_steps(name):
+    task, method, steps = registry.task("ct-ellipses-30"), registry.method(name), 15
+    cell = Cell(task, method, method.settings, QUICK, torch.device("cpu"), {})
+    cell = dataclasses.replace(cell, settings=with_weights(cell))
+    (gradient,) = targets.build(cell, PROTOCOL.seeds, PROTOCOL.unrolled, 1).attacks["gradient"]
+    sample = task.observe("test", 0)
+    ask = probes.asking(gradient, sample.data, Objective(sample.truth[None]))
+    (found,) = attack.sweep(ask, sample.data, [0.02], Budget(restarts=1, first=steps), 0, LONG)
+    plain = plain_ascent(ask, sample.data, 0.02 * float(sample.data.norm()), steps)
+    assert found.steps == steps and float(found.errors.max()) > 0.99 * plain
 
 
 def test_complex_data_are_attacked_by_magnitude():
