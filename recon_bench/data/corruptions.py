@@ -37,7 +37,7 @@ def spread(y: Tensor, noise: Noise) -> Tensor:
 
 
 def more_noise(sample: Sample, A: Operator, noise: Noise, severity: int, rng: np.random.Generator) -> Tensor:
-    """Noise of the same law, 1.5 to 6 times as large in all: a dose, or a number of averages, of 44 % to 3 %."""
+    """Normal noise beside that of the data, in all 1.5 to 6 times as large: a dose, or averages, of 44 % to 3 %."""
     times = (1.5, 2.0, 3.0, 4.0, 6.0)[severity - 1]
     return sample.data + math.sqrt(times**2 - 1) * spread(sample.data, noise) * _normal(sample.data, rng)
 
