@@ -469,8 +469,14 @@ def warmed():
 
 def test_the_heat_map_compares_with_the_reference():
     (found,) = heat([result("fbp", warmed(), CORRUPTIONS, CORRUPTED)])
-    assert found.ratios == {"more-noise": 2.0, "rings": 0.5} and found.of_reference == 1.25
-    assert found.by_severity == {1: 1.25, 3: 1.25}
+    assert found.ratios == {"more-noise": 2.0, "rings": 0.5} and found.of_reference.value == 1.25
+    assert found.by_severity == {1: 1.25, 3: 1.25} and math.isnan(found.of_reference.low)  # one image
+    worse = [{**r, "sample": "test-0001", "values": {k: 2 * v for k, v in r["values"].items()}} for r in warmed()]
+    for r in worse:
+        r["values"]["error"] = 2 * r["values"].get("error", 0)
+    (both,) = heat([result("fbp", [*warmed(), *worse], CORRUPTIONS, CORRUPTED)])
+    assert both.of_reference.value == pytest.approx((1.0 + 4.0) / (0.8 + 1.6))
+    assert both.of_reference.low == pytest.approx(1.25) and both.of_reference.high == pytest.approx(2.5)
 
 
 def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):

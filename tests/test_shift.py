@@ -486,6 +486,12 @@ def test_an_error_larger_than_the_data_range_is_no_figure_but_a_divergence():
     told = dataclasses.replace(found, told=found.swapped)
     figure = sampling_parts.curve("toy", [told])
     assert [point["x"] for point in figure.spec["series"][0]["points"]] == [18.0]
+    (only,) = figure.spec["series"][0]["points"]
+    assert only["low"] == only["y"] == only["high"] == 38.0 and [bool(row[3]) for row in figure.rows] == [
+        True,
+        False,
+        False,
+    ]
     assert "2 at which an image has diverged" in figure.caption and [row[2] for row in figure.rows][1:] == 2 * [
         "diverged"
     ]

@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 
-from recon_bench.tables.statistics import difference, interval, ranks
+from recon_bench.tables.statistics import difference, interval, ranks, ratio
 
 
 def images(seed: int, n: int = 60) -> np.ndarray:
@@ -61,6 +63,14 @@ def test_pairing_sees_a_small_difference_on_images_that_vary_a_lot():
 def test_pairing_needs_the_same_images():
     with pytest.raises(ValueError, match="same images"):
         difference(images(0, 5), images(0, 6))
+
+
+def test_a_ratio_is_of_means_and_known_exactly_where_it_is_the_same_of_all_images():
+    second = np.array([1.0, 2.0, 5.0])
+    assert ratio(3 * second, second) == pytest.approx((3.0, 3.0, 3.0))
+    value, low, high = ratio(np.array([1.0, 2.0, 15.0]), second)
+    assert value == pytest.approx(18 / 8) and 1 <= low < value < high <= 3
+    assert math.isnan(ratio(second[:1], second[:1]).low) and math.isnan(ratio(second[:0], second[:0]).value)
 
 
 def test_equal_methods_share_a_rank():

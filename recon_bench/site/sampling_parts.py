@@ -46,17 +46,27 @@ def curve(task: str, found: Sequence[Rates]) -> Figure:
         title = each.result.method["title"]
         images = max(map(len, each.told.values()), default=0)
         whole = {at for at, values in each.told.items() if len(values) == images and math.isfinite(each.psnr[at])}
-        points = [{"name": title, "x": at, "y": value} for at, value in each.psnr.items() if at in whole]
+        known = {at: each.spread(at) for at in each.psnr if at in whole}
+        points = [
+            {"name": title, "x": at, "y": found.value}
+            | ({} if math.isnan(found.low) else {"low": found.low, "high": found.high})
+            for at, found in known.items()
+        ]
         series.append({"name": title, "points": points})
         left_out += len(each.psnr) - len(points)
-        table += [[title, significant(at), number(value)["text"]] for at, value in each.psnr.items()]
+        table += [
+            [title, significant(at), number(value)["text"], ends(known[at]) if at in known else ""]
+            for at, value in each.psnr.items()
+        ]
     axis = next((key for each in found for record in each.result.records for key in record["at"]), "views")
     x = {"title": axis.capitalize(), "unit": "", "log": True}
     y = {"title": "PSNR", "unit": "dB", "better": "higher", "log": False}
     own = [(each.result.method, each.psnr.get(each.own, math.nan)) for each in found]
     spec = {"kind": "curve", "x": x, "y": y} | beginning(series, own)
     label = f"PSNR over {axis}, by method that is told of them"
-    caption = f"{label}. {BEGINS_WITH}"
+    caption = f"{label}; bars are 95 % bootstrap intervals over images. {BEGINS_WITH}"
     if left_out:
         caption += f" Left out: {left_out} at which an image has {DIVERGED} (below {LEAST:g} dB) or failed."
-    return Figure(f"{task}-sampling", label, caption, spec, ["Method", axis.capitalize(), "PSNR (dB)"], table)
+    return Figure(
+        f"{task}-sampling", label, caption, spec, ["Method", axis.capitalize(), "PSNR (dB)", "Interval"], table
+    )

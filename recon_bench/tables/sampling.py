@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from recon_bench.results import Result
 from recon_bench.rules import UNSWAPPED
 from recon_bench.tables.board import Board
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.shift import Values, counted, lost, mean, of_kind
-from recon_bench.tables.statistics import Interval
+from recon_bench.tables.statistics import Interval, interval
 
 KIND = "sampling"
 WORSE = 0.1  # dB: what more data may lose without being called worse
@@ -52,6 +54,10 @@ class Rates:
     def psnr(self) -> dict[float, float]:
         """The mean by rate of who is told, minus infinity where an image has diverged."""
         return {rate: mean(values) for rate, values in self.told.items()}
+
+    def spread(self, rate: float) -> Interval:
+        """The mean at a rate of who is told with its interval over images."""
+        return interval(np.array([*self.told[rate].values()]), **bootstrap(self.result))
 
     @cached_property
     def worst(self) -> Interval:

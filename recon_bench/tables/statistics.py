@@ -67,6 +67,22 @@ def difference(first: Array, second: Array, confidence: float = 0.95, draws: int
     return interval(np.asarray(first) - np.asarray(second), "mean", confidence, draws, seed)
 
 
+def ratio(first: Array, second: Array, confidence: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
+    """The mean of ``first`` over that of ``second``, positive values of the same images (n,), with its interval.
+
+    All is NaN without values; the ends are NaN for a single image.
+    """
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if first.size == 0:
+        return alone(np.nan)
+    value = float(first.mean() / second.mean())
+    if first.size == 1:
+        return alone(value)
+    weights = _weights(first.size, draws, seed)
+    low, high = np.quantile((weights @ first) / (weights @ second), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(value, float(low), float(high))
+
+
 def ranks(
     values: Mapping[str, Array],
     better: Literal["higher", "lower"] = "higher",

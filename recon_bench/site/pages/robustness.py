@@ -176,7 +176,7 @@ def warmth(each: Heat) -> dict[str, Any]:
         place: {"warm": round(100 * min(1.0, max(0.0, (ratio - 0.5) / 1.5)))} | number(ratio, digits(2))
         for place, ratio in shown.items()
     }
-    return named(each.result.method) | {"cells": cells, "all": number(each.of_reference, digits(2))}
+    return named(each.result.method) | {"cells": cells, "all": cell(each.of_reference, digits(2))}
 
 
 def strip(site: Site, row: Row) -> dict[str, Any]:
