@@ -63,7 +63,7 @@ def test_what_was_tuned_by_an_earlier_run_is_used_where_accuracy_alone_is_asked_
 
 
 def test_what_was_never_run_is_expected_to_take_as_long_as_other_methods(tmp_path):
-    known = plan.newest(run(tmp_path))
+    known = plan.newest(run(tmp_path), "cpu")
     setup = planned.RunSetup(RULES, "cpu", 1, {})
     one, other = (plan.asked_for([TASK], [method], ["accuracy"], setup)[0] for method in (ONE, "fbp"))
     assert other.estimate(known) == one.estimate(known) != planned.UNKNOWN_SECONDS == other.estimate({})
@@ -76,6 +76,18 @@ def test_what_was_never_run_is_expected_to_take_as_long_as_other_methods(tmp_pat
     assert "accuracy" not in plan.aside([wanted])  # of which a run must know
     told = {("discs", "one", "conduct"): slow, ("discs", "one", "accuracy"): there, (TASK, "one", "accuracy"): twice}
     assert wanted.estimate(told) == pytest.approx(2 * wanted._seconds_as(slow))  # as many times as its ranking result
+
+
+def test_what_is_to_take_on_a_cpu_is_not_told_from_a_gpu(tmp_path):
+    (there,) = run(tmp_path, ("accuracy",))
+    faster = {**there.provenance, "device": "cuda:0", "seconds": there.provenance["seconds"] / 50}
+    on_gpu = dataclasses.replace(there, provenance={**faster, "started": "2099-01-01T00:00:00Z"})
+    (cell,) = plan.asked_for([TASK], [ONE], ["accuracy"], planned.RunSetup(RULES, "cpu", 1, {}))
+    (on_cuda,) = plan.asked_for([TASK], [ONE], ["accuracy"], planned.RunSetup(RULES, "cuda", 1, {}))
+    both = [there, on_gpu]
+    assert cell.estimate(plan.newest(both, "cpu")) == cell._seconds_as(there)
+    assert on_cuda.estimate(plan.newest(both, "cuda")) == cell._seconds_as(on_gpu)
+    assert cell.estimate(plan.newest([on_gpu], "cpu")) == cell._seconds_as(on_gpu)  # better than nothing
 
 
 def test_the_end_of_a_process_is_heard_at_once():

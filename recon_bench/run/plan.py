@@ -17,7 +17,7 @@ from typing import Any
 from recon_bench import headers, identity, registry, weights
 from recon_bench.core import Method
 from recon_bench.results import RANKING_KIND, Result, started
-from recon_bench.run.planned import Names, Planned, RunSetup
+from recon_bench.run.planned import Names, Planned, RunSetup, same_kind
 from recon_bench.storage import digest, sha256
 
 Shard = tuple[int, int]  # the first number, from 1, of so many
@@ -30,9 +30,11 @@ def aside(wanted: Iterable[Planned]) -> set[str]:
     return scored - {RANKING_KIND} - {cell.kind.name for cell in wanted}
 
 
-def newest(results: Iterable[Result]) -> dict[Names, Result]:
-    """The newest result of each task, method and kind, for :meth:`Planned.estimate`."""
-    return {(r.task["name"], r.method["name"], r.kind): r for r in sorted(results, key=started)}
+def newest(results: Iterable[Result], device: str) -> dict[Names, Result]:
+    """The newest result of each task, method and kind, for :meth:`Planned.estimate`: of those of a kind of device where
+    there are some."""
+    ordered = sorted(results, key=lambda r: (same_kind(r, device), started(r)))
+    return {(r.task["name"], r.method["name"], r.kind): r for r in ordered}
 
 
 def cells(tasks: Sequence[str], methods: Sequence[str], kinds: Sequence[str], setup: RunSetup) -> list[Planned]:

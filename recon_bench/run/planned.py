@@ -103,7 +103,7 @@ class Planned:
             and result.method["name"] == self.method.name
             and result.task["hash"] == self.task.hash
             and result.measurement["hash"] == self.kind.hash
-            and result.provenance["device"].split(":")[0] == self.setup.device.split(":")[0]
+            and same_kind(result, self.setup.device)
             and self._same_rules(result)
         )
 
@@ -120,8 +120,11 @@ class Planned:
     def estimate(self, known: Mapping[Names, Result]) -> float:
         """Seconds this cell may take, by the newest result of it, else of the method on other tasks, else of others.
 
-        Times of another task are scaled by how much longer an image took the method here for the ranking result.
+        Times of another task are scaled by how much longer an image took the method here for the ranking result. Those
+        of another kind of device count where there are no others of this kind of result.
         """
+        here = {at: r for at, r in known.items() if same_kind(r, self.setup.device)}
+        known = here if any(kind == self.kind.name for _, _, kind in here) else known
         last = known.get((self.task.name, self.method.name, self.kind.name))
         if last is not None:
             return self._seconds_as(last)
@@ -175,3 +178,8 @@ class Planned:
             at=at,
             memory=setup.memory,
         )
+
+
+def same_kind(result: Result, device: str) -> bool:
+    """Whether a result was measured on the kind of device, cpu or cuda, that ``device`` is of."""
+    return bool(result.provenance["device"].split(":")[0] == device.split(":")[0])
