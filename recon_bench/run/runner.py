@@ -73,9 +73,7 @@ def run(
     known = known_in(results_folder, others)
     elsewhere = results_folder.resolve() != SHIPPED.resolve() and SHIPPED.is_dir()
     shipped = results.load(SHIPPED, others)[0] if elsewhere else []
-    timed = newest(
-        shipped or known, device
-    )  # the same at every run: a second one within the budget has nothing left to do
+    timed = newest(shipped or known, device)  # the same at every run: of a second one within the budget nothing is left
     todo, later = (cells if force else undone(cells, known, shipped) for cells in within(wanted, timed, budget))
     announce.forecast(wanted, todo, later, timed, jobs)
     if not force:
