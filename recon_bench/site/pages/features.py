@@ -77,12 +77,13 @@ def leaders(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]
 
 
 def kept(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
-    """The first of a board that recovers RECOVERED of the headline and exaggerates it by no more than that leaves out,
+    """The first ranked of a board that recovers RECOVERED of the headline and exaggerates it by no more than that leaves out,
     with its place; empty where none does."""
     whole = [(each, values) for each, values in found if HEADLINE in values]
     enough = [pair for pair in whole if demerit(pair[1][HEADLINE].value, NEAREST) <= 1 - RECOVERED]
     written = headlines(enough)
-    ranks = zip(board.frame["method"], board.frame["title"], board.frame["rank"])
+    ranked = board.frame[board.frame["rank"].notna()]
+    ranks = zip(ranked["method"], ranked["title"], ranked["rank"])
     return next((f"{title}, {written[name]}, place {rank}" for name, title, rank in ranks if name in written), "")
 
 
