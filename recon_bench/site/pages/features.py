@@ -77,8 +77,8 @@ def leaders(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]
 
 
 def kept(board: Board, found: Sequence[tuple[Result, Mapping[str, Interval]]]) -> str:
-    """The first ranked of a board that recovers RECOVERED of the headline and exaggerates it by no more than that leaves out,
-    with its place; empty where none does."""
+    """The first of those ranked that recovers RECOVERED of the headline and exaggerates it by no more than that leaves
+    out, with its place; empty where none does."""
     whole = [(each, values) for each, values in found if HEADLINE in values]
     enough = [pair for pair in whole if demerit(pair[1][HEADLINE].value, NEAREST) <= 1 - RECOVERED]
     written = headlines(enough)
