@@ -16,6 +16,7 @@ LATE = "out of time"  # what a record says of a search that the clock ended
 UNSWAPPED = "set up for the task's own data: "  # how a record begins to say why there is no image of a swapped operator
 BROKEN = "a submitted perturbation has no reconstruction"
 UNUSED = "left out: "  # how a record begins to speak of a submitted file that could not be used
+COUNTED = "counts "  # how it begins to name one that was tried, by the sha256 of the file
 EXACT = 200.0  # dB: the PSNR of an image without any error; one that errs in the last bit of float32 alone has 150
 
 

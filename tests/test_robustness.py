@@ -231,6 +231,7 @@ def test_a_submitted_perturbation_counts_where_it_is_worse(monkeypatch):
     for level in (0.02, 0.08):
         (value,) = [r.values for r in weak if r.at.get("level") == level]
         assert value["error"] == value["by_submitted"] > value["by_gradient"]
+    assert "the worst was submitted on 1 of 1 images" in row(result("fbp", weak)).flags
     np.savez(folder / "b.npz", **{"test-0000": np.zeros(sample.data.shape, np.float32)})
     monkeypatch.setattr(robustness, "QUICK", SMALL)
     for old, new in zip(before, measured(fbp, image=0)[0]):
@@ -298,21 +299,37 @@ def test_the_command_says_what_a_file_does(tmp_path, capsys):
 CT = "ct-ellipses-30"
 
 
-def test_check_finds_a_submitted_file_that_no_result_counts_yet(tmp_path, capsys):
+def test_check_finds_submitted_files_that_no_result_counts_yet_and_those_that_are_gone(tmp_path, capsys):
     root, folder = tmp_path / "results", storage.ATTACKS / CT / "fbp"
     folder.mkdir(parents=True)
-    np.savez(folder / "mine.npz", **{"test-0003": np.zeros_like(registry.task(CT).observe("test", 3).data)})
-    place = {"image": 3.0, "level": 0.02}
-    ask = ["check", "--results", str(root)]
-    write(result("fbp", [record("test-0003", {"error": 0.4}, place)]), root)
-    assert main(ask) == 1
-    said = capsys.readouterr().out
-    assert "mine.npz: the newest result of robustness does not count it yet (test-0003)" in said
-    assert f"recon-bench run --tasks {CT} --methods fbp --measurements robustness --force" in said
-    counted = result("fbp", [record("test-0003", {"error": 0.4, "by_submitted": 0.1}, place)])
-    write(dataclasses.replace(counted, provenance={**counted.provenance, "started": "2027-01-01T00:00:00Z"}), root)
-    main(ask)
-    assert "mine.npz" not in capsys.readouterr().out
+    nothing = np.zeros_like(registry.task(CT).observe("test", 3).data)
+    np.savez(folder / "mine.npz", **{"test-0003": nothing})
+
+    def said_of_a_result(year, *files):
+        note = "; ".join(f"counts {storage.sha256(file)}" for file in files) or None
+        made = result("fbp", [record("test-0003", {"error": 0.4}, {"image": 3.0, "level": 0.02}, note=note)])
+        write(dataclasses.replace(made, provenance={**made.provenance, "started": f"{year}-01-01T00:00:00Z"}), root)
+        return said()
+
+    def said():
+        assert main(["check", "--results", str(root)]) == 1  # there is no card of the task either
+        return [line for line in capsys.readouterr().out.splitlines() if "attacks" in line]
+
+    (line,) = said_of_a_result(2026)
+    assert "mine.npz: the newest result of robustness does not count it yet (test-0003)" in line
+    assert f"recon-bench run --tasks {CT} --methods fbp --measurements robustness --force" in line
+    mine = (folder / "mine.npz").read_bytes()
+    assert not said_of_a_result(2027, mine)
+    np.savez(folder / "another.npz", **{"test-0003": nothing + np.float32(1e-3)})
+    (line,) = said()
+    assert "another.npz: the newest result of robustness does not count it yet (test-0003)" in line
+    assert not said_of_a_result(2028, mine, (folder / "another.npz").read_bytes())
+    (folder / "another.npz").rename(folder / "renamed.npz")
+    assert not said()
+    (folder / "mine.npz").unlink()
+    (line,) = said()
+    assert f"put back the file with sha256 {storage.sha256(mine)}" in line
+    assert said_of_a_result(2029, (folder / "renamed.npz").read_bytes()) == [line]
 
 
 def attack(folder, capsys, *more, method="fbp", **arrays):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from recon_bench import storage
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
-from recon_bench.rules import BROKEN
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,16 +23,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _attacks(root: Path) -> Iterator[str]:
-    """What is wrong with submitted perturbations, and which of them the newest result does not count; of tasks whose
-    data are not here nothing is known."""
-    if not storage.ATTACKS.is_dir():
-        return
+    """What is wrong with submitted perturbations, which of them the newest result does not count, and which a result
+    has counted that are gone; of tasks whose data are not here nothing is known."""
     from recon_bench import registry
     from recon_bench.scoring import submitted
 
-    counted = dict(_counted(root))
+    counted, present = _counted(root), set[str]()
     for path in submitted.files():
-        task_name, name = path.parent.parent.name, path.parent.name
+        task_name, name, seal = path.parent.parent.name, path.parent.name, storage.sha256(path.read_bytes())
+        present.add(seal)
         try:
             registry.method(name)
             task = registry.task(task_name)
@@ -41,21 +39,27 @@ def _attacks(root: Path) -> Iterator[str]:
         except (ValueError, OSError) as error:
             yield str(error) if str(path) in str(error) else f"{path}: {error}"
             continue
-        known = counted.get((task_name, name), given)
-        if left := sorted(set(given) - set(known)):
+        *_, newest = counted.get((task_name, name), [{image: {seal} for image in given}])
+        if left := sorted(image for image in given if seal not in newest.get(image, ())):
             rerun = f"recon-bench run --tasks {task_name} --methods {name} --measurements robustness --force"
             yield f"{path}: the newest result of robustness does not count it yet ({', '.join(left)}); {rerun} does"
+    for (task_name, name), results in counted.items():
+        for seal in sorted(set().union(*(seals for images in results for seals in images.values())) - present):
+            folder = storage.ATTACKS / task_name / name
+            yield f"{folder}: expected the perturbations that a result counts, put back the file with sha256 {seal}"
 
 
-def _counted(root: Path) -> Iterator[tuple[tuple[str, str], set[str]]]:
-    """Of each task and method that was attacked, the images on which its newest result tried what was submitted."""
-    from recon_bench.measurements import robustness
-    from recon_bench.results import load, started
+def _counted(root: Path) -> Mapping[tuple[str, str], Sequence[Mapping[str, set[str]]]]:
+    """Of each task and method the files that its attacks counted, see :func:`robustness.counted`, oldest first."""
+    from recon_bench.results import load, result_files, started
+    from recon_bench.results.result import kind_of
+    from recon_bench.tables import robustness
 
-    for result in sorted(load(root)[0], key=started):
-        if result.kind == robustness.MEASUREMENT.name:
-            tried = [r for r in result.records if robustness.SUBMITTED in r["values"] or BROKEN in (r["note"] or "")]
-            yield (result.task["name"], result.method["name"]), {str(r["sample"]) for r in tried}
+    found: dict[tuple[str, str], list[Mapping[str, set[str]]]] = {}
+    others = {kind_of(path) for path in result_files(root)} - {robustness.KIND}
+    for result in sorted(load(root, others)[0], key=started):
+        found.setdefault((result.task["name"], result.method["name"]), []).append(robustness.counted(result))
+    return found
 
 
 COMMAND = Command(

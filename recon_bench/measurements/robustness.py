@@ -117,8 +117,8 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
     cell, name, at = target.cell, pictures.name(index), {"image": float(index)}
     rules, seed, sample = protocol(cell), cell.rules.seeds[0], cell.task.samples("test")[index]
     clean = score(target, sample, sample.data)
-    given, unusable = submitted.perturbations(cell.task, cell.method.name, sample.id)
-    note = "; ".join(filter(None, [target.without, targets.unsteady(target, sample), *unusable])) or None
+    given, files = submitted.perturbations(cell.task, cell.method.name, sample.id)
+    note = "; ".join(filter(None, [target.without, targets.unsteady(target, sample), *files])) or None
     yield Record(name, {**clean.values, "reached": 0.0}, {**at, "level": 0.0}, seed, note=note)
     deadline = _deadline(target)
     attempts = _attempts(target, sample, index, deadline)

@@ -17,7 +17,7 @@ from torch import Tensor
 from recon_bench import storage
 from recon_bench.core import Sample
 from recon_bench.data import reading
-from recon_bench.rules import UNUSED
+from recon_bench.rules import COUNTED, UNUSED
 from recon_bench.task import DataError, Task
 
 LARGEST = 0.08  # relative to |y|
@@ -31,15 +31,17 @@ class PerturbationError(ValueError):
 
 
 def perturbations(task: Task, method: str, name: str) -> tuple[list[Tensor], list[str]]:
-    """What was submitted against a method on the test image called ``name``, each (*range_shape), and what is wrong
-    with files that cannot be used."""
-    found, problems = list[Tensor](), list[str]()
+    """What was submitted against a method on the test image called ``name``, each (*range_shape), and what a record
+    says: which files these are of, and what is wrong with those that cannot be used."""
+    found, said = list[Tensor](), list[str]()
     for path in files(task.name, method):
         try:
-            found += [each for each in [read(path, task).get(name)] if each is not None]
+            if (each := read(path, task).get(name)) is not None:
+                found.append(each)
+                said.append(f"{COUNTED}{storage.sha256(path.read_bytes())}")
         except PerturbationError as error:
-            problems.append(f"{UNUSED}{str(error).replace(f'{path.parent}/', '')}")
-    return found, problems
+            said.append(f"{UNUSED}{str(error).replace(f'{path.parent}/', '')}")
+    return found, said
 
 
 def files(task: str = "*", method: str = "*") -> list[Path]:

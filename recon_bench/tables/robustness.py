@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from recon_bench.results import Result
-from recon_bench.rules import BROKEN, LATE, UNUSED
+from recon_bench.rules import BROKEN, COUNTED, LATE, UNUSED
 from recon_bench.tables.columns import bootstrap
 from recon_bench.tables.statistics import Interval, alone, interval
 
@@ -103,7 +103,7 @@ def row(result: Result) -> Row:
     missing, late, late_for_all, failed, broken = list[str](), False, False, False, False
     changes = 0.0
     for record in result.records:
-        said = [part for part in (record["note"] or "").split("; ") if not part.startswith(UNUSED)]
+        said = [part for part in (record["note"] or "").split("; ") if not part.startswith((UNUSED, COUNTED))]
         if record["error"]:
             missing.append(f"{record['sample']}: {record['error']}".removeprefix(": "))
             failed |= "image" in record["at"]
@@ -128,10 +128,21 @@ def row(result: Result) -> Row:
         f"nothing worse at {100 * level:g} % than below it on {count} of {len(whole)} images"
         for level, count in unmoved(made).items()
     ]
+    theirs = [v for v in images.get(reported, {}).values() if v.get("by_submitted") == v["error"]]
+    flags += [f"the worst was submitted on {len(theirs)} of {len(whole)} images"] if theirs else []
     changed = f"changes between calls by {100 * changes:g} %"
     seen = {changed: bool(changes), LATE: late, f"one for all: {LATE}": late_for_all, BROKEN: broken}
     flags += [flag for flag, found_so in seen.items() if found_so]
     return dataclasses.replace(made, flags=tuple(flags))
+
+
+def counted(result: Result) -> dict[str, set[str]]:
+    """By image the submitted files that were tried on it, by their sha256."""
+    found: dict[str, set[str]] = {}
+    for record in result.records:
+        parts = [part for part in (record["note"] or "").split("; ") if part.startswith(COUNTED)]
+        found.setdefault(record["sample"], set()).update(part.removeprefix(COUNTED) for part in parts)
+    return found
 
 
 def masked(made: Row) -> bool:
