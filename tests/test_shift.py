@@ -611,6 +611,8 @@ def test_why_gaps_stay_open_is_told_from_what_was_measured(folder):
         adaptation_parts.reason([fitted])
         == "Of the other 1: in 1 fitting explained them better and closed 0 % at most."
     )
+    failed = dataclasses.replace(fitted, values={**fitted.values, "fitted": {}}, traces={})
+    assert adaptation_parts.reason([failed]) == "Of the other 1: in 1 fitting has no images."
 
 
 def test_tables_and_the_board_tell_the_same_share_of_a_gap(records, folder):

@@ -115,15 +115,17 @@ def reason(wide: Sequence[Adaptation]) -> str:
     rejected = [each for each in others if each.rejected]
     noise = [each for each in others if each.at_noise and not each.rejected]
     rest = [each for each in others if not each.rejected and not each.at_noise]
-    fitted = [each for each in rest if each.explained and not math.isnan(each.closed("fitted"))]
+    made = [each for each in rest if not math.isnan(each.closed("fitted"))]
+    fitted = [each for each in made if each.explained]
     most = max((each.closed("fitted") for each in fitted), default=math.nan)
-    left = len(rest) - len(fitted)
+    none, left = len(rest) - len(made), len(made) - len(fitted)
     parts = [
         f"in {len(rejected)} the parameter was rejected" * bool(rejected),
         f"in {len(noise)} held-out data were explained to within their noise before the first step, which ends a fit"
         * bool(noise),
         f"in {len(fitted)} fitting explained them better and closed {share(most)} at most" * bool(fitted),
         f"in {left} no step of a fit explained them better" * bool(left),
+        f"in {none} fitting has no images" * bool(none),
     ]
     said = "; ".join(filter(None, parts))
     return f"Of the other {len(others)}: {said}." if said else ""
