@@ -273,9 +273,9 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 def test_perturbations_are_found_by_task_method_and_image(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "ATTACKS", tmp_path)
     (tmp_path / "toy" / "fbp").mkdir(parents=True)
-    file(tmp_path / "toy" / "fbp", **{"test-0001": perturbation(0.08, 1)})
-    (found,), problems = submitted.perturbations(TOY, "fbp", "test-0001")
-    assert problems == []
+    path = file(tmp_path / "toy" / "fbp", **{"test-0001": perturbation(0.08, 1)})
+    (found,), said = submitted.perturbations(TOY, "fbp", "test-0001")
+    assert said == [f"counts {storage.sha256(path.read_bytes())}"]
     assert np.array_equal(found.numpy(), perturbation(0.08, 1))
     for method, name in (("fbp", "test-0000"), ("unet", "test-0001")):
         assert submitted.perturbations(TOY, method, name) == ([], [])

@@ -103,6 +103,26 @@ def test_fbp_reaches_its_exact_worst_case_and_goes_beyond_noise():
     assert list(pictures) == list(STRIP) and pictures[STRIP[0]][0].shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize("error", [MemoryError("for x"), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_starts_that_do_not_fit_into_memory_together_are_followed_in_parts(error):
+    fbp = registry.method("fbp")
+
+    def build(problem, settings):
+        usual = fbp.build(problem, settings)
+
+        def reconstruct(y, A):
+            if y.requires_grad and len(y) > 1:
+                raise error
+            return usual(y, A)
+
+        return reconstruct
+
+    plenty, short = (measured(each, image=0)[0] for each in (fbp, dataclasses.replace(fbp, build=build)))
+    assert [r.at for r in short] == [r.at for r in plenty] and not any(r.error or r.note for r in short)
+    for mine, theirs in zip(short, plenty):
+        assert mine.values == pytest.approx(theirs.values, rel=1e-4)
+
+
 def quantised(y, A):
     """A reconstruction whose gradient is zero: values are rounded, and what autograd sees is nothing."""
     fbp = registry.method("fbp")

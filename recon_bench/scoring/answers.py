@@ -11,6 +11,7 @@ from recon_bench.core import NotApplicable
 from recon_bench.scoring.frames import raised_at
 
 LARGEST = 1e10  # times the data range: of no image that large is it of interest how wrong it is
+SHORT = "out of memory on "  # how the reason of what did not fit begins
 
 
 class MethodError(RuntimeError):
@@ -40,17 +41,21 @@ def checked(image: Tensor, note: str | None, data_range: float) -> Reconstructio
     return Reconstruction(x=image, note=note)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is one of the ways to run out of memory, here or where a method runs apart."""
+    short = "DefaultCPUAllocator" in str(error) or str(error).startswith(SHORT)  # torch has no class for the first
+    return short or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
 def reason(error: BaseException, device: torch.device) -> str:
     """Why a method failed, for its row: with the line of its file, unless it does not apply or memory did not do."""
     text = str(error) if isinstance(error, MethodError) else _said(error)
-    on_cpu = text.startswith("RuntimeError") and "DefaultCPUAllocator" in text  # torch has no class for it
-    if on_cpu or text.startswith(("OutOfMemoryError", "MemoryError")):
-        return f"out of memory on {device}: {text.partition(': ')[2]}"
+    if out_of_memory(error) and not text.startswith(SHORT):
+        return f"{SHORT}{device}: {text.partition(': ')[2]}"
     return text
 
 
 def _said(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
-    told = isinstance(error, NotApplicable | MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in text
-    place = "" if told else raised_at(error)
+    place = "" if isinstance(error, NotApplicable) or out_of_memory(error) else raised_at(error)
     return text + f" at {place}" * bool(place)

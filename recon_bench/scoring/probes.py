@@ -14,12 +14,14 @@ objective should grow, of any length. With J the Jacobian of a method f and r th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from recon_bench.core import NotApplicable, Operator
+from recon_bench.scoring.answers import out_of_memory
 from recon_bench.scoring.attack import Ask, Objective, unit
 from recon_bench.scoring.host import Host
 from recon_bench.solvers import conjugate_gradients
@@ -39,11 +41,24 @@ def images(method: Host, y: Tensor) -> Tensor:
 
 
 def gradient(method: Host) -> Probe:
-    """By the method's own gradient. RuntimeError where it has none."""
+    """By the method's own gradient, in parts where all data of an image at once do not fit into memory. RuntimeError
+    where it has none."""
+    most = sys.maxsize
 
-    def probe(y: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+    def together(y: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         x = method.linearise(y)
         return x, method.pull_back(objective.weight(x))
+
+    def probe(y: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        nonlocal most
+        while True:
+            try:
+                x, direction = zip(*(together(part, objective) for part in y.split(most)))
+                return torch.cat(x), torch.cat(direction)
+            except (RuntimeError, MemoryError) as error:
+                if min(most, len(y)) == 1 or not out_of_memory(error):
+                    raise
+            most = (min(most, len(y)) + 1) // 2
 
     return probe
 

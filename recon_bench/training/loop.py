@@ -27,6 +27,7 @@ from tqdm import tqdm
 from recon_bench import learned, weights
 from recon_bench.core import Method, NotConverged, Problem
 from recon_bench.recipe import Recipe
+from recon_bench.scoring.answers import out_of_memory
 from recon_bench.task import Task
 from recon_bench.training import candidates, cards, checkpoints, examples, optimisers, trouble
 from recon_bench.training.checkpoints import Run, State, TrainingError
@@ -216,7 +217,7 @@ def _step(run: Run, state: State, forward: Forward, inputs: Tensor, truth: Tenso
     try:
         loss = _loss(run, forward, inputs, truth)
     except (RuntimeError, MemoryError) as error:
-        if not trouble.out_of_memory(error):
+        if not out_of_memory(error):
             raise
     if loss is None:  # only out here is the memory of the failed attempt free
         run.network.zero_grad(set_to_none=True)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
+from recon_bench.scoring.answers import out_of_memory
 from recon_bench.training.checkpoints import Run, State, TrainingError
 
 
@@ -21,11 +20,6 @@ def not_finite(run: Run, state: State) -> str:
         f"the loss is NaN or infinite by step {state.step}; {kept}. Lower the rate (--recipe rate={rate}) "
         f"or the clip (--recipe clip={clip}) and {how}"
     )
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` is one of the ways to run out of memory."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 @contextmanager
