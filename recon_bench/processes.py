@@ -31,6 +31,7 @@ PRELOADED = ["recon_bench.run.worker", "recon_bench.run.preload"]
 LONGEST = 60  # bytes of a temporary folder below which sockets have a place
 SHORT = "/tmp"
 FILES = 1024  # descriptors that foreign code may have open
+USABLE = 0.9  # of the memory that is available; without the rest programs are read from the disk again and again
 PATIENCE = 5.0  # seconds in which processes that were killed have to be gone
 ASK = signal.SIGUSR1  # to end: SIGTERM may be for a whole job of a cluster, whose processes then do not hear it
 PROC = Path("/proc")
@@ -60,11 +61,11 @@ def cores() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that the machine could give to new processes; 0 where it does not tell."""
+    """Bytes that new processes can have while the machine stays responsive; 0 where it does not tell."""
     with contextlib.suppress(OSError):
         for line in (PROC / "meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+                return int(USABLE * 1024 * int(line.split()[1]))
     return 0
 
 

@@ -116,12 +116,18 @@ class Host:
         try:
             x, said, seen = self._way.call("reconstruct", y, operator)
         except Exception as error:  # a method may raise anything; the reason becomes its row
-            if len(y) == 1:
-                return [Reconstruction(error=reason(error, self.device))]
-            return [self.reconstruct(each[None], operator)[0] for each in y]
-        where = "" if len(y) == 1 else f" (at least one of {len(y)} images together)"
+            failed = reason(error, self.device)
+        else:
+            return self._told(x, said, seen, len(y))
+        if len(y) == 1:
+            return [Reconstruction(error=failed)]
+        return [self.reconstruct(each[None], operator)[0] for each in y]  # out here the memory of the batch is free
+
+    def _told(self, x: Any, said: Sequence[str], seen: Sequence[str], count: int) -> list[Reconstruction]:
+        """What a batch of ``count`` gave, with its warnings and what it did that it may not."""
+        where = "" if count == 1 else f" (at least one of {count} images together)"
         notes = [*(f"{text}{where}" for text in said[-1:]), *(f"it {what}" for what in seen)]
-        found = self._each(x, len(y), "; ".join(notes) or None)
+        found = self._each(x, count, "; ".join(notes) or None)
         return [dataclasses.replace(each, seen=tuple(seen)) for each in found]
 
     def seconds(self, y: Tensor) -> tuple[float, list[Reconstruction]]:
