@@ -609,7 +609,7 @@ def test_why_gaps_stay_open_is_told_from_what_was_measured(folder):
     fitted = dataclasses.replace(each, costs=better, traces={"fitted": {0: 0.04, 5: 0.01}})
     assert (
         adaptation_parts.reason([fitted])
-        == "Of the other 1: in 1 fitting explained them better and closed 0 % at most."
+        == "Of the other 1: in 1 fitting explained them better and closed 0.0 % at most, any way 0.0 %."
     )
     failed = dataclasses.replace(fitted, values={**fitted.values, "fitted": {}}, traces={})
     assert adaptation_parts.reason([failed]) == "Of the other 1: in 1 fitting has no images."

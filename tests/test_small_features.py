@@ -227,7 +227,10 @@ def test_the_board_shows_two_columns_and_the_page_all_with_intervals(tmp_path):
     leading = text.split("Of a disc of 5 %, 11 px (contrast of the data range), ")[1].split("</p>")[0]
     assert all(f"{title} {value} [" in leading for title, value in (("Fbp", 0.65), ("Cgls", 0.85), ("Tikhonov", 1.55)))
     place = dict(zip(found.frame["method"], found.frame["rank"]))["cgls"]
-    assert "The first in PSNR that recovers 0.7 to 1.3: Cgls, 0.85 [" in leading and f"], place {place}." in leading
+    assert (
+        "The first in PSNR of those measured that recovers 0.7 to 1.3: Cgls, 0.85 [" in leading
+        and f"], place {place}." in leading
+    )
     assert "over its spread" not in text  # white noise is the same with and without a disc
     spread = over_spread(of_small_features("fbp", 0.0))["over_spread"]  # of 0.5, 0.6, 0.7 and 0.8
     assert spread.value == pytest.approx(5.03, abs=0.01)

@@ -264,20 +264,26 @@ def test_gains_are_differences_of_two_results_to_the_tv_that_is_best_at_home(tre
     assert rows["fbp"].total.gain.value == pytest.approx(-8.5)  # over the two that it has
     assert rows["tv-isotropic"].drop == pytest.approx(40 - 30) and rows["tv-isotropic"].home_gain == 0
     assert {name: row.behind for name, row in rows.items()} == {name: name == "cgls" for name in rows}
-    assert transfer.kept(rows.values()) == transfer.Kept(networks=1, everywhere=0, clearly=0)
+    assert transfer.kept(rows.values()) == transfer.Kept(networks=1, everywhere=0, on_people=0, on_all=0)
     clear = transfer.Part(rows["cgls"].total.psnr, Interval(1.0, 0.5, 1.5), 3)
     better = dataclasses.replace(rows["cgls"], total=clear, groups={"neck": clear})
-    assert transfer.kept([better, rows["cgls"]]) == transfer.Kept(networks=2, everywhere=1, clearly=1)
+    assert transfer.kept([better, rows["cgls"]]) == transfer.Kept(networks=2, everywhere=1, on_people=0, on_all=1)
+    better = dataclasses.replace(better, people=clear)
+    assert transfer.kept([better, rows["cgls"]]) == transfer.Kept(networks=2, everywhere=1, on_people=1, on_all=1)
     shown = {**better.result.method, "name": "unet-scan-alone"}
     contrast = dataclasses.replace(better, result=dataclasses.replace(better.result, method=shown))
     named = dataclasses.replace(contrast, result=dataclasses.replace(better.result, method={**shown, "name": "unet"}))
     partial = dataclasses.replace(better, result=dataclasses.replace(better.result, status="partial"))
     unknown = dataclasses.replace(better, groups={"lodopab": dataclasses.replace(clear, gain=Interval(*3 * [np.nan]))})
     assert transfer.contrasts([contrast, named]) == [named, contrast] and transfer.contrasts([contrast]) == []
-    assert transfer.kept([contrast, partial, unknown]) == transfer.Kept(networks=1, everywhere=1, clearly=1, left_out=1)
+    assert transfer.kept([contrast, partial, unknown]) == transfer.Kept(
+        networks=1, everywhere=1, on_people=1, on_all=1, left_out=1
+    )
     lent = {**better.result.method, "weights": {"ct-head-50/unet": "0"}}
     borrowed = dataclasses.replace(better, result=dataclasses.replace(better.result, method=lent))
-    assert transfer.kept([borrowed, unknown]) == transfer.Kept(networks=1, everywhere=1, clearly=1, left_out=1)
+    assert transfer.kept([borrowed, unknown]) == transfer.Kept(
+        networks=1, everywhere=1, on_people=1, on_all=1, left_out=1
+    )
 
 
 def test_phantoms_are_no_people(tree, tmp_path):

@@ -41,6 +41,6 @@ def known(shift: Shift, found: Estimate | None) -> tuple[dict[str, float], str |
     if shift.parameter is None or found is None:
         return {}, None
     values = {"parameter": found.value, "parameter_error": abs(found.value - shift.parameter.true)}
-    fall = f"the misfit falls by {100 * found.sharpness:.0f} % from the ends of its range"
+    fall = f"the misfit falls by {100 * found.sharpness:.1f} % from the ends of its range"
     note = None if found.identified else f"cannot identify the {shift.parameter.name}: {fall}"
     return values | {"identified": float(found.identified)}, note

@@ -38,9 +38,9 @@ def adaptation(each: Adaptation, called: Mapping[str, str]) -> dict[str, Any]:
         "top": WAYS[each.top],
         "ways": [reached(each, way) for way in WAYS],
         "classical": number(best) | {"ends": title},
-        "closed": number(100 * each.best, whole),
+        "closed": number(100 * each.best, tenths),
         "seconds": number(cost.get("seconds", math.nan), tenths) | {"ends": took(cost, each.result)},
-        "mib": number(cost.get("mib", math.nan), whole),
+        "mib": number(cost.get("mib") or math.nan, whole),  # without a step there is none
         "error": error(each),
     }
 
@@ -70,6 +70,9 @@ def remarks(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> Iterato
         if each.misled:
             falls = [f"{WAYS[w].partition(',')[0].lower()} {a:.3f} to {b:.3f}" for w, (a, b) in each.misled.items()]
             said.append(f"worse images of a smaller held-out misfit: {', '.join(falls)}")
+        if each.undoing > 0:
+            closed = f"from where the best way closes {share(each.beyond)}"
+            said.append(f"A1 put in is {each.undoing:.2f} dB below ignorant, {closed}")
         if said:
             yield {"title": f"{each.result.method['title']}, {within(called[each.shift])}", "text": "; ".join(said)}
 
@@ -106,7 +109,11 @@ def closing(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> str:
     count = f"Of {len(wide)} gaps of at least {LEAST_GAP:g} dB, {closed}"
     if not wide:
         return ""
-    return " ".join(filter(None, [f"{count}{': ' * bool(half)}{'; '.join(named)}.", reason(wide)]))
+    known = [each for each in wide if not math.isnan(each.reached) and not math.isnan(each.classical[1])]
+    reach = sum(each.reached >= each.classical[1] for each in known)
+    beside = f"In {reach} of {len(known)} the best way of adaptation reaches the best classical method told A1."
+    parts = [f"{count}{': ' * bool(half)}{'; '.join(named)}.", reason(wide), beside * bool(known)]
+    return " ".join(filter(None, parts))
 
 
 def reason(wide: Sequence[Adaptation]) -> str:
@@ -118,12 +125,14 @@ def reason(wide: Sequence[Adaptation]) -> str:
     made = [each for each in rest if not math.isnan(each.closed("fitted"))]
     fitted = [each for each in made if each.explained]
     most = max((each.closed("fitted") for each in fitted), default=math.nan)
+    any_way = max((each.best for each in fitted), default=math.nan)
     none, left = len(rest) - len(made), len(made) - len(fitted)
     parts = [
         f"in {len(rejected)} the parameter was rejected" * bool(rejected),
         f"in {len(noise)} held-out data were explained to within their noise before the first step, which ends a fit"
         * bool(noise),
-        f"in {len(fitted)} fitting explained them better and closed {share(most)} at most" * bool(fitted),
+        f"in {len(fitted)} fitting explained them better and closed {share(most)} at most, any way {share(any_way)}"
+        * bool(fitted),
         f"in {left} no step of a fit explained them better" * bool(left),
         f"in {none} fitting has no images" * bool(none),
     ]
@@ -133,7 +142,7 @@ def reason(wide: Sequence[Adaptation]) -> str:
 
 def share(value: float) -> str:
     """A share in percent; nothing where it is not known."""
-    return f"{100 * value:z.0f} %".replace("-", "−") if math.isfinite(value) else ""
+    return f"{100 * value:z.1f} %".replace("-", "−") if math.isfinite(value) else ""
 
 
 def took(cost: Values, result: Result) -> str:

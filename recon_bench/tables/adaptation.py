@@ -87,6 +87,23 @@ class Adaptation:
         return max((share for way in self.whole if not math.isnan(share := self.closed(way))), default=math.nan)
 
     @property
+    def reached(self) -> float:
+        """The PSNR of the best way of adaptation on all images, in dB; NaN where none is known."""
+        return max((psnr for way in self.whole if not math.isnan(psnr := self.psnr(way))), default=math.nan)
+
+    @property
+    def undoing(self) -> float:
+        """By how many dB naive use of A1 is below being ignorant of it, the gap counting from naive use; else 0."""
+        return max(0.0, self.gained("ignorant")) if self.bottom == "naive" else 0.0
+
+    @property
+    def beyond(self) -> float:
+        """The share of the gap from being ignorant to the top that the best way closes on all images; NaN of a small
+        gap."""
+        low, high = self.psnr("ignorant"), self.psnr(self.top)
+        return (self.reached - low) / (high - low) if high - low >= LEAST_GAP else math.nan
+
+    @property
     def whole(self) -> list[str]:
         """The ways of adaptation that have all images."""
         return [way for way in ADAPTED if self.values.get(way, {}).keys() >= self.values.get("naive", {}).keys()]

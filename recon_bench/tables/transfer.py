@@ -1,9 +1,9 @@
 """What of a method's lead carries over: its results on images of another origin beside total variation and its own.
 
 Gains are means of paired differences to the rival over the images that both have. The rival of a task is that one of
-its TV rows that is best on the task's own test images. Several slices of one scan are one person, who counts once in
-what is said of people. The rule, written before any figure was seen: a network is *behind* if its mean gain over all
-images that come with the project is below zero.
+its TV rows with such results that is best on the task's own test images. Several slices of one scan are one person,
+who counts once in what is said of people. The rule, written before any figure was seen: a network is *behind* if its
+mean gain over all images that come with the project is below zero.
 """
 
 from __future__ import annotations
@@ -84,11 +84,12 @@ def rows(board: Board) -> list[Row]:
 @dataclass(frozen=True)
 class Kept:
     """Of so many ``networks``, without those ``left_out``: how many are at or above the rival in the mean of every
-    group, and how many are CLEAR dB above it in that of all images that come with the project."""
+    group, how many are CLEAR dB above it in that of people, and how many in that of all images of the project."""
 
     networks: int
     everywhere: int
-    clearly: int
+    on_people: int
+    on_all: int
     left_out: int = 0
 
 
@@ -99,8 +100,9 @@ def kept(found: Iterable[Row]) -> Kept:
     trained = [row for row in whole if row.result.method.get("weights")]
     networks = [row for row in trained if counts(row.result.method)]
     everywhere = [row for row in networks if not any(part.gain.value < 0 for part in row.groups.values())]
-    clearly = sum(row.total.gain.value >= CLEAR for row in networks)
-    return Kept(len(networks), len(everywhere), clearly, len(trained) - len(networks))
+    on_people = sum(row.people.gain.value >= CLEAR for row in networks)
+    on_all = sum(row.total.gain.value >= CLEAR for row in networks)
+    return Kept(len(networks), len(everywhere), on_people, on_all, len(trained) - len(networks))
 
 
 def counts(method: Mapping[str, Any]) -> bool:

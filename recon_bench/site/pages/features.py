@@ -56,6 +56,7 @@ def section(site: Site, here: str, board: Board) -> dict[str, Any]:
         "disc": disc(told),
         "range": "" if not in_percent else "of the data range",
         "images": max((len(scalars(cell, INVENTED)) for cell in measured), default=0),
+        "foreign": len({name for cell in measured for name in scalars(cell, INVENTED) if not name.startswith("test-")}),
         "leaders": leaders(board, found),
         "kept": kept(board, found),
         "enough": f"{RECOVERED:g} to {2 - RECOVERED:g}",

@@ -65,16 +65,25 @@ def carried_over(board: Board, method: str) -> str:
 
 
 def attacked(board: Board, method: str) -> str:
-    """Its PSNR before and after the worst perturbation of the reported size."""
-    cell = board.cells.get((method, robustness.KIND))
-    row = robustness.row(cell) if cell else None
-    if row is None or not row.images.get(row.reported):
-        return missing(cell)
-    before, after = (fixed(row.mean("psnr", level).value, 2) for level in (0.0, row.reported))
+    """Its PSNR before and after the worst perturbation of the reported size, and that of total variation."""
+    rows = robustness.rows(cell for (_, kind), cell in board.cells.items() if kind == robustness.KIND)
+    known = {row.name: row for row in rows if row.images.get(row.reported)}
+    row = known.get(method)
+    if row is None:
+        return missing(board.cells.get((method, robustness.KIND)))
     flags = "".join(f", {flag}" for flag in row.flags)
     count = len(row.images[row.reported])
     images = f"{count} image{'' if count == 1 else 's'}"
-    return f"on {images}, {before} dB falls to {after} dB at {100 * row.reported:g} % of the data{flags}"
+    fall = f"on {images}, {fallen(row)} at {100 * row.reported:g} % of the data{flags}"
+    variation = [each for name, each in known.items() if name.startswith(transfer.TV)]
+    tv = max(variation, key=lambda each: each.mean("psnr", 0.0).value, default=row)
+    return fall if tv is row else f"{fall}; of total variation, {fallen(tv)}"
+
+
+def fallen(row: robustness.Row) -> str:
+    """The PSNR before and after."""
+    before, after = (fixed(row.mean("psnr", level).value, 2) for level in (0.0, row.reported))
+    return f"{before} dB falls to {after} dB"
 
 
 def gap(decibels: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def content(site: Site, here: str, item: None) -> dict[str, Any]:
     judged = [part for part in parts if part["rows"]]
     rules = {"margin": tables.MARGIN, "about": claims.ABOUT, "bad": claims.BAD, "consistent": claims.CONSISTENT}
     columns = [dict(zip(("name", "title", "unit", "better"), column)) for column in COLUMNS]
-    told = {name: f"{value:g}" for name, value in rules.items()} | {"growth": f"{100 * tables.GROWTH:g}"}
+    told = {name: f"{value:g}" for name, value in rules.items()} | {"growth": f"{tables.GROWTH:g}"}
     return {
         "sections": parts,
         "places": places("robustness", (board for board, _ in found.values()), site),
@@ -110,8 +111,8 @@ def figure(task: str, measured: Sequence[Row]) -> Figure:
     """The mean relative error over the size of the perturbation."""
     caption = (
         "The worst found at each size, means over the same images; bars are 95 % bootstrap intervals. "
-        f"{BEGINS_WITH} At the size of the table below queries and surrogates were tried beside the gradient, at the "
-        "other sizes not. The error with random noise of the same size is in the table."
+        f"{BEGINS_WITH} {steps(measured)} At the size of the table below queries and surrogates were tried beside the "
+        "gradient, at the other sizes not. The error with random noise of the same size is in the table."
     )
     table = [
         [*line, number(row.mean("random", level).value, digits(4))["text"]]
@@ -122,6 +123,22 @@ def figure(task: str, measured: Sequence[Row]) -> Figure:
     spec = _curve(measured, "error", y)
     heads = ["Method", "Size (%)", "Error under attack", "Interval", "Error with noise"]
     return Figure(f"{task}-robustness", "Error under attack over its size, by method", caption, spec, heads, table)
+
+
+def steps(measured: Sequence[Row]) -> str:
+    """How many steps the attack of most images had at each size."""
+    taken: dict[float, Counter[float]] = {}
+    for row in measured:
+        for level in row.images:
+            taken.setdefault(level, Counter()).update(row.values("steps", level).values())
+    usual = {level: count.most_common(1)[0][0] for level, count in sorted(taken.items()) if count}
+    by_steps = {count: [level for level in usual if usual[level] == count] for count in sorted({*usual.values()})}
+    said = [
+        f"{count:.0f} steps at {' %, '.join(significant(100 * level) for level in levels)} %"
+        for count, levels in by_steps.items()
+    ]
+    begun = "; a smaller size begins with what was found at the larger ones, so that points of a curve do not compare"
+    return f"Most attacks had {', '.join(said)}{begun}." if said else ""
 
 
 def psnr_figure(task: str, measured: Sequence[Row]) -> Figure:
