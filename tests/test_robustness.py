@@ -23,6 +23,7 @@ from recon_bench.rules import BROKEN, FULL, LATE, QUICK
 from recon_bench.scoring import submitted
 from recon_bench.scoring.attack import Budget
 from recon_bench.site.pages import index as front
+from recon_bench.site.pages import robustness as robustness_page
 from recon_bench.site.render import render
 from recon_bench.tables.board import board
 from recon_bench.tables.claims import FAILS, HOLDS, MIXED, OPEN, claims
@@ -504,6 +505,17 @@ def warmed():
     return [*records, record("test-0000", {"corrupted": 0.25})]
 
 
+def test_steps_by_size_are_said():
+    counts = dict(zip(PROTOCOL.levels, (0.0, 10.0, 10.0, 90.0, 10.0, 10.0, 40.0)))
+    at_levels = [
+        record("test-0000", {"error": 0.1} | ({"steps": count} if count else {}), {"image": 0.0, "level": level})
+        for level, count in counts.items()
+    ]
+    said = robustness_page.steps([row(result("fbp", at_levels, protocol=PROTOCOL))])
+    assert said.startswith("Most attacks had 10 steps at 0.5 %, 1 %, 3 %, 5 %, 40 steps at 8 %, 90 steps at 2 %;")
+    assert robustness_page.steps([]) == ""
+
+
 def test_the_heat_map_compares_with_the_reference():
     (found,) = heat([result("fbp", warmed(), CORRUPTIONS, CORRUPTED)])
     assert found.ratios == {"more-noise": 2.0, "rings": 0.5} and found.of_reference.value == 1.25
@@ -548,6 +560,7 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     assert front.attacked(found, "tv-isotropic") == (
         "on 6 images, 30.00 dB falls to 25.00 dB at 2 % of the data, no gradient"
     )
+    assert front.attacked(found, "cgls").endswith("of the data; of total variation, 30.00 dB falls to 25.00 dB")
     assert front.attacked(found, "fbp") == "not measured yet"
     frame = found.frame.set_index("method")
     assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025)

@@ -592,6 +592,23 @@ def test_what_is_fitted_to_few_images_is_compared_on_these_alone(folder):
     assert [cell["text"] for cell in cells] == ["+1.00", "+2.00"] and cells[1]["ends"] == "1 image"
 
 
+def test_what_is_only_the_undoing_of_a_bad_operator_is_said(folder):
+    each = adapted(folder)
+    samples = each.values["naive"]
+    psnrs = {"home": 30.0, "ignorant": 24.0, "naive": 20.0, "fitted": 25.0, "reused": 20.0, "refitted": 20.0}
+    costs = {way: {k: v for k, v in cost.items() if k != "parameter"} for way, cost in each.costs.items()}
+    each = dataclasses.replace(
+        each, costs=costs, values={way: dict.fromkeys(samples, psnr) for way, psnr in psnrs.items()}, notes={}
+    )
+    assert each.closed("fitted") == pytest.approx(0.5) and each.beyond == pytest.approx(1 / 6)
+    (remark,) = adaptation_parts.remarks([each], shift_page.TITLES)
+    assert "A1 put in is 4.00 dB below ignorant, from where the best way closes 16.7 %" in remark["text"]
+    assert not dataclasses.replace(each, values={**each.values, "ignorant": dict.fromkeys(samples, 19.0)}).undoing
+    for classical, count in ((24.9, 1), (25.1, 0)):
+        said = adaptation_parts.closing([dataclasses.replace(each, classical=("TV", classical))], shift_page.TITLES)
+        assert said.endswith(f"In {count} of 1 the best way of adaptation reaches the best classical method told A1.")
+
+
 def test_why_gaps_stay_open_is_told_from_what_was_measured(folder):
     each = adapted(folder, identified=0.0)
     naive = each.values["naive"]

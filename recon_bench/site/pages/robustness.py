@@ -137,7 +137,7 @@ def steps(measured: Sequence[Row]) -> str:
         f"{count:.0f} steps at {' %, '.join(significant(100 * level) for level in levels)} %"
         for count, levels in by_steps.items()
     ]
-    begun = "; a smaller size begins with what was found at the larger ones, so that points of a curve do not compare"
+    begun = "; a smaller size begins with what was found at the larger ones. Compare methods at a size"
     return f"Most attacks had {', '.join(said)}{begun}." if said else ""
 
 
