@@ -373,6 +373,14 @@ def test_what_has_no_network_cannot_be_fitted():
         measured(adaptation, registry.method("fbp"))
 
 
+def test_a_network_that_does_not_apply_to_the_task_is_not_adapted_rather_than_failing():
+    def build(problem, settings):
+        raise NotApplicable("needs real data")
+
+    with pytest.raises(NotApplicable, match="needs real data"):
+        measured(adaptation, dataclasses.replace(network(1.0), build=build))
+
+
 def result(task, name, kind, records, family="unrolled"):
     """A result of these records."""
     made = make_cell(task, 2, name, "accuracy")

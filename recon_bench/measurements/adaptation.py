@@ -30,7 +30,7 @@ from recon_bench.core import NotApplicable
 from recon_bench.data.shifts import KINDS, of_task
 from recon_bench.measurement import Cell, Measurement, Metric, Record, SavePicture
 from recon_bench.rules import LEAST_GAP
-from recon_bench.scoring import quality, trials
+from recon_bench.scoring import quality, shifted, trials
 from recon_bench.scoring.adaptation import Budget
 from recon_bench.scoring.answers import reason
 from recon_bench.scoring.trials import Outcome, Plan, Trial
@@ -67,13 +67,14 @@ def points(cell: Cell) -> Sequence[Mapping[str, float]]:
 def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterator[Record]:
     """For each shift and way: a record for each image, one of the cost and one for each look at held-out measurements.
 
-    And a scalar one. NotApplicable without a network or shifts.
+    And a scalar one. NotApplicable without a network or shifts, or where the method cannot run at home.
     """
     if cell.method.network is None:
         raise NotApplicable("has no network whose parameters could be fitted")
     asked = [at for at in points(cell) if cell.at in ({}, at)]
     if not asked:
         raise NotApplicable("the task has no other measurement of its images")
+    shifted.told(cell)
     for at in asked:
         (shift,) = (shift for number, shift in of_task(cell.task.shifts) if number == at["shift"])
         yield from (record for record in of_shift(cell, shift) if record.key not in done)
