@@ -98,7 +98,7 @@ def _judged(tv: Row | None, counted: Sequence[Row], fragile_too: Sequence[Row] =
     of = f"of {len(networks)} networks"
     about = f"{len(near)} {of} have at most {ABOUT:g} times the error of {title}{_named(near)}"
     more = f"{len(fragile)} {of}, {len(both)} of {len(model)} model-based ones, amplify more than {title}"
-    so = f"{len(hidden)} {of} do so{_named(hidden)}. {title} does{'' if _consistent_but_bad(tv) else ' not'}"
+    so = f"{len(hidden)} {of} do so{_named(hidden)}. {title} does{' as well' if _consistent_but_bad(tv) else ' not'}"
     return [
         (_most(len(near), len(networks)), about),
         (_both(_share(fragile, networks), _share(both, model)), more + _named(fragile)),

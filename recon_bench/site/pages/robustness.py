@@ -82,12 +82,13 @@ def section(site: Site, board: Board, found: Sequence[Result]) -> dict[str, Any]
     known = tables.rows(found)
     measured = [row for row in known if row.images.get(row.reported)]
     curves = [row for row in known if any(values for level, values in row.images.items() if level)]
-    header, heat = task_header(site, board)["task"], corruptions.heat(found)
+    header, heat, judged = task_header(site, board)["task"], corruptions.heat(found), claims.claims(known)
     return header | {
         "level": f"{100 * measured[0].reported:g}" if measured else "",
         "charts": [make(header["name"], curves) for make in (figure, psnr_figure)] if curves else [],
         "rows": [shown(row) for row in measured],
-        "claims": [judgement(claim) for claim in claims.claims(known)],
+        "claims": [judgement(claim) for claim in judged],
+        "both": all(claim.verdict == claims.HOLDS for claim in judged[:2]),
         "kinds": list(dict.fromkeys(kind for each in heat for kind in each.ratios)),
         "severities": sorted({severity for each in heat for severity in each.by_severity}),
         "heat": [warmth(each) for each in heat],
