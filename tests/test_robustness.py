@@ -21,7 +21,7 @@ from recon_bench.results.check import check
 from recon_bench.results.traits import TRAITS
 from recon_bench.rules import BROKEN, FULL, LATE, QUICK
 from recon_bench.scoring import submitted
-from recon_bench.scoring.attack import Budget
+from recon_bench.scoring.attack import Budget, Found
 from recon_bench.site.pages import index as front
 from recon_bench.site.pages import robustness as robustness_page
 from recon_bench.site.render import render
@@ -236,6 +236,20 @@ def test_out_of_time_keeps_what_was_found(monkeypatch):
     assert levels[0.0].values and levels[0.08].values["steps"] == 1
     assert levels[0.08].note == levels[0.02].note == LATE
     assert LATE in row(result("fbp", records)).flags
+
+
+def test_an_attack_that_finds_nothing_is_no_weaker_than_noise(monkeypatch):
+    def idle(ask, y, levels, *rest):
+        still = torch.zeros_like(y)[None]
+        for level in levels:
+            yield Found(level, still, ask(still)[0], math.nan, 1, True, 0.0, 0.0)
+
+    monkeypatch.setattr(robustness.attack, "sweep", idle)
+    records, _ = measured(registry.method("fbp"), image=0)
+    levels = {r.at["level"]: r.values for r in records if r.at.get("level")}
+    assert all(values["error"] >= max(values["random"], values["by_gradient"]) for values in levels.values())
+    assert levels[0.08]["error"] > levels[0.08]["random"] > levels[0.08]["by_gradient"]
+    assert levels[0.08]["reached"] == pytest.approx(0.08, rel=1e-4)
 
 
 def test_a_submitted_perturbation_counts_where_it_is_worse(monkeypatch):

@@ -126,8 +126,7 @@ def of_image(target: Target, index: int, save: SavePicture) -> Iterator[Record]:
     for level in sorted(rules.levels)[1:]:
         place = {**at, "level": level}
         try:
-            worst, values = _level(target, sample, level, attempts[level], given, worst)
-            values["random"] = targets.with_noise(target, sample, level, rules.draws, seed=7 + index)
+            worst, values = _level(target, sample, level, attempts[level], given, 7 + index, worst)
         except Unusable as error:
             yield Record(name, {}, place, seed, error=str(error))
             continue
@@ -175,9 +174,11 @@ def _level(
     level: float,
     attempts: Attempts,
     given: Sequence[Tensor],
+    seed: int,
     before: tuple[Score, Tensor],
 ) -> tuple[tuple[Score, Tensor], dict[str, float]]:
-    """The worst of the ``attempts``, of what was ``given`` and of the worst at the level below, as the method answers.
+    """The worst of the ``attempts``, of what was ``given``, of random noise drawn from ``seed`` and of the worst at the
+    level below, as the method answers.
 
     Unusable where nothing was found.
     """
@@ -200,6 +201,8 @@ def _level(
             continue
         values[name] = max(scored.error, values.get(name, 0.0))
         worst = (scored, e) if scored.error > worst[0].error else worst
+    values["random"], noise = targets.with_noise(target, sample, level, protocol(target.cell).draws, seed)
+    worst = max(worst, (score(target, sample, sample.data + noise), noise), key=lambda each: each[0].error)
     leading = max(found.values(), key=lambda each: float(each.errors.max()))
     values |= {"gain": leading.gain, "failed": leading.failed, "blind": found.get("gradient", leading).blind}
     values["steps"] = attempts.steps

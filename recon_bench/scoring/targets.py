@@ -133,17 +133,18 @@ def score(target: Target, sample: Sample, y: Tensor) -> Score:
     return Score(dict(zip(("error", "psnr", "misfit"), means)), images[0])
 
 
-def with_noise(target: Target, sample: Sample, level: float, draws: int, seed: int) -> float:
-    """The mean error with random noise of a norm of ``level`` |y|, over draws and the method's seeds.
+def with_noise(target: Target, sample: Sample, level: float, draws: int, seed: int) -> tuple[float, Tensor]:
+    """The mean error with random noise of a norm of ``level`` |y|, over draws and the method's seeds, and the noise
+    (*range_shape) that is the worst.
 
     :class:`Unusable` where one has no reconstruction.
     """
     e = attack.noise(sample.data, draws, level * float(torch.linalg.vector_norm(sample.data)), seed)
     objective = Objective(sample.truth[None])
-    errors = torch.cat([objective.errors(probes.images(each, sample.data + e)) for each in target.hosts])
+    errors = torch.stack([objective.errors(probes.images(each, sample.data + e)) for each in target.hosts])
     if not bool(torch.isfinite(errors).all()):
         raise Unusable(f"some noise of {100 * level:g} % has no reconstruction")
-    return float(errors.mean())
+    return float(errors.mean()), e[int(errors.mean(0).argmax())]
 
 
 def unsteady(target: Target, sample: Sample) -> str:
