@@ -361,6 +361,9 @@ def test_check_finds_submitted_files_that_no_result_counts_yet_and_those_that_ar
     assert not said_of_a_result(2028, mine, (folder / "another.npz").read_bytes())
     (folder / "another.npz").rename(folder / "renamed.npz")
     assert not said()
+    (folder / "folder.npz").mkdir()
+    assert len(said()) == 1 and "folder.npz" in said()[0]
+    (folder / "folder.npz").rmdir()
     (folder / "mine.npz").unlink()
     (line,) = said()
     assert f"put back the file with sha256 {storage.sha256(mine)}" in line

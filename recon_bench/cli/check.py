@@ -30,9 +30,9 @@ def _attacks(root: Path) -> Iterator[str]:
 
     counted, present = _counted(root), set[str]()
     for path in submitted.files():
-        task_name, name, seal = path.parent.parent.name, path.parent.name, storage.sha256(path.read_bytes())
-        present.add(seal)
+        task_name, name = path.parent.parent.name, path.parent.name
         try:
+            present.add(seal := storage.sha256(path.read_bytes()))
             registry.method(name)
             task = registry.task(task_name)
             given = submitted.read(path, task) if task.missing() is None else {}
