@@ -579,6 +579,7 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     )
     assert front.attacked(found, "cgls").endswith("of the data; of total variation, 30.00 dB falls to 25.00 dB")
     assert front.attacked(found, "fbp") == "not measured yet"
+    assert front.attacked(found, "tikhonov") == "failed in part; the page says why"
     frame = found.frame.set_index("method")
     assert frame.loc["tv-isotropic", "attacked"] == pytest.approx(0.2025)
     assert np.isnan(frame.loc["kaczmarz", "attacked"])

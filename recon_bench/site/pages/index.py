@@ -93,8 +93,10 @@ def gap(decibels: float) -> str:
 
 def missing(cell: Result | None) -> str:
     """Why there is no figure."""
-    if cell is None or cell.status in ("ok", "partial"):
+    if cell is None or cell.status == "ok":
         return "not measured yet"
+    if cell.status == "partial":
+        return "failed in part; the page says why"
     return f"{cell.status.replace('-', ' ')}: {cell.reason}"
 
 
