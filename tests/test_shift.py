@@ -206,6 +206,11 @@ def data(other="detector-2"):
     return Measured(y[:2], y[2:]), Named(other)
 
 
+def begin(method, shift, plan):
+    """A trial of a method that is set up for A0."""
+    return trials.begin(cell(method), shifted.told(cell(method)), shift, plan)
+
+
 def hosted(method):
     found = host(cell(method))
     found.set_up(method.settings)
@@ -322,7 +327,7 @@ def test_reuse_takes_the_weight_that_explains_data_it_has_not_seen(known):
     """Of what knows the images not the smallest, with which data that were seen are always explained best."""
     (fewer,) = (each for each in SHIFTED.shifts if each.name == "fewer-views")
     plan = trials.Plan(measurements=1, held=2, images=1, single=1)
-    trial = trials.begin(cell(network(1.0)), fewer, plan)
+    trial = begin(network(1.0), fewer, plan)
     truths = [SHIFTED.observe("validation", index).truth for index in (1, 2)]
 
     class Knowing:
@@ -337,7 +342,7 @@ def test_reuse_takes_the_weight_that_explains_data_it_has_not_seen(known):
 
 def test_a_weight_without_images_is_not_taken():
     (fewer,) = (each for each in SHIFTED.shifts if each.name == "fewer-views")
-    trial = trials.begin(cell(network(1.0)), fewer, trials.Plan(measurements=1, held=2, images=1, single=1))
+    trial = begin(network(1.0), fewer, trials.Plan(measurements=1, held=2, images=1, single=1))
 
     class Failing:
         operator = trial.host().operator
@@ -356,7 +361,7 @@ def test_a_weight_without_images_is_not_taken():
 def test_what_is_fitted_through_a_few_iterations_is_used_in_as_many():
     (fewer,) = (each for each in SHIFTED.shifts if each.name == "fewer-views")
     plan = trials.Plan(measurements=2, held=1, images=2, through=2, budget=Budget(steps=0))
-    trial = trials.begin(cell(network(0.7)), fewer, plan)
+    trial = begin(network(0.7), fewer, plan)
     made = trials.refitted(trial)
     rules = dataclasses.replace(plan.reuse, weight=made.values["weight"], iterations=2)
     expected = trials.reusing(trial, trial.host(), trial.y, rules)

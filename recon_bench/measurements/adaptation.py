@@ -33,6 +33,7 @@ from recon_bench.rules import LEAST_GAP
 from recon_bench.scoring import quality, shifted, trials
 from recon_bench.scoring.adaptation import Budget
 from recon_bench.scoring.answers import reason
+from recon_bench.scoring.host import Host
 from recon_bench.scoring.trials import Outcome, Plan, Trial
 from recon_bench.task import Shift
 
@@ -74,17 +75,17 @@ def measure(cell: Cell, done: Mapping[str, Record], save: SavePicture) -> Iterat
     asked = [at for at in points(cell) if cell.at in ({}, at)]
     if not asked:
         raise NotApplicable("the task has no other measurement of its images")
-    shifted.told(cell)
+    unmoved = shifted.told(cell)
     for at in asked:
         (shift,) = (shift for number, shift in of_task(cell.task.shifts) if number == at["shift"])
-        yield from (record for record in of_shift(cell, shift) if record.key not in done)
+        yield from (record for record in of_shift(cell, unmoved, shift) if record.key not in done)
 
 
-def of_shift(cell: Cell, shift: Shift) -> Iterator[Record]:
-    """All about one shift; a way that fails leaves the others."""
+def of_shift(cell: Cell, unmoved: Host, shift: Shift) -> Iterator[Record]:
+    """All about one shift, with the method set up for A0, ``unmoved``; a way that fails leaves the others."""
     blank = Record(at={"shift": float(PROTOCOL.kinds.index(shift.name))}, seed=cell.rules.seeds[0])
     try:
-        trial = trials.begin(cell, shift, plan(cell))
+        trial = trials.begin(cell, unmoved, shift, plan(cell))
     except Exception as error:  # a method may raise anything; the other shifts go on
         yield dataclasses.replace(blank, error=reason(error, cell.device))
         return

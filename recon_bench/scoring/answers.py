@@ -11,6 +11,7 @@ from recon_bench.core import NotApplicable
 from recon_bench.scoring.frames import raised_at
 
 LARGEST = 1e10  # times the data range: of no image that large is it of interest how wrong it is
+UNCLASSED = ("allocate memory", "DefaultCPUAllocator")  # in errors of too little memory that have no class of their own
 SHORT = "out of memory on "  # how the reason of what did not fit begins
 
 
@@ -43,8 +44,8 @@ def checked(image: Tensor, note: str | None, data_range: float) -> Reconstructio
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` is one of the ways to run out of memory, here or where a method runs apart."""
-    short = "DefaultCPUAllocator" in str(error) or str(error).startswith(SHORT)  # torch has no class for the first
-    return short or isinstance(error, torch.OutOfMemoryError | MemoryError)
+    said = any(text in str(error) for text in UNCLASSED) or str(error).startswith(SHORT)
+    return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def reason(error: BaseException, device: torch.device) -> str:

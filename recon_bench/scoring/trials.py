@@ -86,9 +86,10 @@ class Outcome:
     note: str | None = None
 
 
-def begin(cell: Cell, shift: Shift, rules: Plan) -> Trial:
-    """Measure, find the parameter if there is one, and choose what the network is set up for."""
-    task, unmoved = cell.task.shifted(shift), shifted.told(cell)
+def begin(cell: Cell, unmoved: Host, shift: Shift, rules: Plan) -> Trial:
+    """Measure, find the parameter if there is one, with the method that is set up for A0, ``unmoved``, and choose what
+    the network is set up for."""
+    task = cell.task.shifted(shift)
     number = min(rules.measurements + rules.held, task.sizes["validation"])
     free = torch.stack([task.observe("validation", index).data for index in range(number)])
     held = free[-rules.held :]

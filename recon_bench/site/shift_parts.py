@@ -86,11 +86,9 @@ def _adapted(adapted: Mapping[str, adaptation.Adaptation], of: str) -> list[dict
     if of not in adapted:
         return [EMPTY | {"title": "", "warm": 0}] if adapted else []
     each = adapted[of]
-    known = {way: psnr for way in each.whole if not math.isnan(psnr := each.psnr(way))}
-    way = max(known, key=lambda way: known[way], default="")
-    loss = each.psnr("home") - known.get(way, math.nan)
-    said = f"{way}, {signed(loss)} dB lost" if math.isfinite(loss) else ""
-    return [number(known.get(way, math.nan)) | {"title": said, "warm": warmth(loss)}]
+    loss = each.psnr("home") - each.reached
+    said = f"{each.leading}, {signed(loss)} dB lost" if math.isfinite(loss) else ""
+    return [number(each.reached) | {"title": said, "warm": warmth(loss)}]
 
 
 def counts(groups: Iterable[Mapping[str, float]]) -> str:

@@ -87,9 +87,15 @@ class Adaptation:
         return max((share for way in self.whole if not math.isnan(share := self.closed(way))), default=math.nan)
 
     @property
+    def leading(self) -> str:
+        """The way of adaptation with the best images of those that have all; empty where none is known."""
+        known = [way for way in self.whole if not math.isnan(self.psnr(way))]
+        return max(known, key=self.psnr, default="")
+
+    @property
     def reached(self) -> float:
-        """The PSNR of the best way of adaptation on all images, in dB; NaN where none is known."""
-        return max((psnr for way in self.whole if not math.isnan(psnr := self.psnr(way))), default=math.nan)
+        """The PSNR of the :attr:`leading` way in dB; NaN without one."""
+        return self.psnr(self.leading)
 
     @property
     def undoing(self) -> float:
