@@ -198,7 +198,10 @@ def test_a_method_that_changes_between_calls_is_said_to():
 
     records, _ = measured(method(dice), image=0)
     told = re.search(r"the same data give another image when they come again \(by (\S+)\)", records[0].note)
-    assert f"changes between calls by {100 * float(told[1]):g} %" in row(result("fbp", records)).flags
+    made, said = result("fbp", records), f"changes between calls by {100 * float(told[1]):g} %"
+    assert said in row(made).flags
+    on_gpu = dataclasses.replace(made, provenance={**made.provenance, "device": "cuda"})
+    assert f"{said} on a GPU" in row(on_gpu).flags
 
 
 def test_seeds_of_a_method_that_draws_numbers_are_averaged():

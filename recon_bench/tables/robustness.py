@@ -130,7 +130,8 @@ def row(result: Result) -> Row:
     ]
     theirs = [v for v in images.get(reported, {}).values() if v.get("by_submitted") == v["error"]]
     flags += [f"the worst was submitted on {len(theirs)} of {len(whole)} images"] if theirs else []
-    changed = f"changes between calls by {100 * changes:g} %"
+    where = "" if str(result.provenance["device"]) == "cpu" else " on a GPU"  # whose sums have no fixed order
+    changed = f"changes between calls by {100 * changes:g} %{where}"
     seen = {changed: bool(changes), LATE: late, f"one for all: {LATE}": late_for_all, BROKEN: broken}
     flags += [flag for flag, found_so in seen.items() if found_so]
     return dataclasses.replace(made, flags=tuple(flags))
