@@ -352,9 +352,9 @@ def test_the_page_names_ranked_methods_that_are_not_measured_yet(tree, tmp_path)
 def test_the_front_page_says_what_a_leader_keeps_or_that_it_was_not_measured(tree):
     found = board(load(tree)[0], TASK_NAME)
     text, home = front.carried_over(found, "cgls"), 40 - found.frame.set_index("method").loc["cgls", "psnr"]
-    there = "27.00 dB, 2.50 dB below total variation on 2 people"
-    assert text == f"{there}; {home:.2f} dB below it on the task’s own images"
-    assert front.carried_over(found, "tv-isotropic") == "29.50 dB"  # the one that the others are compared with
+    there = "27.00 dB on 2 people; over TV −2.50 dB"
+    assert text == f"{there}, on the task’s own images −{home:.2f} dB"
+    assert front.carried_over(found, "tv-isotropic") == "29.50 dB on 2 people"  # what others are compared with
     assert [part["text"] for part in front.kept(found, "cgls")] == [text, "not measured yet"]
     two = [{"title": name, "parts": front.kept(found, name)} for name in ("cgls", "tv-isotropic")]
     assert front.once(two) == two and front.once([two[0], two[0]]) == two[:1] and front.once([]) == []

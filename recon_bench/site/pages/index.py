@@ -7,6 +7,7 @@ from typing import Any
 
 from recon_bench import templates
 from recon_bench.results import Result
+from recon_bench.site.cells import signed
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import card_pictures, leader
@@ -57,11 +58,10 @@ def carried_over(board: Board, method: str) -> str:
     row = next((row for row in measured if row.result.method["name"] == method), None)
     if row is None:
         return missing(board.cells.get((method, transfer.KIND)))
-    psnr = f"{fixed(row.people.psnr.value, 2)} dB"
+    psnr = f"{fixed(row.people.psnr.value, 2)} dB on {row.people.count} people"
     if method == transfer.rival(board) or math.isnan(row.people.gain.value):
         return psnr
-    there = f"{psnr}, {gap(row.people.gain.value)} total variation on {row.people.count} people"
-    return f"{there}; {gap(row.home_gain)} it on the task’s own images"
+    return f"{psnr}; over TV {signed(row.people.gain.value)} dB, on the task’s own images {signed(row.home_gain)} dB"
 
 
 def attacked(board: Board, method: str) -> str:
@@ -71,24 +71,18 @@ def attacked(board: Board, method: str) -> str:
     row = known.get(method)
     if row is None:
         return missing(board.cells.get((method, robustness.KIND)))
-    flags = "".join(f", {flag}" for flag in row.flags)
     count = len(row.images[row.reported])
-    images = f"{count} image{'' if count == 1 else 's'}"
-    fall = f"on {images}, {fallen(row)} at {100 * row.reported:g} % of the data{flags}"
+    remarks = "".join(f"; {flag}" for flag in (f"{count} image{'' if count == 1 else 's'}", *row.flags))
     variation = [each for name, each in known.items() if name.startswith(transfer.TV)]
     tv = max(variation, key=lambda each: each.mean("psnr", 0.0).value, default=row)
-    return fall if tv is row else f"{fall}; of total variation, {fallen(tv)}"
+    beside = "" if tv is row else f" (TV {fallen(tv)})"
+    return f"{fallen(row)}{beside} at {100 * row.reported:g} % of the data{remarks}"
 
 
 def fallen(row: robustness.Row) -> str:
     """The PSNR before and after."""
     before, after = (fixed(row.mean("psnr", level).value, 2) for level in (0.0, row.reported))
-    return f"{before} dB falls to {after} dB"
-
-
-def gap(decibels: float) -> str:
-    """How far above or below."""
-    return f"{abs(decibels):.2f} dB {'above' if decibels >= 0 else 'below'}"
+    return f"{before} to {after} dB"
 
 
 def missing(cell: Result | None) -> str:
