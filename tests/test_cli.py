@@ -381,6 +381,13 @@ def test_a_file_that_is_no_command_is_named(drop_in):
         commands()
 
 
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_says_what_its_options_are(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0 and f"usage: recon-bench {name}" in capsys.readouterr().out
+
+
 def test_python_m_and_the_script_are_one():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert pkgutil.resolve_name(project["scripts"]["recon-bench"]) is main

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="a torch device; default: cpu")
     threads = "CPU threads of each process; default: the cores shared by the jobs, on Slurm 1 or cpus-per-task"
     parser.add_argument("--threads", type=options.whole(1), metavar="N", help=threads)
-    memory = "memory of the method in a cell; default: 90 % of what is free"
+    memory = "memory of the method in a cell; default: 90 %% of what is free"
     parser.add_argument("--memory", type=options.amount("GiB"), metavar="GIB", help=memory)
     jobs = "processes at a time; timings are taken alone. Default: 1, on Slurm as many as there is room for"
     parser.add_argument("--jobs", type=options.whole(1), metavar="N", help=jobs)
