@@ -57,7 +57,8 @@ browser: .venv/dev
 run: .venv/run  ## quick suite: a few images of every task, then the site, then the ranking
 	$(BIN)/recon-bench run --rules quick --budget $(BUDGET) --jobs $(JOBS) --results $(QUICK)/results \
 	  --measurements accuracy runtime training seeds data-efficiency
-	$(BIN)/recon-bench run --rules quick --tasks ct-ellipses-30 --measurements pictures --jobs $(JOBS) --results $(QUICK)/results
+	$(BIN)/recon-bench run --rules quick --budget $(BUDGET) --tasks ct-ellipses-30 --measurements pictures --jobs $(JOBS) \
+	  --results $(QUICK)/results
 	@$(BIN)/recon-bench site --results $(QUICK)/results --out $(QUICK)/site
 	@$(BIN)/recon-bench board --rules quick --results $(QUICK)/results --columns psnr ssim
 	@echo "Open $(CURDIR)/$(QUICK)/site/index.html; make site renders the committed full results."

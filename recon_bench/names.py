@@ -9,9 +9,9 @@ LIKENESS = 0.55  # of difflib: "sirt" finds "astra-sirt", "nowhere" finds nothin
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """``"did you mean 'fbp'? "`` with the nearest of the ``known`` names; empty where none is near."""
+    """``"; did you mean 'fbp'?"`` with the nearest of the ``known`` names; empty where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=LIKENESS)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 class UnknownName(ValueError):

@@ -292,4 +292,4 @@ def _get(found: Mapping[str, Any], name: str, what: str) -> Any:
     if name in found:
         return found[name]
     known = ", ".join(found) or "none"
-    raise UnknownName(f"unknown {what} {name!r}; {hint(name, found)}Known: {known}")
+    raise UnknownName(f"unknown {what} {name!r}{hint(name, found)} (known: {known})")

@@ -34,7 +34,7 @@ def sha256(content: bytes) -> str:
 def replace_file(path: Path, content: bytes) -> None:
     """Write ``path`` so that it holds either what it held or all of ``content``, even when the power fails.
 
-    Raises OSError where the folder is not there or the disk refuses it; nothing is left behind then.
+    Raises OSError, of that file, where the folder is not there or the disk refuses it; nothing is left behind then.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
@@ -44,8 +44,10 @@ def replace_file(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
 
 

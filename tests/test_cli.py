@@ -107,6 +107,18 @@ def test_board_of_every_task_with_chosen_columns(ask):
     assert status == 2 and "beauty" in errors and "psnr" in errors
 
 
+def test_a_column_that_was_not_measured_is_empty_and_one_that_cannot_be_is_refused(ask):
+    status, said, _ = ask("board", TASK, "--columns", "psnr", "told_loss")
+    assert status == 0 and "psnr dB" in said and "No values of told_loss for this board." in said
+    status, _, errors = ask("board", TASK, "--columns", "psnrs")
+    assert status == 2 and "there is no column psnrs; there are: psnr" in errors
+
+
+def test_a_board_under_rules_that_nothing_was_measured_by_names_those_that_there_are(ask):
+    status, _, errors = ask("board", TASK, "--rules", "quick")
+    assert status == 2 and "under others there are: --rules full" in errors
+
+
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_a_board_fits_the_terminal(ask, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
@@ -298,13 +310,18 @@ def test_run_says_what_it_would_do(ask, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
-def test_an_interrupt_says_that_what_is_finished_is_kept(ask, monkeypatch):
-    def interrupted(*_):
+def test_an_interrupted_run_says_that_what_is_finished_is_kept_and_another_command_that_it_was_interrupted(
+    ask, monkeypatch, capsys
+):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("recon_bench.tables.board.board", interrupted)
+    monkeypatch.setattr("recon_bench.run.runner.run", interrupted)
     status, _, errors = ask("board", TASK)
-    assert status == 130 and "is kept" in errors
+    assert (status, errors.strip()) == (130, "recon-bench: interrupted")
+    assert main(["run", "--methods", "fbp", "--tasks", TASK]) == 130
+    assert "what was finished is kept" in capsys.readouterr().err
 
 
 def test_an_interrupt_before_training_says_that_nothing_changed(monkeypatch, tmp_path, capsys):

@@ -195,7 +195,7 @@ def test_code_that_gives_the_same_is_confirmed_and_needs_no_measuring(steps, cap
     capsys.readouterr()
     steps.run(dry_run=True)
     told = capsys.readouterr().out
-    assert "1 cells to run" in told
+    assert "1 cell to run" in told
     assert f"recon-bench confirm --methods {steps.file} --results {steps.root}" in told
     assert steps.confirm() == 0
     assert "1 are confirmed, 0 are to be measured again" in capsys.readouterr().out

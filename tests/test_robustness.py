@@ -381,6 +381,12 @@ def attack(folder, capsys, *more, method="fbp", **arrays):
     return status, *capsys.readouterr()
 
 
+def test_an_attack_on_what_does_not_apply_is_told_in_a_line(tmp_path, capfd):
+    nothing = np.zeros(registry.task(CT).observe("test", 3).data.shape, np.float32)
+    status, _, errors = attack(tmp_path, capfd, method="zero-filled", **{"test-0003": nothing})
+    assert status == 2 and "needs Fourier data" in errors and "Traceback" not in errors
+
+
 def test_a_file_is_compared_with_what_was_found_at_each_level(tmp_path, capsys):
     sample = registry.task(CT).observe("test", 3)
     nothing = np.zeros(sample.data.shape, np.float32)

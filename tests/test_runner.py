@@ -78,6 +78,17 @@ def test_what_was_never_run_is_expected_to_take_as_long_as_other_methods(tmp_pat
     assert wanted.estimate(told) == pytest.approx(2 * wanted._seconds_as(slow))  # as many times as its ranking result
 
 
+def test_what_took_fewer_images_than_the_rules_allow_is_forecast_by_those(tmp_path):
+    (there,) = run(tmp_path, ("accuracy",))
+    full = dataclasses.replace(there, rules={**there.rules, "images": 100})
+    few = dataclasses.replace(full, records=[{**there.records[0], "sample": f"test-{i:04d}"} for i in range(10)])
+    (cell,) = plan.asked_for([TASK], [ONE], ["accuracy"], planned.RunSetup(RULES, "cpu", 1, {}))
+    spent = there.provenance["seconds"]
+    assert cell._seconds_as(few) == pytest.approx(1 + spent * RULES.images / 10)
+    more = dataclasses.replace(cell, setup=planned.RunSetup(dataclasses.replace(RULES, images=50), "cpu", 1, {}))
+    assert more._seconds_as(few) == pytest.approx(1 + spent)
+
+
 def test_what_is_to_take_on_a_cpu_is_not_told_from_a_gpu(tmp_path):
     (there,) = run(tmp_path, ("accuracy",))
     faster = {**there.provenance, "device": "cuda:0", "seconds": there.provenance["seconds"] / 50}
@@ -413,7 +424,7 @@ def test_a_second_run_within_the_budget_has_nothing_left_to_do(tmp_path, capsys,
     monkeypatch.setattr(planned.Planned, "estimate", lambda cell, known: 20.0)
     for expected in (1, 0):
         runner.run([TASK], [ONE], ["accuracy", "runtime"], RULES, tmp_path, budget=25.0)
-        assert f"{expected} cells to run" in capsys.readouterr().out
+        assert f"{expected} cell{'s' * (not expected)} to run" in capsys.readouterr().out
 
 
 def test_a_budget_leaves_out_what_would_take_longer(tmp_path, capsys):
@@ -424,7 +435,7 @@ def test_a_budget_leaves_out_what_would_take_longer(tmp_path, capsys):
 
 def test_what_is_to_be_measured_again_is_counted_as_such_within_a_budget_and_without(tmp_path, capsys):
     run(tmp_path)
-    for budget, counts in ((None, "1 cells to run"), (1e-3, "0 cells to run")):
+    for budget, counts in ((None, "1 cell to run"), (1e-3, "0 cells to run")):
         for force in (False, True):
             capsys.readouterr()
             runner.run([TASK], [ONE], ["accuracy"], RULES, tmp_path, budget=budget, force=force, dry_run=True)

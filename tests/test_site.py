@@ -226,6 +226,7 @@ def test_times_have_three_significant_digits_and_large_numbers_commas():
         "1,265",
     ]
     assert (fixed(34600123.0, 0), fixed(-0.5, 2), fixed(0.0, 2)) == ("34,600,123", "−0.50", "0.00")
+    assert (fixed(3.0, 0), fixed(3.25, 0), fixed(3.0, 0, "s")) == ("3", "3.2", "3.00")
     assert [duration(x) for x in (0.0042, 4.2, 252, 9000)] == ["4.20 ms", "4.20 s", "4.20 min", "2.50 h"]
 
 

@@ -1,6 +1,8 @@
 """A new method, from anywhere: written, tried, put beside the committed board."""
 
+import errno
 import json
+import os
 import shlex
 import sys
 
@@ -14,6 +16,7 @@ from recon_bench.results import load
 from recon_bench.scoring.frames import raised_at
 from recon_bench.storage import REPOSITORY
 from recon_bench.submission import standing
+from recon_bench.tables.export import reproduce
 
 TASK = "ct-ellipses-30"
 
@@ -56,11 +59,38 @@ def test_a_file_is_not_overwritten_and_names_are_checked(here, capsys):
     assert [path.name for path in here.iterdir()] == ["mine.py"] and (here / "mine.py").read_text() == "precious"
 
 
+def test_on_a_full_disk_no_file_is_begun(here, monkeypatch, capsys):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["new-method", "mine"]) == 2
+    assert capsys.readouterr().err == "recon-bench: mine.py: no space left on device\n" and not any(here.iterdir())
+
+
 def test_what_is_broken_is_an_exit_status(here, capsys):
     text = templates.text("iterative").replace("return x\n", "return x.double()\n")
     (here / "careless.py").write_text(text)
     assert main(["try", "careless.py"]) == 1
     assert "expected images of A.dtype = torch.float32, got torch.float64" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("    return None\n", "TypeError: expected a function of y and A from build, got NoneType"),
+        ("    raise SystemExit(3)\n", "SystemExit: 3 at careless.py:"),
+    ],
+)
+def test_a_build_that_gives_nothing_is_told_so_and_what_a_method_prints_is_no_answer(here, capsys, line, told):
+    begin = "    step = 1 / norm"
+    text = templates.text("iterative", "careless").replace(begin, f"    print('hello')\n{line}{begin}")
+    (here / "careless.py").write_text(text)
+    assert main(["try", "careless.py", "--json"]) == 1
+    said = capsys.readouterr()
+    [trial] = json.loads(said.out)
+    (runs,) = [finding for finding in trial["findings"] if finding["check"] == "runs"]
+    assert runs["failed"].startswith(told) and "hello" in said.err
 
 
 @pytest.mark.parametrize(
@@ -149,6 +179,7 @@ def test_an_error_of_a_method_names_its_line(here, capsys):
     assert main(["run", "--methods", "sub/mine.py", *words]) == 0
     [result], _ = load(here / "own")
     assert result.reason == f"ValueError: too bad at sub/mine.py:{line}" and result.reason in capsys.readouterr().out
+    assert "--methods sub/mine.py" in reproduce(result)
     assert main(["try", "sub/mine.py"]) == 1
     assert f"BROKEN: {result.reason}\n" in capsys.readouterr().out
 

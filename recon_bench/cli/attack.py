@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recon_bench import storage
 from recon_bench.cli import options, printing
 from recon_bench.cli.command import Command
 from recon_bench.results import RANKING_KIND, Result, started
@@ -54,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     printing.print_rows(rows if arguments.json else [_formatted(row) for row in rows], arguments.json)
     useful = any(row["worse at"] for row in rows)
     if not arguments.json:
-        print(_verdict(useful, bool(before), f"attacks/{task.name}/{method.name}"))
+        print(_verdict(useful, bool(before), os.path.relpath(storage.ATTACKS / task.name / method.name)))
     return 0 if useful else 1
 
 

@@ -72,9 +72,14 @@ def _print_images(boards: Sequence[Board], as_json: bool) -> None:
 
 
 def _check_columns(boards: Sequence[Board], wanted: Sequence[str]) -> None:
+    """ValueError for what no board has and no measurement could give."""
     known = list(dict.fromkeys(column.name for made in boards for column in made.columns))
     if known and (unknown := set(wanted) - set(known)):
-        raise ValueError(f"there is no column {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+        from recon_bench import registry
+
+        unknown -= {metric.name for kind in registry.measurements().values() for metric in kind.metrics}
+        if unknown:
+            raise ValueError(f"there is no column {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
 
 
 def _print_board(made: Board, wanted: Sequence[str] | None) -> None:
@@ -82,6 +87,8 @@ def _print_board(made: Board, wanted: Sequence[str] | None) -> None:
     width = shutil.get_terminal_size().columns
     shown, table = (wanted, _table(made, wanted)) if wanted is not None else _fitted(made, width)
     print(table)
+    if absent := [name for name in wanted or () if name not in {column.name for column in made.columns}]:
+        print(f"\nNo values of {', '.join(absent)} for this board.")
     if wanted is None and (left := len(made.columns) - len(shown)):
         print(f"\n{left} of {len(made.columns)} measured columns are not shown: --columns NAME ... or --all")
     print("".join(f"\n{note}." for note in made.notes))

@@ -66,7 +66,7 @@ def card(name: str, results: Sequence[Result]) -> dict[str, Any]:
         return weights.facts(name)
     known = [*registry.tasks(), *registry.methods(), *registry.measurements(), *RULES, *weights.registry()]
     nouns = "tasks|methods|measurements|rules|weights"
-    raise ValueError(f"nothing is called {name!r}; {hint(name, known)}`recon-bench list {nouns}` lists all")
+    raise ValueError(f"nothing is called {name!r}{hint(name, known)} (`recon-bench list {nouns}` lists all)")
 
 
 def _is_task_file(name: str) -> bool:

@@ -32,10 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"recon-bench: {_said(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nrecon-bench: interrupted; what was finished is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
+        print("\nrecon-bench: interrupted", file=sys.stderr)
         return 130
 
 

@@ -18,6 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the file here, and say what is next. ValueError for a name that cannot be used or a file that is there."""
     from recon_bench import registry, templates
     from recon_bench.scoring import header
+    from recon_bench.storage import replace_file
 
     name = arguments.name
     kind: templates.Kind = "learned" if arguments.learned else "iterative"
@@ -26,11 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     if name in registry.methods():
         raise ValueError(f"the name {name!r} is taken: choose another")
     path = Path(f"{name.replace('-', '_')}.py")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(templates.text(kind, name))
-    except FileExistsError:
-        raise ValueError(f"{path} is there already: choose another name, or move it away") from None
+    if path.exists():
+        raise ValueError(f"{path} is there already: choose another name, or move it away")
+    replace_file(path, templates.text(kind, name).encode())
     print(f"{path} is a whole method. Next:\n")
     print(f"  recon-bench try {path}")
     if arguments.learned:

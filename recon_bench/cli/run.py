@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
 from recon_bench.rules import RULES
+from recon_bench.tables.numbers import plural
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
         "shard": _shard(arguments.shard),
         **{name: getattr(arguments, name) for name in ("device", "force", "dry_run")},
     }
-    bad = (_local if arguments.executor == "local" else _slurm)(arguments, asked)
+    try:
+        bad = (_local if arguments.executor == "local" else _slurm)(arguments, asked)
+    except KeyboardInterrupt:
+        said = "interrupted; what was finished is kept, the same command goes on from there"
+        print(f"\nrecon-bench: {said}", file=sys.stderr)
+        return 130
     if bad:
-        print(f"{bad} cells ended badly; their rows on the board say why")
+        print(f"{plural(bad, 'cell')} ended badly; the board says why")
     if not arguments.dry_run:
         print(f"Ranks, by accuracy: {shlex.join(_board(arguments))}")
     return 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     tasks = [arguments.task] if arguments.task else list(TASKS)
     broken, found = 0, []
     for method in options.with_code(registry.given, arguments.method).values():
-        trial = _tried(method, tasks, known, arguments.device)
+        with contextlib.redirect_stdout(sys.stderr):  # what a method prints is no answer
+            trial = _tried(method, tasks, known, arguments.device)
         broken += not trial.honours
         found.append(dataclasses.asdict(trial))
         if not arguments.json:
@@ -69,7 +72,7 @@ def _print(trial: Trial) -> None:
     print(f"{trial.method} on {trial.task}\n")
     print(printing.pairs([_line(finding) for finding in trial.findings]))
     broken = sum(bool(finding.failed) for finding in trial.findings)
-    print(f"\n{f'{broken} promises are broken' if broken else 'It honours the contract'}.")
+    print(f"\n{f'Promises broken: {broken}' if broken else 'It honours the contract'}.")
     print("\n".join(_standing(trial.standing)) if trial.standing else f"Not scored: {trial.unscored}.")
 
 

@@ -53,7 +53,7 @@ def read(data: Path, geometry: Path, device: torch.device) -> Scan:
     known = (*COMMON, *KEYS[told["kind"]])
     for key in told:
         if key not in known:
-            raise DataError(f"{geometry}: unknown key {key!r}; {hint(key, known)}Known: {', '.join(known)}")
+            raise DataError(f"{geometry}: unknown key {key!r}{hint(key, known)} (known: {', '.join(known)})")
         if key in NUMBERS and (isinstance(told[key], bool) or not isinstance(told[key], int | float)):
             raise DataError(f"{geometry}: expected {key} as a number, all lengths in one unit, got {told[key]!r}")
     values = _array(data)

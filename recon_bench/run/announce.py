@@ -8,6 +8,7 @@ from pathlib import Path
 
 from recon_bench.results import Result
 from recon_bench.run.planned import Names, Planned
+from recon_bench.tables.numbers import plural
 
 
 def forecast(
@@ -20,7 +21,8 @@ def forecast(
     """Say how many cells are to run, by the times of results that are ``known``, and how many are not."""
     minutes = sum(cell.estimate(known) for cell in todo) / 60 / jobs
     reused = len(wanted) - len(todo) - len(later)
-    print(f"{len(todo)} cells to run (about {minutes:.1f} minutes), {reused} already done, {len(later)} left for later")
+    begun = f"{plural(len(todo), 'cell')} to run (about {minutes:.1f} minutes)"
+    print(f"{begun}, {reused} already done, {len(later)} left for later")
 
 
 def spared(todo: Sequence[Planned], known: Sequence[Result], root: Path) -> None:
@@ -37,7 +39,8 @@ def left_over(later: Sequence[Planned]) -> None:
     """Say which cells did not fit the budget."""
     if not later:
         return
-    print(f"\nLeft for later, as they would take longer ({len(later)} cells; the same without --budget does them):")
+    count = plural(len(later), "cell")
+    print(f"\nLeft for later, as they would take longer ({count}; the same without --budget does them):")
     methods: dict[str, list[str]] = {}
     for cell in later:
         methods.setdefault(cell.task.name, []).append(f"{cell.method.name} ({cell.kind.name})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -64,7 +63,6 @@ def _work(job: Job, ask: Callable[[Cell], Any], answer: Connection) -> None:
     except Gone as gone:
         said = None, str(gone)
     except Exception as error:
-        traceback.print_exc()
         said = None, reason(error, torch.device(job.device))
     processes.end_descendants()
     answer.send_bytes(pickle.dumps(said))

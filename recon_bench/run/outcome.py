@@ -24,6 +24,7 @@ from recon_bench.run.planned import Planned
 from recon_bench.run.worker import CHANGED
 from recon_bench.scoring import tuner
 from recon_bench.storage import REPOSITORY, digest
+from recon_bench.tables.numbers import plural
 
 LINE = 20_000  # characters of a command that are kept
 
@@ -164,13 +165,17 @@ def _result(
     )
 
 
+def _root(path: Path) -> Path | None:
+    """Where the name of a file begins: the repository, else the working directory; None where it is in neither."""
+    return next((root for root in (REPOSITORY, Path.cwd()) if path.is_relative_to(root)), None)
+
+
 def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[str, Any]:
     path = Path(cell.method.path).resolve()
-    inside = path.is_relative_to(REPOSITORY)
     names = ("name", "title", "family", "summary", "reference", "depth")
     header = {
         **{name: getattr(cell.method, name) for name in names},
-        "file": str(path.relative_to(REPOSITORY) if inside else path.name),
+        "file": str(path.relative_to(root) if (root := _root(path)) else path.name),
         "hash": cell.identity,
         "settings": settings,
         "tuned": tuned,
@@ -207,7 +212,7 @@ def _provenance(item: Running, command: str) -> dict[str, Any]:
 def _ended(item: Running, part: Part, exit_status: int | None, late: bool) -> str:
     """Why a process left no end."""
     if late:
-        return f"stopped after {item.cell.setup.rules.cell_minutes:g} minutes" + ", twice" * (part.tries > 1)
+        return f"stopped after {plural(item.cell.setup.rules.cell_minutes, 'minute')}" + ", twice" * (part.tries > 1)
     code = exit_status or 0
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
     return f"the process {how}" + " (out of memory?)" * (code == -signal.SIGKILL)

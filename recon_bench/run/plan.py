@@ -127,7 +127,9 @@ def asked_for(
     available = [name for name in missing if name not in absent]
     found = cells(available, methods or registry.ready(), kinds or list(registry.measurements()), setup)
     for kind in sorted(set(kinds) - {cell.asked[2] for cell in found}):
-        print(f"nothing to measure: {kind} (recon-bench show {kind} says what it needs)", file=sys.stderr)
+        untuned = registry.measurement(kind).ledger and not setup.rules.tuning_evaluations
+        why = f"the rules {setup.rules.name} tune nothing" if untuned else f"recon-bench show {kind} says what it needs"
+        print(f"nothing to measure: {kind} ({why})", file=sys.stderr)
     number, count = shard
     mine = {pair: i % count == number - 1 for i, pair in enumerate(dict.fromkeys(cell.asked[:2] for cell in found))}
     return [cell for cell in found if mine[cell.asked[:2]]]

@@ -144,12 +144,16 @@ class Planned:
         return each[0] / max(each[1], 1e-3)
 
     def _seconds_as(self, last: Result) -> float:
+        """What ``last`` took, by the number of images; a kind that then took fewer than the rules allow takes no more
+        now."""
         spent = float(last.provenance["seconds"])
         if self.kind.ledger or self.kind.alone:
             return spent
         of_last = registry.tasks().get(last.task["name"], self.task)
-        images = min(self.setup.rules.images, self.task.sizes["test"])
-        return 1.0 + spent * images / min(last.rules["images"], of_last.sizes["test"])
+        allowed = min(last.rules["images"], of_last.sizes["test"])
+        taken = len({record["sample"] for record in last.records if record["sample"]}) or allowed
+        now = min(self.setup.rules.images, self.task.sizes["test"])
+        return 1.0 + spent * (min(now, taken) / taken if taken < allowed else now / allowed)
 
     def points(self, settings: Mapping[str, Any]) -> list[Mapping[str, float]]:
         """The points of its curve that want a process each; an empty one where a single process measures all, or says

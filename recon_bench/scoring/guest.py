@@ -64,8 +64,11 @@ class Guest:
         """Build the method with these values of its settings. Raises what it raises."""
         made = self._settings(settings, seed)
         with contextlib.nullcontext() if cached else _empty_cache():
-            self._reconstruct = self._watched(lambda: self.method.build(self.problem, made))
+            reconstruct = self._watched(lambda: self.method.build(self.problem, made))
             clock.synchronise(self.device)
+        if not callable(reconstruct):
+            raise TypeError(f"expected a function of y and A from build, got {type(reconstruct).__name__}")
+        self._reconstruct = reconstruct
         self._network = None
 
     def set_up_untrained(self, settings: Values, seed: int) -> None:

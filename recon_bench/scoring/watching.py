@@ -45,6 +45,8 @@ def watched(method: Method, noted: Noted) -> Method:
     def build(problem: Problem, settings: Any) -> Reconstructor:
         with _state_kept(noted):
             reconstruct = method.build(problem, settings)
+        if not callable(reconstruct):
+            return reconstruct  # which is refused where it was asked for
 
         def call(y: Tensor, A: Operator) -> Tensor:
             data, does = y.clone(), _behaviour(A)

@@ -9,6 +9,7 @@ from recon_bench.results import Result
 from recon_bench.site.charts import training_figures
 from recon_bench.site.model import commit
 from recon_bench.site.text import duration, fixed, setting
+from recon_bench.tables.numbers import plural
 
 
 def training(header: Mapping[str, Any], curve: Result | None, identifier: str) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def threads(card: Mapping[str, Any]) -> str:
     words = []
     for session in card.get("sessions") or [{"step": 0, "threads": card["threads"]}]:
         since = f" from step {session['step']:,}" if session["step"] else ""
-        words.append(f"{session['threads']} thread{'' if session['threads'] == 1 else 's'}{since}")
+        words.append(f"{plural(session['threads'], 'thread')}{since}")
     return ", ".join(words)
 
 

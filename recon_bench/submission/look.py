@@ -70,7 +70,7 @@ def look(method: Method, problem: Problem, settings: Any = None) -> Iterator[Fin
         answers = None if failed else contract.ask(host, case)
     except NotApplicable:
         raise
-    except Exception as error:  # a method may raise anything
+    except (Exception, SystemExit) as error:  # a method may raise anything
         failed = reason(error, host.device)
     yield Finding("runs", None if noted else failed)
     yield from (Finding(name, noted.get(name)) for name in watching.CHECKS if answers or name in noted)
@@ -109,5 +109,5 @@ def _depth(host: Host, case: Case) -> Finding:
         return Finding("honours depth", skipped="no setting counts applications of A")
     try:
         return Finding("honours depth", contract.honours_depth(host, case))
-    except Exception as error:  # a method may raise anything
+    except (Exception, SystemExit) as error:  # a method may raise anything
         return Finding("honours depth", f"at another depth it fails: {reason(error, host.device)}")

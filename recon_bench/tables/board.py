@@ -64,10 +64,8 @@ def board(results: Iterable[Result], task: str, rules: str = "full", track: str 
     results = list(results)
     counted, notes = current(results, task, rules)
     if not counted:
-        known = task_names(results, rules)
-        there = ", ".join(known) or "no task"
-        said = f"no results of the task {task!r} under the rules {rules!r}; {hint(task, known)}"
-        raise ResultError(f"{said}There are some of: {there}")
+        there = _there_are(results, task, rules)
+        raise ResultError(f"no results of the task {task!r} under the rules {rules!r}{there}")
     compared, elsewhere = same_machine(counted)
     ranked = {result.stem for result in compared}
     others = [result for result in counted if result.stem not in ranked]
@@ -180,6 +178,15 @@ def task_names(results: Iterable[Result], rules: str = "full") -> list[str]:
     """Names of the tasks that have results under ``rules``."""
     ranked = (result for result in results if result.traits["board"])
     return sorted({result.task["name"] for result in ranked if result.rules["name"] == rules})
+
+
+def _there_are(results: Iterable[Result], task: str, rules: str) -> str:
+    """What there is in the place of a board that has nothing."""
+    other = sorted({r.rules["name"] for r in results if r.task["name"] == task and r.traits["board"]})
+    if other:
+        return f"; under others there are: --rules {' or '.join(other)}"
+    known = task_names(results, rules)
+    return f"{hint(task, known)} (there are some of: {', '.join(known) or 'no task'})"
 
 
 def _size_notes(cells: Mapping[tuple[str, str], Result]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from recon_bench.results import Result, latest, started
+from recon_bench.tables.numbers import plural
 
 Place = tuple[str, str, int, str]
 BACKEND = "csr-int32"  # of results from before it was recorded
@@ -85,4 +86,4 @@ def where(result: Result) -> str:
     """Processor, device and threads, for a reader."""
     made = result.provenance
     processor = made["machine"]["gpu" if made["device"].startswith("cuda") else "cpu"]
-    return f"{processor}, {made['device']}, {made['threads']} thread{'' if made['threads'] == 1 else 's'}"
+    return f"{processor}, {made['device']}, {plural(made['threads'], 'thread')}"

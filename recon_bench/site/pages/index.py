@@ -14,6 +14,7 @@ from recon_bench.site.task_parts import card_pictures, leader
 from recon_bench.site.text import fixed
 from recon_bench.tables import robustness, transfer
 from recon_bench.tables.board import Board
+from recon_bench.tables.numbers import plural
 
 
 def content(site: Site, here: str, item: None) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def card(site: Site, board: Board) -> dict[str, Any]:
         "description": site.card(board).get("description", ""),
         "board": site.stem(board),
         "pictures": card_pictures(site, board),
-        "count": f"{len(board.frame)} methods, {ranked} ranked, {images} image{'' if images == 1 else 's'}",
+        "count": f"{plural(len(board.frame), 'method')}, {ranked} ranked, {plural(images, 'image')}",
         "quick": board.rules["name"] != "full",
     }
 
@@ -72,7 +73,7 @@ def attacked(board: Board, method: str) -> str:
     if row is None:
         return missing(board.cells.get((method, robustness.KIND)))
     count = len(row.images[row.reported])
-    remarks = "".join(f"; {flag}" for flag in (f"{count} image{'' if count == 1 else 's'}", *row.flags))
+    remarks = "".join(f"; {flag}" for flag in (plural(count, "image"), *row.flags))
     variation = [each for name, each in known.items() if name.startswith(transfer.TV)]
     tv = max(variation, key=lambda each: each.mean("psnr", 0.0).value, default=row)
     beside = "" if tv is row else f" (TV {fallen(tv)})"

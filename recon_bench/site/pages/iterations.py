@@ -28,6 +28,7 @@ from recon_bench.tables.iterations import (
     curves,
     judge,
 )
+from recon_bench.tables.numbers import plural
 
 TONES = {DEGRADES: "bad", PLATEAUS: "good", UNKNOWN: ""}
 LOST = "diverged"
@@ -154,7 +155,7 @@ def absent(found: Sequence[Curve]) -> Iterator[dict[str, str]]:
 def machine(result: Result) -> str:
     """What the times were measured on."""
     made = result.provenance
-    return f"{made['machine']['cpu']}, {made['device']}, {made['threads']} thread{'' if made['threads'] == 1 else 's'}"
+    return f"{made['machine']['cpu']}, {made['device']}, {plural(made['threads'], 'thread')}"
 
 
 def _decibels(value: float) -> str:
