@@ -36,8 +36,9 @@ def replace_file(path: Path, content: bytes) -> None:
 
     Raises OSError, of that file, where the folder is not there or the disk refuses it; nothing is left behind then.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
@@ -45,7 +46,8 @@ def replace_file(path: Path, content: bytes) -> None:
         Path(temporary).chmod(0o644)
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename = str(path)
         raise

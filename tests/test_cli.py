@@ -107,9 +107,12 @@ def test_board_of_every_task_with_chosen_columns(ask):
     assert status == 2 and "beauty" in errors and "psnr" in errors
 
 
-def test_a_column_that_was_not_measured_is_empty_and_one_that_cannot_be_is_refused(ask):
-    status, said, _ = ask("board", TASK, "--columns", "psnr", "told_loss")
-    assert status == 0 and "psnr dB" in said and "No values of told_loss for this board." in said
+def test_a_column_that_was_not_measured_is_empty_and_one_that_cannot_be_is_refused(ask, tmp_path, capsys):
+    cell = make_cell(TASK, 1, "fbp", "accuracy")
+    write(dataclasses.replace(cell, records=[{**r, "values": {"ssim": 0.5}} for r in cell.records]), tmp_path)
+    assert main(["board", TASK, "--results", str(tmp_path), "--alone", "--columns", "psnr", "ssim"]) == 0
+    said = capsys.readouterr().out
+    assert "No values of psnr for this board." in said
     status, _, errors = ask("board", TASK, "--columns", "psnrs")
     assert status == 2 and "there is no column psnrs; there are: psnr" in errors
 
@@ -117,6 +120,8 @@ def test_a_column_that_was_not_measured_is_empty_and_one_that_cannot_be_is_refus
 def test_a_board_under_rules_that_nothing_was_measured_by_names_those_that_there_are(ask):
     status, _, errors = ask("board", TASK, "--rules", "quick")
     assert status == 2 and "under others there are: --rules full" in errors
+    status, said, errors = ask("board", "--rules", "quick")
+    assert (status, said) == (0, "") and "no results under the rules 'quick' yet" in errors
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])

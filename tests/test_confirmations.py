@@ -187,7 +187,7 @@ def test_a_comment_makes_nothing_stale(steps, capsys):
     steps.run(dry_run=True)
     assert "0 cells to run" in capsys.readouterr().out
     assert steps.confirm() == 0 and steps.entries() == []
-    assert "0 results were measured with other code" in capsys.readouterr().out
+    assert "0 results measured with other code" in capsys.readouterr().out
 
 
 def test_code_that_gives_the_same_is_confirmed_and_needs_no_measuring(steps, capsys):

@@ -73,7 +73,7 @@ def test_unfinished_cells_are_told(shards, tmp_path, capsys):
     journal.parent.mkdir(parents=True)
     journal.write_text("")
     assert main(["merge", str(tmp_path / "a"), "--into", str(tmp_path / "b")]) == 1
-    assert "has 1 unfinished cells" in capsys.readouterr().out
+    assert "has 1 unfinished cell:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/2"])

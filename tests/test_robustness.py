@@ -583,8 +583,10 @@ def test_the_page_shows_curves_flags_verdicts_and_the_heat_map(tmp_path):
     assert "after 20 min" in text and "corrupted data" in text
     assert 'href="robustness.html"' in (out / "index.html").read_text()
     found = board(load(root)[0], "ct-ellipses-30")
-    assert front.attacked(found, "tv-isotropic") == "30.00 to 25.00 dB at 2 % of the data; 6 images; no gradient"
-    assert " dB (TV 30.00 to 25.00 dB) at 2 % of the data" in front.attacked(found, "cgls")
+    assert front.attacked(found, "tv-isotropic") == (
+        "from 30.00 to 25.00 dB with the data changed by 2 %; 6 images; no gradient"
+    )
+    assert " dB (TV: from 30.00 to 25.00 dB) with the data changed by 2 %" in front.attacked(found, "cgls")
     assert front.attacked(found, "fbp") == "not measured yet"
     assert front.attacked(found, "tikhonov") == "failed in part; the page says why"
     frame = found.frame.set_index("method")

@@ -83,10 +83,13 @@ def test_what_took_fewer_images_than_the_rules_allow_is_forecast_by_those(tmp_pa
     full = dataclasses.replace(there, rules={**there.rules, "images": 100})
     few = dataclasses.replace(full, records=[{**there.records[0], "sample": f"test-{i:04d}"} for i in range(10)])
     (cell,) = plan.asked_for([TASK], [ONE], ["accuracy"], planned.RunSetup(RULES, "cpu", 1, {}))
-    spent = there.provenance["seconds"]
-    assert cell._seconds_as(few) == pytest.approx(1 + spent * RULES.images / 10)
+    known, spent = {(TASK, "one", "accuracy"): few}, there.provenance["seconds"]
+    assert cell.estimate(known) == pytest.approx(1 + spent * RULES.images / 10)
     more = dataclasses.replace(cell, setup=planned.RunSetup(dataclasses.replace(RULES, images=50), "cpu", 1, {}))
-    assert more._seconds_as(few) == pytest.approx(1 + spent)
+    assert more.estimate(known) == pytest.approx(1 + spent)
+    assert more.estimate({(TASK, "one", "accuracy"): there}) == pytest.approx(1 + spent * 50 / RULES.images)
+    of_none = dataclasses.replace(full, records=[{**there.records[0], "sample": "depth-5"}])
+    assert cell.estimate({(TASK, "one", "accuracy"): of_none}) == spent
 
 
 def test_what_is_to_take_on_a_cpu_is_not_told_from_a_gpu(tmp_path):

@@ -295,7 +295,7 @@ def test_phantoms_are_no_people(tree, tmp_path):
     row = next(row for row in transfer.rows(found) if row.result.method["name"] == "tikhonov")
     assert row.total.count == 4 and row.people.count == 2 and not row.behind and not row.behind_on_people
     assert row.total.gain.value == pytest.approx((20 - 5) / 4) and row.people.gain.value == pytest.approx(-2.5)
-    assert front.carried_over(found, "tikhonov").startswith("27.00 dB, 2.50 dB below total variation")
+    assert front.carried_over(found, "tikhonov") == "27.00 dB on 2 people, 2.50 dB below total variation (TV)"
     learned = dataclasses.replace(
         row, result=dataclasses.replace(row.result, method={**row.result.method, "weights": 1})
     )
@@ -352,8 +352,8 @@ def test_the_page_names_ranked_methods_that_are_not_measured_yet(tree, tmp_path)
 def test_the_front_page_says_what_a_leader_keeps_or_that_it_was_not_measured(tree):
     found = board(load(tree)[0], TASK_NAME)
     text, home = front.carried_over(found, "cgls"), 40 - found.frame.set_index("method").loc["cgls", "psnr"]
-    there = "27.00 dB on 2 people; over TV −2.50 dB"
-    assert text == f"{there}, on the task’s own images −{home:.2f} dB"
+    there = "27.00 dB on 2 people, 2.50 dB below total variation (TV)"
+    assert text == f"{there}; on the task’s own images {home:.2f} dB below it"
     assert front.carried_over(found, "tv-isotropic") == "29.50 dB on 2 people"  # what others are compared with
     assert [part["text"] for part in front.kept(found, "cgls")] == [text, "not measured yet"]
     two = [{"title": name, "parts": front.kept(found, name)} for name in ("cgls", "tv-isotropic")]

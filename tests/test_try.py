@@ -76,21 +76,22 @@ def test_what_is_broken_is_an_exit_status(here, capsys):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "check", "told"),
     [
-        ("    return None\n", "TypeError: expected a function of y and A from build, got NoneType"),
-        ("    raise SystemExit(3)\n", "SystemExit: 3 at careless.py:"),
+        ("return None", "runs", "TypeError: expected a function of y and A from build, got NoneType"),
+        ("raise SystemExit(3)", "runs", "SystemExit: 3 at careless.py:"),
+        ("if max(problem.operator.domain_shape) > 40: raise SystemExit(3)", "runs on the task", "SystemExit: 3 at "),
     ],
 )
-def test_a_build_that_gives_nothing_is_told_so_and_what_a_method_prints_is_no_answer(here, capsys, line, told):
+def test_a_build_that_gives_nothing_is_told_so_and_what_is_printed_is_no_answer(here, capfd, line, check, told):
     begin = "    step = 1 / norm"
-    text = templates.text("iterative", "careless").replace(begin, f"    print('hello')\n{line}{begin}")
-    (here / "careless.py").write_text(text)
+    text = templates.text("iterative", "careless").replace(begin, f"    os.system('echo inside')\n    {line}\n{begin}")
+    (here / "careless.py").write_text(text.replace("import torch\n", "import os\nimport torch\nprint('above')\n", 1))
     assert main(["try", "careless.py", "--json"]) == 1
-    said = capsys.readouterr()
+    said = capfd.readouterr()
     [trial] = json.loads(said.out)
-    (runs,) = [finding for finding in trial["findings"] if finding["check"] == "runs"]
-    assert runs["failed"].startswith(told) and "hello" in said.err
+    (runs,) = [finding for finding in trial["findings"] if finding["check"] == check]
+    assert runs["failed"].startswith(told) and "inside" in said.err and "above" in said.err
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_an_error_of_a_method_names_its_line(here, capsys):
     assert main(["run", "--methods", "sub/mine.py", *words]) == 0
     [result], _ = load(here / "own")
     assert result.reason == f"ValueError: too bad at sub/mine.py:{line}" and result.reason in capsys.readouterr().out
-    assert "--methods sub/mine.py" in reproduce(result)
+    assert "--methods ./sub/mine.py" in reproduce(result)
     assert main(["try", "sub/mine.py"]) == 1
     assert f"BROKEN: {result.reason}\n" in capsys.readouterr().out
 

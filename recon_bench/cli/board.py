@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -43,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     results = (options.results_in if arguments.alone else options.with_committed)(arguments.results)
     names = [*map(options.task_name, arguments.tasks)] or task_names(results, arguments.rules)
+    if not names:
+        print(f"no results under the rules {arguments.rules!r} yet", file=sys.stderr)
     boards = [board(results, name, arguments.rules, arguments.track or "") for name in names]
     if arguments.track and not any(len(made.frame) for made in boards):
         raise ValueError(
@@ -72,14 +75,10 @@ def _print_images(boards: Sequence[Board], as_json: bool) -> None:
 
 
 def _check_columns(boards: Sequence[Board], wanted: Sequence[str]) -> None:
-    """ValueError for what no board has and no measurement could give."""
+    """ValueError for what no board has, except for FIRST, which may not have been measured yet."""
     known = list(dict.fromkeys(column.name for made in boards for column in made.columns))
-    if known and (unknown := set(wanted) - set(known)):
-        from recon_bench import registry
-
-        unknown -= {metric.name for kind in registry.measurements().values() for metric in kind.metrics}
-        if unknown:
-            raise ValueError(f"there is no column {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    if known and (unknown := set(wanted) - {*known, *FIRST}):
+        raise ValueError(f"there is no column {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
 
 
 def _print_board(made: Board, wanted: Sequence[str] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 
-from recon_bench.cli import options
+from recon_bench.cli import options, printing
 from recon_bench.cli.command import Command
 
 
@@ -26,7 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = arguments.jobs or cores()
     command = shlex.join(["recon-bench", *arguments.argv])
     tasks, methods, kinds = (getattr(arguments, name) or () for name in ("tasks", "methods", "measurements"))
-    return 1 if confirm(options.folder(arguments.results), tasks, methods, kinds, jobs, command) else 0
+    try:
+        return 1 if confirm(options.folder(arguments.results), tasks, methods, kinds, jobs, command) else 0
+    except KeyboardInterrupt:
+        return printing.interrupted()
 
 
 COMMAND = Command("measure a few images again: which results hold for changed code?", add_arguments, run, place=3)

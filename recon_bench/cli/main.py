@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         print(f"recon-bench: {_said(error)}", file=sys.stderr)
         return 2
+    except SystemExit as stop:  # no command ends so: it was the code of a method
+        print(f"recon-bench: a method ended the process by sys.exit({stop.code!r})", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nrecon-bench: interrupted", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
+from recon_bench.tables.numbers import plural
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +21,11 @@ def run(arguments: argparse.Namespace) -> int:
     from recon_bench.results.merge import merge
 
     folders = [options.folder(folder) for folder in arguments.folders]
-    print(f"{len(merge(folders, arguments.into))} results copied to {arguments.into}")
+    print(f"{plural(len(merge(folders, arguments.into)), 'result')} copied to {arguments.into}")
     open_ = {folder: _unfinished(folder) for folder in folders}
     for folder, count in open_.items():
         if count:
-            print(f"{folder} has {count} unfinished cells: the command that made it goes on with them")
+            print(f"{folder} has {plural(count, 'unfinished cell')}: the command that made it goes on with them")
     return 1 if any(open_.values()) else 0
 
 

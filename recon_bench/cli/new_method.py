@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from recon_bench.cli.command import Command
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     if name in registry.methods():
         raise ValueError(f"the name {name!r} is taken: choose another")
     path = Path(f"{name.replace('-', '_')}.py")
-    if path.exists():
+    if os.path.lexists(path):
         raise ValueError(f"{path} is there already: choose another name, or move it away")
     replace_file(path, templates.text(kind, name).encode())
     print(f"{path} is a whole method. Next:\n")

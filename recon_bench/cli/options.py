@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from recon_bench.cli import printing
 from recon_bench.results import Result, ResultError, load
 from recon_bench.rules import RULES
 from recon_bench.storage import REPOSITORY
@@ -139,7 +140,8 @@ def with_code(find: Callable[[str], T], name: str) -> T:
     from recon_bench.names import UnknownName
 
     try:
-        return find(name)
+        with printing.aside():
+            return find(name)
     except UnknownName:
         raise
     except (Exception, SystemExit) as error:  # a file may do anything

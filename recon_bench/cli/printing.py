@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import os
+import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -14,6 +17,27 @@ from recon_bench.tables.numbers import number
 
 Rows = Sequence[Mapping[str, Any]]
 ENDS = ("", "_low", "_high")
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """What anybody prints meanwhile goes to stderr: it is no answer of the command."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def interrupted() -> int:
+    """Say that a command that goes on where it was has been interrupted; its exit status."""
+    said = "interrupted; what was finished is kept, the same command goes on from there"
+    print(f"\nrecon-bench: {said}", file=sys.stderr)
+    return 130
 
 
 def print_rows(rows: Rows, as_json: bool) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recon_bench.cli import options
+from recon_bench.cli import options, printing
 from recon_bench.cli.command import Command
 from recon_bench.rules import RULES
 from recon_bench.tables.numbers import plural
@@ -56,9 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         bad = (_local if arguments.executor == "local" else _slurm)(arguments, asked)
     except KeyboardInterrupt:
-        said = "interrupted; what was finished is kept, the same command goes on from there"
-        print(f"\nrecon-bench: {said}", file=sys.stderr)
-        return 130
+        return printing.interrupted()
     if bad:
         print(f"{plural(bad, 'cell')} ended badly; the board says why")
     if not arguments.dry_run:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from recon_bench.cli import options
 from recon_bench.cli.command import Command
+from recon_bench.tables.numbers import plural
 
 if TYPE_CHECKING:
     from recon_bench.core import Method
@@ -61,7 +62,7 @@ def _refused(method: Method, own: list[Result], arguments: argparse.Namespace) -
         ranked = [result for result in own if result.kind == RANKING_KIND]
         yield from () if wrong else cards.against_track(card["track"], method, ranked)
     if lacks := gather.missing(method, own):
-        yield f"not measured, under the full rules with the code and weights of now ({len(lacks)} tasks):"
+        yield f"not measured, under the full rules with the code and weights of now ({plural(len(lacks), 'task')}):"
         yield from (f"  {lack}" for lack in lacks)
         yield from ("", "These measure it:", "")
         yield from (f"  {command}" for command in gather.commands(arguments.method, lacks, arguments.results))

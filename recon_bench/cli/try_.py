@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     tasks = [arguments.task] if arguments.task else list(TASKS)
     broken, found = 0, []
     for method in options.with_code(registry.given, arguments.method).values():
-        with contextlib.redirect_stdout(sys.stderr):  # what a method prints is no answer
+        with printing.aside():
             trial = _tried(method, tasks, known, arguments.device)
         broken += not trial.honours
         found.append(dataclasses.asdict(trial))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any, TypeVar
 import torch
 
 from recon_bench import processes
+from recon_bench.core import NotApplicable
 from recon_bench.measurement import Cell
 from recon_bench.rules import FULL
 from recon_bench.run.worker import Job, cell_of, home_of
-from recon_bench.scoring.answers import reason
+from recon_bench.scoring.answers import MethodError, reason
 from recon_bench.scoring.home import Gone
+from recon_bench.scoring.targets import Unusable
 
 T = TypeVar("T")
 
@@ -63,6 +66,8 @@ def _work(job: Job, ask: Callable[[Cell], Any], answer: Connection) -> None:
     except Gone as gone:
         said = None, str(gone)
     except Exception as error:
+        if not isinstance(error, NotApplicable | MethodError | Unusable):  # what is ours has a place
+            traceback.print_exc()
         said = None, reason(error, torch.device(job.device))
     processes.end_descendants()
     answer.send_bytes(pickle.dumps(said))

@@ -29,6 +29,7 @@ from recon_bench.run.plan import WHOLE, Shard, asked_for, undone
 from recon_bench.run.planned import Planned, RunSetup
 from recon_bench.slurm import Job
 from recon_bench.storage import replace_file
+from recon_bench.tables.numbers import plural
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def run(
     with contextlib.nullcontext() if dry_run else runner.alone(root):
         merge(list(here.glob("*/results")), root)  # what an interrupted run left there
         todo = _orders(wanted if force else _undone(wanted, root), here)
-        print(f"{len(todo)} jobs for {sum(len(order.cells) for order in todo)} cells")
+        print(f"{plural(len(todo), 'job')} for {plural(sum(len(order.cells) for order in todo), 'cell')}")
         if dry_run:
             for order in todo:
                 print(f"  {order.name}: {', '.join(cell.kind.name for cell in order.cells)}")

@@ -26,6 +26,7 @@ from recon_bench.run.agreement import IMAGES
 from recon_bench.run.local import LOOK, Executor, Local
 from recon_bench.run.stale import Stale, stale
 from recon_bench.run.worker import CHANGED
+from recon_bench.tables.numbers import plural
 
 BATCH = 16  # images that are reconstructed with them where they differ alone: a method may stop with the slowest
 
@@ -51,7 +52,7 @@ def confirm(
     for problem in confirmations.violations(root):
         raise ResultError(problem)
     todo = list(stale(root, tasks, methods, kinds))
-    print(f"{len(todo)} results were measured with other code or weights than there are now", flush=True)
+    print(f"{plural(len(todo), 'result')} measured with other code or weights than there are now", flush=True)
     executor = executor or Local()
     left = _confirmed([item for item in todo if item.kind.confirm == "images"], root, jobs, command, executor)
     known = confirmations.read(root)

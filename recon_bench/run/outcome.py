@@ -165,9 +165,11 @@ def _result(
     )
 
 
-def _root(path: Path) -> Path | None:
-    """Where the name of a file begins: the repository, else the working directory; None where it is in neither."""
-    return next((root for root in (REPOSITORY, Path.cwd()) if path.is_relative_to(root)), None)
+def _place(path: Path) -> str:
+    """Where a reader finds a file: below the repository, or with ``./`` where it was measured; else its name alone."""
+    if path.is_relative_to(REPOSITORY):
+        return str(path.relative_to(REPOSITORY))
+    return f"./{path.relative_to(Path.cwd())}" if path.is_relative_to(Path.cwd()) else path.name
 
 
 def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def _method(cell: Planned, settings: dict[str, Any], tuned: list[str]) -> dict[s
     names = ("name", "title", "family", "summary", "reference", "depth")
     header = {
         **{name: getattr(cell.method, name) for name in names},
-        "file": str(path.relative_to(root) if (root := _root(path)) else path.name),
+        "file": _place(path),
         "hash": cell.identity,
         "settings": settings,
         "tuned": tuned,
@@ -225,7 +227,7 @@ def _status(item: Running, last: Part, known: Journal, exit_status: int | None, 
     if item.cell.changed:
         return "failed", CHANGED
     if late or not ends:
-        finished = f"{len(records) - len(failed)} records were finished"
+        finished = f"{plural(len(records) - len(failed), 'record')} finished"
         return "timeout" if late else "failed", f"{_ended(item, last, exit_status, late)}; {finished}"
     for end in ends:
         if end["end"] != "ok":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -125,14 +126,15 @@ class Planned:
         """
         here = {at: r for at, r in known.items() if same_kind(r, self.setup.device)}
         known = here if any(kind == self.kind.name for _, _, kind in here) else known
+        alike = {at: r for at, r in known.items() if at[2] == self.kind.name and r.status != "not-applicable"}
+        most = max((count for r in alike.values() if 0 < (count := _images(r)) < _allowed(r)), default=math.inf)
         last = known.get((self.task.name, self.method.name, self.kind.name))
         if last is not None:
-            return self._seconds_as(last)
-        alike = {at: r for at, r in known.items() if at[2] == self.kind.name and r.status != "not-applicable"}
+            return self._seconds_as(last, most)
         own = {task: r for (task, name, _), r in alike.items() if name == self.method.name}
         others = [r for (task, _, _), r in alike.items() if task == self.task.name] or alike.values()
-        seconds = [self._seconds_as(r) * self._slower(known, task) for task, r in own.items()]
-        seconds = seconds or [self._seconds_as(r) for r in others]
+        seconds = [self._seconds_as(r, most) * self._slower(known, task) for task, r in own.items()]
+        seconds = seconds or [self._seconds_as(r, most) for r in others]
         return statistics.median(seconds) if seconds else UNKNOWN_SECONDS
 
     def _slower(self, known: Mapping[Names, Result], task: str) -> float:
@@ -143,17 +145,12 @@ class Planned:
         each = [float(r.provenance["seconds"]) / max(1, len(r.records)) for r in (here, there)]
         return each[0] / max(each[1], 1e-3)
 
-    def _seconds_as(self, last: Result) -> float:
-        """What ``last`` took, by the number of images; a kind that then took fewer than the rules allow takes no more
-        now."""
-        spent = float(last.provenance["seconds"])
-        if self.kind.ledger or self.kind.alone:
+    def _seconds_as(self, last: Result, most: float = math.inf) -> float:
+        """What ``last`` took, by the number of its images, of which this kind takes no more than ``most``."""
+        spent, images = float(last.provenance["seconds"]), _images(last)
+        if self.kind.ledger or self.kind.alone or not images:
             return spent
-        of_last = registry.tasks().get(last.task["name"], self.task)
-        allowed = min(last.rules["images"], of_last.sizes["test"])
-        taken = len({record["sample"] for record in last.records if record["sample"]}) or allowed
-        now = min(self.setup.rules.images, self.task.sizes["test"])
-        return 1.0 + spent * (min(now, taken) / taken if taken < allowed else now / allowed)
+        return 1.0 + spent * min(self.setup.rules.images, self.task.sizes["test"], most) / images
 
     def points(self, settings: Mapping[str, Any]) -> list[Mapping[str, float]]:
         """The points of its curve that want a process each; an empty one where a single process measures all, or says
@@ -187,3 +184,14 @@ class Planned:
 def same_kind(result: Result, device: str) -> bool:
     """Whether a result was measured on the kind of device, cpu or cuda, that ``device`` is of."""
     return bool(result.provenance["device"].split(":")[0] == device.split(":")[0])
+
+
+def _images(result: Result) -> int:
+    """How many test images it is of; 0 for a kind that is of none, or of others."""
+    return len({record["sample"] for record in result.records if record["sample"].startswith("test-")})
+
+
+def _allowed(result: Result) -> int:
+    """How many its rules and its task have."""
+    task = registry.tasks().get(result.task["name"])
+    return min(result.rules["images"], task.sizes["test"]) if task else int(result.rules["images"])

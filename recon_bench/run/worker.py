@@ -28,6 +28,7 @@ from recon_bench.run.journal import Pen
 from recon_bench.scoring import answers, pictures
 from recon_bench.scoring.home import Gone, Home
 from recon_bench.storage import full
+from recon_bench.tables.numbers import plural
 from recon_bench.task import Task
 
 Entry = Mapping[str, Any]
@@ -155,7 +156,7 @@ def _entries(job: Job, home: Home, task: Task, done: Mapping[str, Record]) -> It
         changed = _changed(job, cell)
         yield journal.end("failed", changed, job.at) if changed else end
     except Gone as gone:
-        yield journal.end("failed", f"{gone}; {len(done) + finished} records were finished", job.at)
+        yield journal.end("failed", f"{gone}; {plural(len(done) + finished, 'record')} finished", job.at)
     except Exception as error:
         traceback.print_exc()
         yield journal.end("failed", answers.reason(error, torch.device(job.device)), job.at)

@@ -10,6 +10,7 @@ from recon_bench import registry
 from recon_bench.site.cells import EMPTY, ends, number, signed
 from recon_bench.tables import adaptation, shift
 from recon_bench.tables.board import Board
+from recon_bench.tables.numbers import plural
 
 TITLES = {
     "angle-offset": "Views half a step on",
@@ -96,4 +97,4 @@ def counts(groups: Iterable[Mapping[str, float]]) -> str:
     sizes = sorted({len(group) for group in groups if group})
     if not sizes:
         return "no image"
-    return f"{sizes[0]} to {sizes[-1]} images" if len(sizes) > 1 else f"{sizes[0]} image{'s' * (sizes[0] != 1)}"
+    return f"{sizes[0]} to {sizes[-1]} images" if len(sizes) > 1 else plural(sizes[0], "image")

@@ -10,6 +10,7 @@ from recon_bench import templates
 from recon_bench.core import Method
 from recon_bench.results import Json, Result, declared
 from recon_bench.scoring.header import fields
+from recon_bench.storage import replace_file
 
 
 def path(method: Method) -> Path:
@@ -19,9 +20,8 @@ def path(method: Method) -> Path:
 
 
 def write_blank(method: Method) -> Path:
-    """Put a card to be filled in beside the file of a method; FileExistsError where there is one."""
-    with path(method).open("x", encoding="utf-8") as file:
-        file.write(templates.text("card", method.name))
+    """Put a card to be filled in beside the file of a method, which has none."""
+    replace_file(path(method), templates.text("card", method.name).encode())
     return path(method)
 
 

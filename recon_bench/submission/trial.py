@@ -45,7 +45,7 @@ def tried(method: Method, task: Task, known: Sequence[Result], device: str = "cp
         return Trial(method.name, task.name, findings, unscored=f"there are no weights yet: {train}")
     try:
         scored = score(method, task, device)
-    except Exception as error:  # a method may raise anything
+    except (Exception, SystemExit) as error:  # a method may raise anything
         findings += [Finding("runs on the task", reason(error, problem.operator.device))]
         return Trial(method.name, task.name, findings, unscored="it does not run on the task")
     findings += scored.findings

@@ -26,6 +26,7 @@ from recon_bench.results.ledger import chosen_record
 from recon_bench.tables.columns import REPLACED, Column, bootstrap, scalars, with_multiples
 from recon_bench.tables.columns import columns as columns_of
 from recon_bench.tables.columns import summary as summary_of
+from recon_bench.tables.numbers import plural
 from recon_bench.tables.selection import current, machine_notes, same_machine
 from recon_bench.tables.statistics import Interval, interval, ranks
 
@@ -191,7 +192,7 @@ def _there_are(results: Iterable[Result], task: str, rules: str) -> str:
 
 def _size_notes(cells: Mapping[tuple[str, str], Result]) -> list[str]:
     images = len(_samples(cells))
-    return [f"only {images} images: ranks are an indication, not a result"] if 0 < images < 10 else []
+    return [f"only {plural(images, 'image')}: ranks are an indication, not a result"] if 0 < images < 10 else []
 
 
 def _samples(cells: Mapping[tuple[str, str], Result]) -> list[str]:

@@ -9,7 +9,7 @@ TIMES = ("s", "ms")  # units of what has three significant digits
 
 def plural(count: float, noun: str) -> str:
     """``"1 cell"``, ``"2 cells"``."""
-    return f"{count:g} {noun}{'' if count == 1 else 's'}"
+    return f"{count if isinstance(count, int) else f'{count:g}'} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float, digits: int, unit: str = "") -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 from recon_bench import templates
 from recon_bench.results import Result
-from recon_bench.site.cells import signed
 from recon_bench.site.model import Site
 from recon_bench.site.page import Page
 from recon_bench.site.task_parts import card_pictures, leader
@@ -59,10 +58,12 @@ def carried_over(board: Board, method: str) -> str:
     row = next((row for row in measured if row.result.method["name"] == method), None)
     if row is None:
         return missing(board.cells.get((method, transfer.KIND)))
-    psnr = f"{fixed(row.people.psnr.value, 2)} dB on {row.people.count} people"
+    count = row.people.count
+    psnr = f"{fixed(row.people.psnr.value, 2)} dB on {count} {'person' if count == 1 else 'people'}"
     if method == transfer.rival(board) or math.isnan(row.people.gain.value):
         return psnr
-    return f"{psnr}; over TV {signed(row.people.gain.value)} dB, on the task’s own images {signed(row.home_gain)} dB"
+    there = f"{psnr}, {beside(row.people.gain.value)} total variation (TV)"
+    return there if math.isnan(row.home_gain) else f"{there}; on the task’s own images {beside(row.home_gain)} it"
 
 
 def attacked(board: Board, method: str) -> str:
@@ -76,14 +77,19 @@ def attacked(board: Board, method: str) -> str:
     remarks = "".join(f"; {flag}" for flag in (plural(count, "image"), *row.flags))
     variation = [each for name, each in known.items() if name.startswith(transfer.TV)]
     tv = max(variation, key=lambda each: each.mean("psnr", 0.0).value, default=row)
-    beside = "" if tv is row else f" (TV {fallen(tv)})"
-    return f"{fallen(row)}{beside} at {100 * row.reported:g} % of the data{remarks}"
+    compared = "" if tv is row else f" (TV: {fallen(tv)})"
+    return f"{fallen(row)}{compared} with the data changed by {100 * row.reported:g} %{remarks}"
 
 
 def fallen(row: robustness.Row) -> str:
     """The PSNR before and after."""
     before, after = (fixed(row.mean("psnr", level).value, 2) for level in (0.0, row.reported))
-    return f"{before} to {after} dB"
+    return f"from {before} to {after} dB"
+
+
+def beside(decibels: float) -> str:
+    """How far above or below."""
+    return f"{abs(decibels):.2f} dB {'above' if decibels >= 0 else 'below'}"
 
 
 def missing(cell: Result | None) -> str:
