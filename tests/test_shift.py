@@ -617,6 +617,9 @@ def test_what_is_only_the_undoing_of_a_bad_operator_is_said(folder):
     (remark,) = adaptation_parts.remarks([each], shift_page.TITLES)
     assert "A1 put in is 4.00 dB below ignorant, from where the best way closes 16.7 %" in remark["text"]
     assert not dataclasses.replace(each, values={**each.values, "ignorant": dict.fromkeys(samples, 19.0)}).undoing
+    title = each.result.method["title"]
+    both = adaptation_parts.closing([each, each], shift_page.TITLES)
+    assert f"2 are closed by half or more (detector off by 2 bins: {title}; {title})." in both
     for classical, count in ((24.9, 1), (25.1, 0)):
         said = adaptation_parts.closing([dataclasses.replace(each, classical=("TV", classical))], shift_page.TITLES)
         assert said.endswith(f"In {count} of 1 the best way of adaptation reaches the best classical method told A1.")

@@ -100,11 +100,10 @@ def closing(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> str:
     what is known of the others."""
     wide = [each for each in adapted if each.gap >= LEAST_GAP]
     half = [each for each in wide if each.best >= 0.5]
-    named = [
-        f"{each.result.method['title']}, {within(called[each.shift])}"
-        + ", by finding the parameter" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
-        for each in half
-    ]
+    named = dict[str, list[str]]()
+    for each in half:
+        found = ", by finding the parameter" * (each.bottom == "ignorant" and each.closed("naive") >= 0.5)
+        named.setdefault(f"{within(called[each.shift])}{found}", []).append(each.result.method["title"])
     closed = f"{len(half)} {'is' if len(half) == 1 else 'are'} closed by half or more"
     count = f"Of {len(wide)} gaps of at least {LEAST_GAP:g} dB, {closed}"
     if not wide:
@@ -112,7 +111,8 @@ def closing(adapted: Sequence[Adaptation], called: Mapping[str, str]) -> str:
     known = [each for each in wide if not math.isnan(each.reached) and not math.isnan(each.classical[1])]
     reach = sum(each.reached >= each.classical[1] for each in known)
     beside = f"In {reach} of {len(known)} the best way of adaptation reaches the best classical method told A1."
-    parts = [f"{count}{': ' * bool(half)}{'; '.join(named)}.", reason(wide), beside * bool(known)]
+    said = "".join(f" ({where}: {'; '.join(titles)})" for where, titles in named.items())
+    parts = [f"{count}{said}.", reason(wide), beside * bool(known)]
     return " ".join(filter(None, parts))
 
 
